@@ -1,0 +1,188 @@
+"""HAT, the hybrid attention transformer (Chen et al., CVPR 2023), whose official checkpoints load strictly.
+
+Differences from the official code, none of which changes a result: any input size (padded to the window inside
+`forward`), attention by the fused kernel, position indices recomputed instead of loaded, gradient checkpointing that
+works. `MiHATP` (mihatp_arch.py) builds on it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mihatp_arch.archs.attention import key_window, overlap_index, shift_masks, window_index
+from mihatp_arch.archs.hat_blocks import RHAG, BlockOptions, Positions
+from mihatp_arch.errors import UserError
+
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # what official weights expect to be subtracted
+
+
+def upsampler_stages(scale: int, num_feat: int) -> nn.Sequential:
+    """Sub-pixel convolutions from 1 to `scale` (2, 4, 8, … or 3): BxCxHxW -> BxCx(scale·H)x(scale·W)."""
+    if scale == 3:
+        factors = [3]
+    elif scale >= 2 and scale & (scale - 1) == 0:
+        factors = [2] * int(math.log2(scale))
+    else:
+        raise UserError(f"network: upscale {scale} is not supported; use 2, 3, 4 or 8")
+    stages: list[nn.Module] = []
+    for factor in factors:
+        stages += [nn.Conv2d(num_feat, factor**2 * num_feat, 3, padding=1), nn.PixelShuffle(factor)]
+    return nn.Sequential(*stages)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """BxCxHxW extended right and below to multiples of `multiple`: reflected as far as that goes, then repeated."""
+    for axis in (2, 3):
+        size = x.shape[axis]
+        missing = -size % multiple
+        for mode, amount in (("reflect", min(missing, size - 1)), ("replicate", missing - min(missing, size - 1))):
+            if amount:
+                x = F.pad(x, (0, 0, 0, amount) if axis == 2 else (0, amount, 0, 0), mode=mode)
+    return x
+
+
+@ARCH_REGISTRY.register()
+class HAT(nn.Module):
+    """Hybrid attention transformer: Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W), any H, W >= 1.
+
+    Args:
+        upscale: s; 2, 3, 4 or 8.
+        in_chans: channels of input and output.
+        img_size: width of the training LR patch; HAT itself does not depend on it (official option files give it).
+        window_size: width of the attention windows. Official weights have 16.
+        embed_dim: channels inside.
+        depths: blocks of each group.
+        num_heads: heads of each group.
+        compress_ratio: CAB's bottleneck is embed_dim / compress_ratio wide.
+        squeeze_factor: channel attention's is embed_dim / squeeze_factor wide.
+        conv_scale: α, weight of CAB.
+        overlap_ratio: OCAB's key windows are window_size·(1 + overlap_ratio) wide.
+        mlp_ratio: hidden width of the MLPs over embed_dim.
+        qkv_bias: whether q, k, v have an additive bias.
+        drop_path_rate: stochastic depth of the last block; it grows linearly from 0.
+        img_range: the input is scaled by it.
+        num_feat: channels of the up-sampler.
+        upsampler: sub-pixel convolutions are the only kind HAT has.
+        resi_connection: convolution at the end of a group, or none.
+        use_checkpoint: recompute each group in the backward pass instead of keeping its activations.
+        fused_attn: PyTorch's fused attention, or the plain path.
+
+    Raises:
+        UserError: options that do not fit together.
+    """
+
+    relative_position_index_SA: Tensor
+    relative_position_index_OCA: Tensor
+    shift_masks: Tensor
+    mean: Tensor
+
+    def __init__(
+        self,
+        *,
+        upscale: int = 4,
+        in_chans: int = 3,
+        img_size: int = 64,
+        window_size: int = 16,
+        embed_dim: int = 180,
+        depths: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        num_heads: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        compress_ratio: int = 3,
+        squeeze_factor: int = 30,
+        conv_scale: float = 0.01,
+        overlap_ratio: float = 0.5,
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        drop_path_rate: float = 0.1,
+        img_range: float = 1.0,
+        num_feat: int = 64,
+        upsampler: Literal["pixelshuffle"] = "pixelshuffle",
+        resi_connection: Literal["1conv", "identity"] = "1conv",
+        use_checkpoint: bool = False,
+        fused_attn: bool = True,
+        _group: Callable[..., RHAG] = RHAG,
+    ) -> None:
+        super().__init__()
+        if len(depths) != len(num_heads):
+            raise UserError(f"network: depths has {len(depths)} groups, num_heads {len(num_heads)}; give one per group")
+        self.upscale = upscale
+        self.window_size = window_size
+        self.img_range = img_range
+        self.use_checkpoint = use_checkpoint
+        mean = torch.tensor(DIV2K_MEAN) if in_chans == 3 else torch.zeros(in_chans)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("relative_position_index_SA", window_index(window_size))
+        key_size = key_window(window_size, overlap_ratio)
+        self.register_buffer("relative_position_index_OCA", overlap_index(window_size, key_size))
+        self.register_buffer("shift_masks", shift_masks(window_size, window_size // 2), persistent=False)
+        self.register_load_state_dict_pre_hook(_recompute_indices)
+
+        self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
+        self.patch_embed = nn.Sequential()
+        self.patch_embed.add_module("norm", nn.LayerNorm(embed_dim))
+        rates = iter(drop_path_rate * i / max(sum(depths) - 1, 1) for i in range(sum(depths)))
+        self.layers = nn.ModuleList(
+            _group(
+                BlockOptions(
+                    dim=embed_dim,
+                    num_heads=heads,
+                    window_size=window_size,
+                    compress_ratio=compress_ratio,
+                    squeeze_factor=squeeze_factor,
+                    conv_scale=conv_scale,
+                    overlap_ratio=overlap_ratio,
+                    mlp_ratio=mlp_ratio,
+                    qkv_bias=qkv_bias,
+                    fused_attn=fused_attn,
+                ),
+                drop_paths=[next(rates) for _ in range(depth)],
+                resi_connection=resi_connection,
+            )
+            for depth, heads in zip(depths, num_heads, strict=True)
+        )
+        self.norm = nn.LayerNorm(embed_dim)
+        self.conv_after_body = (
+            nn.Conv2d(embed_dim, embed_dim, 3, padding=1) if resi_connection == "1conv" else nn.Identity()
+        )
+        self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, num_feat, 3, padding=1), nn.LeakyReLU())
+        self.upsample = upsampler_stages(upscale, num_feat)
+        self.conv_last = nn.Conv2d(num_feat, in_chans, 3, padding=1)
+        self.apply(_init_linear)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The groups: Bxembed_dimxHxW -> the same, H and W multiples of the window."""
+        positions = Positions(self.relative_position_index_SA, self.relative_position_index_OCA, self.shift_masks)
+        x = self.patch_embed(x.permute(0, 2, 3, 1))
+        for layer in self.layers:
+            if self.use_checkpoint and torch.is_grad_enabled():
+                x = checkpoint(layer, x, positions, use_reentrant=False)  # type: ignore[assignment]
+            else:
+                x = layer(x, positions)
+        return self.norm(x).permute(0, 3, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        H, W = x.shape[-2:]
+        x = pad_to_multiple(x, self.window_size).contiguous(memory_format=torch.channels_last)
+        shallow = self.conv_first((x - self.mean) * self.img_range)
+        deep = self.conv_after_body(self.forward_features(shallow)) + shallow
+        x = self.conv_last(self.upsample(self.conv_before_upsample(deep))) / self.img_range + self.mean
+        return x[..., : H * self.upscale, : W * self.upscale].contiguous()
+
+
+def _init_linear(module: nn.Module) -> None:
+    """HAT's initialisation: truncated normal linears; convolutions keep PyTorch's."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _recompute_indices(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Official files carry the overlap index with negative entries: the same table rows, which our own index names."""
+    for name in ("relative_position_index_SA", "relative_position_index_OCA"):
+        state_dict[prefix + name] = getattr(module, name)

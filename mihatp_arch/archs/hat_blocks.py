@@ -1,0 +1,138 @@
+"""The blocks of HAT (Chen et al., CVPR 2023): HAB, OCAB and the residual group RHAG, on BxHxWxC maps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from timm.layers import DropPath, Mlp
+from torch import Tensor, nn
+
+from mihatp_arch.archs.attention import CAB, OverlappingAttention, WindowAttention, key_window
+from mihatp_arch.errors import UserError
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """What every block of one group shares."""
+
+    dim: int
+    num_heads: int
+    window_size: int
+    compress_ratio: int
+    squeeze_factor: int
+    conv_scale: float
+    overlap_ratio: float
+    mlp_ratio: float
+    qkv_bias: bool
+    fused_attn: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, in the words of the option file."""
+        if self.dim % self.num_heads:
+            raise UserError(f"network: embed_dim {self.dim} is not a multiple of num_heads {self.num_heads}")
+        for name in ("compress_ratio", "squeeze_factor"):
+            if not 1 <= getattr(self, name) <= self.dim:
+                raise UserError(f"network: {name} {getattr(self, name)} must lie between 1 and embed_dim {self.dim}")
+        if self.window_size < 2:
+            raise UserError(f"network: window_size {self.window_size} is too small; 2 is the least")
+        if (key_window(self.window_size, self.overlap_ratio) - self.window_size) % 2:
+            raise UserError(
+                f"network: overlap_ratio {self.overlap_ratio} of window_size {self.window_size} is not an even number "
+                "of pixels; choose a ratio that is"
+            )
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Position indices and shift masks of one window size, shared by all blocks (attention.py)."""
+
+    window: Tensor
+    overlap: Tensor
+    shift: Tensor
+
+
+class HAB(nn.Module):
+    """Hybrid attention block: x + (S)W-MSA(n) + conv_scale·CAB(n), n = Norm(x), then the MLP; BxHxWxC -> BxHxWxC."""
+
+    def __init__(self, options: BlockOptions, *, shift: int, drop_path: float) -> None:
+        super().__init__()
+        self.conv_scale = options.conv_scale
+        self.norm1 = nn.LayerNorm(options.dim)
+        self.attn = WindowAttention(
+            options.dim,
+            num_heads=options.num_heads,
+            window_size=options.window_size,
+            shift=shift,
+            qkv_bias=options.qkv_bias,
+            fused=options.fused_attn,
+        )
+        self.conv_block = CAB(options.dim, compress_ratio=options.compress_ratio, squeeze_factor=options.squeeze_factor)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.norm2 = nn.LayerNorm(options.dim)
+        self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio))
+
+    def mix(self, n: Tensor, positions: Positions) -> Tensor:
+        """The attention branches on the normalised map n: SW-MSA(n) + α CAB(n)."""
+        return self.drop_path(self.attn(n, positions.window, positions.shift)) + self.conv_scale * self.conv_block(n)
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        x = x + self.mix(self.norm1(x), positions)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class OCAB(OverlappingAttention):
+    """Overlapping cross-attention block with its MLP; BxHxWxC -> BxHxWxC."""
+
+    def __init__(self, options: BlockOptions) -> None:
+        super().__init__(
+            options.dim,
+            num_heads=options.num_heads,
+            window_size=options.window_size,
+            overlap_ratio=options.overlap_ratio,
+            qkv_bias=options.qkv_bias,
+            fused=options.fused_attn,
+        )
+        self.norm1 = nn.LayerNorm(options.dim)
+        self.norm2 = nn.LayerNorm(options.dim)
+        self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio))
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        x = x + self.attend_windows(self.norm1(x), positions.overlap)
+        return x + self.mlp(self.norm2(x))
+
+
+class AttenBlocks(nn.Module):
+    """The blocks of one group (every second one shifted), then its OCAB."""
+
+    def __init__(self, blocks: Sequence[HAB], overlap_attn: OCAB) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.overlap_attn = overlap_attn
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        for block in self.blocks:
+            x = block(x, positions)
+        return self.overlap_attn(x, positions)
+
+
+class RHAG(nn.Module):
+    """Residual hybrid attention group: x + conv(OCAB(HAB_n(…HAB_1(x)))); BxHxWxC -> BxHxWxC."""
+
+    def __init__(
+        self,
+        options: BlockOptions,
+        *,
+        drop_paths: Sequence[float],
+        resi_connection: Literal["1conv", "identity"],
+        block: Callable[..., HAB] = HAB,
+    ) -> None:
+        super().__init__()
+        shifts = (0, options.window_size // 2)
+        self.residual_group = AttenBlocks(
+            [block(options, shift=shifts[i % 2], drop_path=rate) for i, rate in enumerate(drop_paths)], OCAB(options)
+        )
+        self.conv = nn.Conv2d(options.dim, options.dim, 3, padding=1) if resi_connection == "1conv" else nn.Identity()
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        deep = self.residual_group(x, positions)
+        return x + self.conv(deep.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

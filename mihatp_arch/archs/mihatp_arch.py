@@ -1,0 +1,159 @@
+"""MiHATP's network: HAT whose blocks gain a deformable attention branch (paper, section 2.2, Eq. 4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor
+
+from mihatp_arch.archs.deformable import DeformableAttention, Position
+from mihatp_arch.archs.hat_arch import HAT
+from mihatp_arch.archs.hat_blocks import HAB, RHAG, BlockOptions, Positions
+
+
+@dataclass(frozen=True)
+class DATOptions:
+    """What the deformable branches of all blocks share."""
+
+    beta: float
+    norm_residual: bool
+    num_groups: int
+    sample_grid: int
+    train_size: int
+    offset_range: float
+    position: Position
+
+
+class MHAB(HAB):
+    """Multi-hybrid attention block, Eq. 4; BxHxWxC -> BxHxWxC.
+
+    X_Norm = Norm(X)
+    X_Med = SW-MSA(X_Norm) + α CAB(X_Norm) + β DAT(X_Norm)
+    X_M-HAB = X_Norm + MLP(Norm(X_Med + X)) + X_Med + X
+
+    With `norm_residual` false the lone X_Norm of the last line is left out; β = 0 is then exactly HAB.
+    """
+
+    def __init__(self, options: BlockOptions, *, shift: int, drop_path: float, dat: DATOptions) -> None:
+        super().__init__(options, shift=shift, drop_path=drop_path)
+        self.beta = dat.beta
+        self.norm_residual = dat.norm_residual
+        self.dat = DeformableAttention(
+            options.dim,
+            num_heads=options.num_heads,
+            num_groups=dat.num_groups,
+            sample_grid=dat.sample_grid,
+            train_size=dat.train_size,
+            offset_range=dat.offset_range,
+            position=dat.position,
+            fused=options.fused_attn,
+        )
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        x_norm = self.norm1(x)
+        x_med = self.mix(x_norm, positions) + self.beta * self.dat(x_norm)
+        x = x_med + x
+        x = self.drop_path(self.mlp(self.norm2(x))) + x
+        return x_norm + x if self.norm_residual else x
+
+
+class MRHAG(RHAG):
+    """RHAG of multi-hybrid attention blocks (M-RHAG in the paper)."""
+
+    def __init__(
+        self,
+        options: BlockOptions,
+        *,
+        drop_paths: Sequence[float],
+        resi_connection: Literal["1conv", "identity"],
+        dat: DATOptions,
+    ) -> None:
+        super().__init__(options, drop_paths=drop_paths, resi_connection=resi_connection, block=partial(MHAB, dat=dat))
+
+
+@ARCH_REGISTRY.register()
+class MiHATP(HAT):
+    """One branch of MiHATP: Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W), any H, W >= 1.
+
+    Its state dict is HAT's with `layers.*.residual_group.blocks.*.dat.*` added: HAT weights load with `strict=False`.
+
+    Args:
+        alpha: α of Eq. 4, weight of CAB (HAT's conv_scale).
+        beta: β of Eq. 4, weight of the deformable attention.
+        norm_residual: whether X_Norm is added to the block's output, as Eq. 4 prints it.
+        img_size: width of the training LR patch; with `sample_grid` it fixes the sampling stride.
+        sample_grid: G; deformable attention reads G×G keys on a training patch.
+        num_groups: channel groups with offsets of their own; divides every entry of num_heads.
+        offset_range: reach of an offset, in units of half a cell of the sample grid.
+        position: position term of the deformable attention: `lepe`, `bias` or `none` (deformable.py).
+
+    The other options are HAT's.
+
+    Raises:
+        UserError: options that do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.01,
+        beta: float = 0.01,
+        norm_residual: bool = True,
+        sample_grid: int = 8,
+        num_groups: int = 2,
+        offset_range: float = 2.0,
+        position: Position = "lepe",
+        upscale: int = 4,
+        in_chans: int = 3,
+        img_size: int = 48,
+        window_size: int = 16,
+        embed_dim: int = 180,
+        depths: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        num_heads: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        compress_ratio: int = 3,
+        squeeze_factor: int = 30,
+        overlap_ratio: float = 0.5,
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        drop_path_rate: float = 0.1,
+        img_range: float = 1.0,
+        num_feat: int = 64,
+        upsampler: Literal["pixelshuffle"] = "pixelshuffle",
+        resi_connection: Literal["1conv", "identity"] = "1conv",
+        use_checkpoint: bool = False,
+        fused_attn: bool = True,
+    ) -> None:
+        dat = DATOptions(
+            beta=beta,
+            norm_residual=norm_residual,
+            num_groups=num_groups,
+            sample_grid=sample_grid,
+            train_size=img_size,
+            offset_range=offset_range,
+            position=position,
+        )
+        super().__init__(
+            upscale=upscale,
+            in_chans=in_chans,
+            img_size=img_size,
+            window_size=window_size,
+            embed_dim=embed_dim,
+            depths=depths,
+            num_heads=num_heads,
+            compress_ratio=compress_ratio,
+            squeeze_factor=squeeze_factor,
+            conv_scale=alpha,
+            overlap_ratio=overlap_ratio,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            drop_path_rate=drop_path_rate,
+            img_range=img_range,
+            num_feat=num_feat,
+            upsampler=upsampler,
+            resi_connection=resi_connection,
+            use_checkpoint=use_checkpoint,
+            fused_attn=fused_attn,
+            _group=partial(MRHAG, dat=dat),
+        )

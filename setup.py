@@ -1,0 +1,45 @@
+"""MiHATP: a BasicSR plugin for super-resolution of pathology images."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="mihatp",
+    version="0.1.0",
+    description="MiHATP: multi-hybrid attention super-resolution of H&E slides, as a BasicSR plugin",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["mihatp_arch*", "datasets_prep*"]),
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        # basicsr's own setup.py fails on Python 3.13; README.md has the recipe for it
+        "basicsr==1.4.2; python_version < '3.13'",
+        "setuptools",  # basicsr imports distutils, which Python 3.12 has only through setuptools
+        "scipy<2",  # basicsr imports scipy.ndimage.filters, which SciPy 2 removes
+        "numpy",
+        "einops",
+        "timm>=1.0.9",
+        "kornia>=0.7.3",
+        "opencv-python",
+        "lmdb",
+        "msgspec",
+        "pyyaml",
+        "scikit-image",
+        "matplotlib",
+        "tqdm",
+    ],
+    extras_require={
+        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "pyright", "spandrel"],
+    },
+    entry_points={
+        "console_scripts": [
+            "basicsr = mihatp_arch.cli.basicsr:main",
+            "mihatp = mihatp_arch.cli.mihatp:main",
+        ],
+        "basicsr.plugins": ["mihatp = mihatp_arch"],
+    },
+)

@@ -1,0 +1,68 @@
+"""MiHATP's network: Eq. 4, and what is left of it when its terms are switched off."""
+
+import pytest
+import torch
+from torch import nn
+
+from mihatp_arch.archs.hat_arch import HAT
+from mihatp_arch.archs.mihatp_arch import MiHATP
+
+TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4, "num_feat": 16}
+
+
+def test_without_its_terms_it_is_hat():
+    hat = HAT(**TINY, drop_path_rate=0.0)
+    net = MiHATP(**TINY, beta=0.0, norm_residual=False, drop_path_rate=0.0)
+    missing, unexpected = net.load_state_dict(hat.state_dict(), strict=False)
+    assert unexpected == []
+    assert set(missing) == {k for k in net.state_dict() if ".dat." in k}
+    x = torch.rand(2, 3, 9, 11)
+    torch.testing.assert_close(net(x), hat(x), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm_residual", [True, False])
+def test_block_is_equation_4(norm_residual):
+    net = MiHATP(**TINY, alpha=0.3, beta=0.7, norm_residual=norm_residual, drop_path_rate=0.0)
+    block = net.layers[0].residual_group.blocks[1]
+    nn.init.normal_(block.dat.offset_out.weight)
+    seen = {}
+    block.register_forward_hook(lambda module, inputs, output: seen.update(inputs=inputs, output=output))
+    net(torch.rand(1, 3, 8, 8))
+    X, positions = seen["inputs"]
+    X_norm = block.norm1(X)
+    SW_MSA = block.attn(X_norm, positions.window, positions.shift)
+    X_med = SW_MSA + 0.3 * block.conv_block(X_norm) + 0.7 * block.dat(X_norm)
+    expected = block.mlp(block.norm2(X_med + X)) + X_med + X
+    if norm_residual:
+        expected = X_norm + expected
+    torch.testing.assert_close(seen["output"], expected)
+    assert block.attn.shift == 2
+
+
+def test_paper_size():
+    with torch.device("meta"):
+        net = MiHATP(upscale=8, img_size=24, window_size=12)
+    assert len(net.layers) == 6
+    assert all(len(layer.residual_group.blocks) == 6 for layer in net.layers)
+    block = net.layers[0].residual_group.blocks[0]
+    assert (block.conv_scale, block.beta, block.norm_residual) == (0.01, 0.01, True)
+    assert block.dat.stride == 3
+
+
+@pytest.mark.parametrize("position", ["lepe", "bias", "none"])
+@pytest.mark.parametrize("upscale", [2, 3, 4, 8])
+def test_any_size(upscale, position):
+    net = MiHATP(**TINY, upscale=upscale, position=position, img_size=24)
+    for size in ((1, 1), (7, 5), (24, 24), (33, 50)):
+        for mode in (True, False):
+            out = net.train(mode)(torch.rand(1, 3, *size))
+            assert out.shape == (1, 3, size[0] * upscale, size[1] * upscale)
+            assert out.isfinite().all()
+
+
+def test_every_parameter_gets_a_gradient():
+    net = MiHATP(**{**TINY, "squeeze_factor": 1}, drop_path_rate=0.0)  # 12 units: no layer of dead ReLUs
+    for block in (b for layer in net.layers for b in layer.residual_group.blocks):
+        nn.init.normal_(block.dat.offset_out.weight)  # at its zero start it hides the layers before it
+    net(torch.rand(1, 3, 12, 12)).square().mean().backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or p.grad.abs().max() == 0] == []
