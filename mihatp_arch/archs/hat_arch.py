@@ -19,10 +19,13 @@ from mihatp_arch.archs.attention import key_window, overlap_index, shift_masks, 
 from mihatp_arch.archs.hat_blocks import RHAG, BlockOptions, Positions
 from mihatp_arch.errors import UserError
 
+NUM_FEAT = 64  # channels of the up-sampler, as in the official code
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # what official weights expect to be subtracted
 
+Upsampler = Literal["pixelshuffle", "pixelshuffledirect"]
 
-def upsampler_stages(scale: int, num_feat: int) -> nn.Sequential:
+
+def sub_pixel_stages(scale: int, num_feat: int) -> nn.Sequential:
     """Sub-pixel convolutions from 1 to `scale` (2, 4, 8, … or 3): BxCxHxW -> BxCx(scale·H)x(scale·W)."""
     if scale == 3:
         factors = [3]
@@ -67,8 +70,8 @@ class HAT(nn.Module):
         qkv_bias: whether q, k, v have an additive bias.
         drop_path_rate: stochastic depth of the last block; it grows linearly from 0.
         img_range: the input is scaled by it.
-        num_feat: channels of the up-sampler.
-        upsampler: sub-pixel convolutions are the only kind HAT has.
+        upsampler: `pixelshuffle`, HAT's sub-pixel convolutions in steps of two, or `pixelshuffledirect`, one
+            sub-pixel convolution to the full size, as in SwinIR's lightweight networks.
         resi_connection: convolution at the end of a group, or none.
         use_checkpoint: recompute each group in the backward pass instead of keeping its activations.
         fused_attn: PyTorch's fused attention, or the plain path.
@@ -100,8 +103,7 @@ class HAT(nn.Module):
         qkv_bias: bool = True,
         drop_path_rate: float = 0.1,
         img_range: float = 1.0,
-        num_feat: int = 64,
-        upsampler: Literal["pixelshuffle"] = "pixelshuffle",
+        upsampler: Upsampler = "pixelshuffle",
         resi_connection: Literal["1conv", "identity"] = "1conv",
         use_checkpoint: bool = False,
         fused_attn: bool = True,
@@ -149,9 +151,16 @@ class HAT(nn.Module):
         self.conv_after_body = (
             nn.Conv2d(embed_dim, embed_dim, 3, padding=1) if resi_connection == "1conv" else nn.Identity()
         )
-        self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, num_feat, 3, padding=1), nn.LeakyReLU())
-        self.upsample = upsampler_stages(upscale, num_feat)
-        self.conv_last = nn.Conv2d(num_feat, in_chans, 3, padding=1)
+        if upsampler == "pixelshuffle":
+            self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, NUM_FEAT, 3, padding=1), nn.LeakyReLU())
+            self.upsample = sub_pixel_stages(upscale, NUM_FEAT)
+            self.conv_last = nn.Conv2d(NUM_FEAT, in_chans, 3, padding=1)
+        elif upsampler == "pixelshuffledirect":
+            self.conv_before_upsample = self.conv_last = nn.Identity()
+            to_pixels = nn.Conv2d(embed_dim, upscale**2 * in_chans, 3, padding=1)
+            self.upsample = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+        else:
+            raise UserError(f"network: upsampler {upsampler!r} is not one of pixelshuffle, pixelshuffledirect")
         self.apply(_init_linear)
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
 from mihatp_arch.archs.deformable import DeformableAttention, Position
-from mihatp_arch.archs.hat_arch import HAT
+from mihatp_arch.archs.hat_arch import HAT, Upsampler
 from mihatp_arch.archs.hat_blocks import HAB, RHAG, BlockOptions, Positions
 
 
@@ -119,8 +119,7 @@ class MiHATP(HAT):
         qkv_bias: bool = True,
         drop_path_rate: float = 0.1,
         img_range: float = 1.0,
-        num_feat: int = 64,
-        upsampler: Literal["pixelshuffle"] = "pixelshuffle",
+        upsampler: Upsampler = "pixelshuffle",
         resi_connection: Literal["1conv", "identity"] = "1conv",
         use_checkpoint: bool = False,
         fused_attn: bool = True,
@@ -150,7 +149,6 @@ class MiHATP(HAT):
             qkv_bias=qkv_bias,
             drop_path_rate=drop_path_rate,
             img_range=img_range,
-            num_feat=num_feat,
             upsampler=upsampler,
             resi_connection=resi_connection,
             use_checkpoint=use_checkpoint,

@@ -10,7 +10,7 @@ from mihatp_arch.archs.attention import MASKED
 from mihatp_arch.archs.hat_arch import HAT, pad_to_multiple
 from mihatp_arch.errors import UserError
 
-TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4, "num_feat": 16}
+TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4}
 
 
 def test_paper_size_has_the_published_number_of_parameters():
@@ -79,6 +79,16 @@ def test_any_size_in_train_and_eval(upscale, size):
     out.mean().backward()
 
 
+@pytest.mark.parametrize("upscale", [2, 3, 8])
+def test_direct_upsampler_is_one_convolution(upscale):
+    net = HAT(**TINY, upscale=upscale, upsampler="pixelshuffledirect")
+    assert net(torch.rand(1, 3, 5, 6)).shape == (1, 3, 5 * upscale, 6 * upscale)
+    assert {k for k in net.state_dict() if "upsample" in k or "conv_last" in k} == {
+        "upsample.0.weight",
+        "upsample.0.bias",
+    }
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 4), (5, 30)])
 def test_padding_reflects_and_then_repeats(size):
     x = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size)
@@ -144,6 +154,7 @@ def test_bf16_autocast_stays_close():
         {"squeeze_factor": 30},
         {"window_size": 1},
         {"overlap_ratio": 0.25},
+        {"upsampler": "nearest+conv"},
     ],
 )
 def test_options_that_do_not_fit_are_refused(options):

@@ -7,7 +7,7 @@ from torch import nn
 from mihatp_arch.archs.hat_arch import HAT
 from mihatp_arch.archs.mihatp_arch import MiHATP
 
-TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4, "num_feat": 16}
+TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4}
 
 
 def test_without_its_terms_it_is_hat():

@@ -1,0 +1,1 @@
+"""Image tiles (and procedural H&E with known nuclei) to BasicSR LMDBs; knows nothing of networks."""

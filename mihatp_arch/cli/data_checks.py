@@ -1,0 +1,137 @@
+"""The data are looked at before BasicSR opens them: they are there, pair up, and fit the scale, crop and batch."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mihatp_arch.cli.image_store import ImageStore, StoreError, read_folder, read_lmdb
+from mihatp_arch.cli.options import Options
+
+
+def check_data(options: Options, *, launcher: str) -> list[str]:
+    """One line for each data set, pretrained network and training state that BasicSR could not work with."""
+    lines = [*_check_files(options), *_check_roots(options)]
+    if lines:
+        return lines
+    for name, dataset in options.section("datasets").items():
+        if dataset["type"] == "PairedImageDataset":
+            lines += _check_pairs(options, name, world_size(launcher))
+    return lines
+
+
+def world_size(launcher: str) -> int:
+    """How many processes train together."""
+    if launcher == "none":
+        return 1
+    return int(os.environ.get("SLURM_NTASKS" if launcher == "slurm" else "WORLD_SIZE", "1"))
+
+
+def _check_files(options: Options) -> Iterator[str]:
+    for key, value in options.section("path").items():
+        if value is not None and (key.startswith("pretrain_network") or key == "resume_state"):
+            file = Path(value).expanduser()
+            if not file.is_file():
+                yield options.problem(("path", key), f"there is no file '{file}'; name one that is there, or null")
+
+
+def _check_roots(options: Options) -> Iterator[str]:
+    """One line for all the data roots that are not there: mostly it is one folder that all of them lie in."""
+    paths = [("datasets", name, key) for name in options.section("datasets") for key in ("dataroot_gt", "dataroot_lq")]
+    missing = [path for path in paths if options.get(*path) and not Path(options.get(*path)).expanduser().exists()]
+    if missing:
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        yield options.problem(
+            missing[0],
+            f"there are no data at '{options.get(*missing[0])}'{others}: make them with `mihatp prepare`, or name "
+            "another folder with --data DIR, or try --data demo",
+        )
+
+
+def _check_pairs(options: Options, name: str, processes: int) -> Iterator[str]:
+    """Lines about one PairedImageDataset: both sides sound, same names, sizes that fit, enough for a batch."""
+    path = ("datasets", name)
+    dataset = options.section(*path)
+    sides: dict[str, ImageStore] = {}
+    try:
+        names = _listed(dataset.get("meta_info_file")) if dataset["io_backend"]["type"] != "lmdb" else None
+        for side in ("gt", "lq"):
+            folder = Path(dataset[f"dataroot_{side}"]).expanduser()
+            if dataset["io_backend"]["type"] == "lmdb":
+                sides[side] = read_lmdb(folder)
+            else:
+                template = dataset.get("filename_tmpl", "{}") if side == "lq" else "{}"
+                sides[side] = read_folder(folder, names and [_renamed(template, one) for one in names])
+    except StoreError as error:
+        yield options.problem(path, str(error))
+        return
+    gt, lq = sides["gt"], sides["lq"]
+    partners = {one: one for one in gt.names}
+    if dataset["io_backend"]["type"] != "lmdb":
+        partners = {one: _renamed(dataset.get("filename_tmpl", "{}"), one) for one in gt.names}
+    alone = sorted(set(partners.values()) ^ set(lq.names))
+    if alone:
+        missing = "dataroot_lq" if alone[0] in partners.values() else "dataroot_gt"
+        yield options.problem(
+            path, f"'{alone[0]}' has no partner in {missing} ({len(gt.names)} HR, {len(lq.names)} LR images)"
+        )
+        return
+    yield from _check_sizes(options, name, gt, lq, partners)
+    if name == "train":
+        yield from _check_batch(options, len(gt.names), processes)
+
+
+def _listed(file: str | None) -> list[str] | None:
+    if file is None:
+        return None
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"the meta_info_file '{file}' cannot be read") from error
+    return [line.split(" ")[0] for line in lines]
+
+
+def _renamed(template: str, name: str) -> str:
+    file = Path(name)
+    return template.format(file.stem) + file.suffix
+
+
+def _check_sizes(
+    options: Options, name: str, gt: ImageStore, lq: ImageStore, partners: dict[str, str]
+) -> Iterator[str]:
+    scale = options.get("scale") or 1
+    train = name == "train"
+    for one, (height, width) in gt.sizes.items():
+        small = lq.sizes.get(partners[one])
+        # in validation BasicSR crops HR to the multiple of the scale; in training it asks for exact sizes
+        fits = small is not None and (small[0] * scale, small[1] * scale) == (
+            (height, width) if train else (height - height % scale, width - width % scale)
+        )
+        if small is not None and not fits:
+            yield options.problem(
+                ("datasets", name),
+                f"'{one}': HR is {height}x{width} and LR {small[0]}x{small[1]}, which is not scale {scale}",
+            )
+            return
+    gt_size = options.get("datasets", name, "gt_size")
+    smallest = min(gt.sizes, key=lambda one: min(gt.sizes[one]))
+    if train and isinstance(gt_size, int) and gt_size > min(gt.sizes[smallest]):
+        height, width = gt.sizes[smallest]
+        yield options.problem(
+            ("datasets", name, "gt_size"), f"{gt_size} is larger than '{smallest}', which is {height}x{width}"
+        )
+
+
+def _check_batch(options: Options, images: int, processes: int) -> Iterator[str]:
+    """BasicSR drops the last, incomplete batch: with one only, it trains nothing and reports success."""
+    dataset = options.section("datasets", "train")
+    gpus = options.values["num_gpu"]
+    ratio = dataset.get("dataset_enlarge_ratio", 1)
+    batch = dataset["batch_size_per_gpu"] * (gpus if processes == 1 and isinstance(gpus, int) and gpus > 1 else 1)
+    if batch > math.ceil(images * ratio / processes):
+        enlarge = math.ceil(batch * processes / images)
+        yield options.problem(
+            ("datasets", "train", "batch_size_per_gpu"),
+            f"a batch of {batch * processes} is larger than the data set of {images} images; lower it, or set "
+            f"dataset_enlarge_ratio: {enlarge}",
+        )

@@ -1,0 +1,27 @@
+"""How every command of this package ends: nothing, or one clear line and an exit code."""
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from datasets_prep.errors import DataError
+from mihatp_arch.errors import UserError
+
+
+def run(prog: str, body: Callable[[], None], *, debug: bool) -> int:
+    """Call `body` and turn its end into an exit code: 0 done, 2 a mistake of the user, 130 interrupted.
+
+    `UserError` and `DataError` become one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands
+    above it. Every other exception is a fault of ours and passes through.
+    """
+    try:
+        body()
+    except (UserError, DataError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+    return 0

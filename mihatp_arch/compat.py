@@ -1,0 +1,197 @@
+"""The one file that knows what BasicSR 1.4.2 and torchvision need on today's stack.
+
+It runs on import, at module level, so that DataLoader workers started by `spawn` get it too. Nothing is replaced that
+works; each workaround says what breaks, in which version, and when it can go. `MIHATP_NO_PATCH=1` leaves the functions
+of basicsr as they are (what it needs to be imported at all is mended even so).
+"""
+
+import importlib
+import inspect
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mihatp_arch.errors import UserError
+
+_kept_alive: list[torch.library.Library] = []  # a Library that is collected takes its operators with it
+
+
+def _mend_torchvision_ops() -> None:
+    """A CUDA or mismatched torchvision beside another torch build lacks its compiled operators.
+
+    torchvision (all versions) then dies on import with `operator torchvision::nms does not exist`, because it registers
+    meta kernels for them. Declaring the schemas is enough to import it; calling one still fails. Goes when torchvision
+    imports without its library.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    else:
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # the failed import left them half built
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    _kept_alive.append(library)
+    for name, schema in (
+        ("nms", "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
+        ("qnms", "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
+    ):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)
+    importlib.import_module("torchvision")
+
+
+def _alias(missing: str, target: str, *names: str) -> None:
+    """Put a module `missing` in place, with `names` of `target`, unless there is a real one."""
+    try:
+        importlib.import_module(missing)
+    except ModuleNotFoundError:
+        module = types.ModuleType(missing)
+        source = importlib.import_module(target)
+        for name in names:
+            setattr(module, name, getattr(source, name))
+        sys.modules[missing] = module
+
+
+_mend_torchvision_ops()
+# torchvision 0.17 removed the module that basicsr 1.4.2 takes rgb_to_grayscale from; goes with basicsr's next release.
+_alias("torchvision.transforms.functional_tensor", "torchvision.transforms.functional", "rgb_to_grayscale")
+# SciPy 2 removes scipy.ndimage.filters, where basicsr 1.4.2 finds convolve; goes with basicsr's next release.
+_alias("scipy.ndimage.filters", "scipy.ndimage", "convolve")
+
+# Only now can basicsr be imported; it binds names at import, so the module that uses a function is the one to mend.
+import basicsr.train as basicsr_train  # noqa: E402
+import basicsr.utils.options as basicsr_options  # noqa: E402
+from basicsr.models import base_model  # noqa: E402
+
+
+def _expect(function: Callable[..., Any], *parameters: str) -> None:
+    """Fail loudly where a later basicsr has changed what is replaced below."""
+    found = tuple(inspect.signature(function).parameters)
+    if found != parameters:
+        raise RuntimeError(
+            f"{function.__module__}.{function.__qualname__} takes {found}, not {parameters}: "
+            "mihatp_arch.compat knows basicsr 1.4.2; set MIHATP_NO_PATCH=1 to leave basicsr as it is"
+        )
+
+
+def _newest_state(folder: Path) -> Path | None:
+    states = [path for path in folder.glob("*.state") if path.stem.isdigit()]
+    return max(states, key=lambda path: int(path.stem), default=None)
+
+
+def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """Stands in for `basicsr.train.load_resume_state`: finds and loads the state to resume from, or None to start anew.
+
+    basicsr 1.4.2 asks for the current GPU even on a machine without one, and `--auto_resume` looks below the current
+    folder instead of the experiment's own. Goes with a basicsr that does neither.
+
+    Raises:
+        UserError: the state, or a network saved with it, is missing or damaged.
+    """
+    path = Path(opt["path"]["resume_state"]) if opt["path"].get("resume_state") else None
+    if opt["auto_resume"]:
+        path = _newest_state(Path(opt["path"]["training_states"])) or path
+        print(f"--auto_resume: {path or 'no training state yet, starting from iteration 0'}", flush=True)
+    if path is None:
+        return None
+    opt["path"]["resume_state"] = str(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"path.resume_state: there is no file '{path}'") from None
+    except (EOFError, KeyError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(f"'{path}' is no sound training state; name another as path.resume_state") from error
+    if not isinstance(state, dict) or not {"iter", "epoch", "optimizers", "schedulers"} <= state.keys():
+        raise UserError(f"'{path}' is no training state of basicsr: it lacks the iteration or the optimizers")
+    basicsr_train.check_resume(opt, state["iter"])
+    networks = [opt["path"].get(f"pretrain_{key}") for key in opt if key.startswith("network_")]
+    for network in networks:
+        if network is not None and not Path(network).is_file():
+            raise UserError(
+                f"'{path}' is of iteration {state['iter']}, but there is no '{network}': resume under the name that the "
+                "state was trained with, or start anew from its weights with path.pretrain_network_g"
+            )
+    return state
+
+
+def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
+    """Stands in for `basicsr.utils.options.init_dist`: joins the process group, on GPUs (nccl) or CPUs (gloo).
+
+    basicsr 1.4.2 divides by the number of GPUs and knows nccl alone. Goes with a basicsr that trains on CPUs.
+    `kwargs` are the option file's `dist_params`; `port` is the one that Slurm needs.
+    """
+    if multiprocessing.get_start_method(allow_none=True) is None:
+        multiprocessing.set_start_method("spawn")
+    if launcher == "slurm":
+        _slurm_environment(kwargs.pop("port", None))
+    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise UserError(
+            f"--launcher {launcher}: the environment lacks {missing[0]}; start it with "
+            "`torchrun --nproc_per_node N $(which basicsr) train --launcher pytorch -opt …`"
+        )
+    if not torch.cuda.is_available():
+        backend = "gloo"
+    elif backend == "nccl":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"  # num_gpu: 0 keeps the tensors on the CPU
+    torch.distributed.init_process_group(backend=backend, **kwargs)
+
+
+def _slurm_environment(port: int | None) -> None:
+    """Tell torch in its own words what Slurm says about this process."""
+    try:
+        environment = {
+            "RANK": os.environ["SLURM_PROCID"],
+            "WORLD_SIZE": os.environ["SLURM_NTASKS"],
+            "LOCAL_RANK": os.environ.get("SLURM_LOCALID", os.environ["SLURM_PROCID"]),
+        }
+        nodes = os.environ["SLURM_NODELIST"]
+    except KeyError as error:
+        raise UserError(f"--launcher slurm: the environment lacks {error}; start it with srun") from None
+    if "MASTER_ADDR" not in os.environ:
+        try:
+            hosts = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError("--launcher slurm: scontrol names no host; set MASTER_ADDR") from error
+        environment["MASTER_ADDR"] = hosts.stdout.split()[0]
+    environment["MASTER_PORT"] = str(port or os.environ.get("MASTER_PORT", 29500))
+    os.environ.update(environment)
+
+
+def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.nn.Module:
+    """Stands in for `BaseModel.model_to_device`, which asks for the current GPU of processes that have none."""
+    net = net.to(self.device)
+    if self.opt["dist"]:
+        devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
+        unused = self.opt.get("find_unused_parameters", False)
+        return base_model.DistributedDataParallel(net, device_ids=devices, find_unused_parameters=unused)
+    return base_model.DataParallel(net) if self.opt["num_gpu"] > 1 else net
+
+
+def _mend_basicsr() -> None:
+    """Put the functions above where basicsr 1.4.2 uses them."""
+    if basicsr_train.load_resume_state.__module__ == __name__:
+        return
+    _expect(basicsr_train.load_resume_state, "opt")
+    _expect(basicsr_train.check_resume, "opt", "resume_iter")
+    _expect(basicsr_options.init_dist, "launcher", "backend", "kwargs")
+    _expect(base_model.BaseModel.model_to_device, "self", "net")
+    basicsr_train.load_resume_state = load_resume_state
+    basicsr_options.init_dist = init_dist
+    base_model.BaseModel.model_to_device = model_to_device
+
+
+if os.environ.get("MIHATP_NO_PATCH", "") in ("", "0"):
+    _mend_basicsr()

@@ -1,0 +1,155 @@
+"""The contrastive loss in image and feature space (paper section 2.3, Eq. 8 and 9)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.losses.features import FeatureNetwork
+from mihatp_arch.transforms.choices import check_choice
+
+
+@LOSS_REGISTRY.register()
+class ContrastiveLoss(nn.Module):
+    """lambda * Loss_CL of Eq. 5, 8 and 9: the SR image r near the positives p, far from the negatives n.
+
+    Layer 0 is the image itself, layers 1 to L are those of a frozen feature network. Sim is the cosine.
+
+    Args:
+        loss_weight: lambda of Eq. 5.
+        tau: temperature of Eq. 9.
+        image_space: layer 0 takes part (IS in the paper's Table 3).
+        k_n: K_n of Eq. 9 where there are no negatives (ITP off).
+        features: options of `FeatureNetwork`; None takes its defaults.
+        image_sim: Sim at layer 0: `cosine` of the images as they are, as in the paper, or `centered`, after each
+            channel's mean is taken away. Stained tissue is bright, so plain cosines lie within 0.02 of 1.
+        feature_sim: Sim at layers 1 to L: `flatten`, one cosine over C, H and W, or `spatial`, the mean over the
+            positions of the cosine over C (as in PCL-SR).
+
+    Raises:
+        UserError: an option is out of its range or unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_weight: float = 0.01,
+        tau: float = 0.05,
+        image_space: bool = True,
+        k_n: int = 4,
+        features: Mapping[str, Any] | None = None,
+        image_sim: str = "cosine",
+        feature_sim: str = "flatten",
+    ) -> None:
+        super().__init__()
+        if not tau > 0:
+            raise UserError(f"ContrastiveLoss: tau: {tau} must be above 0 (the paper has 0.05)")
+        if loss_weight < 0:
+            raise UserError(f"ContrastiveLoss: loss_weight: {loss_weight} must not be negative (the paper has 0.01)")
+        if k_n < 1:
+            raise UserError(f"ContrastiveLoss: k_n: {k_n} must be 1 or more")
+        check_choice(image_sim, ("cosine", "centered"), what="ContrastiveLoss: image_sim")
+        check_choice(feature_sim, ("flatten", "spatial"), what="ContrastiveLoss: feature_sim")
+        for name in features or {}:
+            check_choice(name, ("network", "weights", "layers"), what="ContrastiveLoss: features: option")
+        self.loss_weight, self.tau, self.image_space, self.k_n = loss_weight, tau, image_space, k_n
+        self.image_sim, self.feature_sim = image_sim, feature_sim
+        self.network = FeatureNetwork(**(features or {}))
+
+    def extra_repr(self) -> str:
+        return (
+            f"loss_weight={self.loss_weight}, tau={self.tau}, image_space={self.image_space}, k_n={self.k_n}, "
+            f"image_sim={self.image_sim!r}, feature_sim={self.feature_sim!r}"
+        )
+
+    def forward(
+        self, sr: Tensor, positives: Tensor | None, negatives: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 8, times lambda, in fp32 under autocast too.
+
+        Gradients reach `sr` and `positives`, unless the latter are detached, and never `negatives`.
+
+        Args:
+            sr: I^SR of Eq. 1, (B, 3, H, W) around [0, 1].
+            positives: X^P of Eq. 2, (B, K_p, 3, H, W), or None without the reversible pool: then Sim(r, p) = 1.
+            negatives: X^N of Eq. 3, (B, K_n, 3, H, W), or None without the irreversible pool: then Sim(r, n) = 1.
+
+        Returns:
+            The weighted loss, and for the log the detached means over samples and layers `sim_pos` and `sim_neg`.
+            Without both pools the loss is the constant lambda * log(1 + K_n).
+
+        Raises:
+            UserError: the shapes do not fit one another, or the images the feature network.
+        """
+        _check_shapes(sr, positives, negatives)
+        with torch.autocast(sr.device.type, enabled=False):
+            no_pools = positives is None and negatives is None  # no similarity is left that needs r
+            r = [sr] if no_pools else self.layers(sr.unsqueeze(1))
+            sim_p = self.similarities(r, positives, k=1)
+            # The network is frozen, so that images without a gradient leave no graph in it.
+            sim_n = self.similarities(r, None if negatives is None else negatives.detach(), k=self.k_n)
+            loss_cl = torch.stack([info_nce(*sims, tau=self.tau) for sims in zip(sim_p, sim_n, strict=True)]).mean()
+        stats = {"sim_pos": torch.stack([sim.mean() for sim in sim_p]).mean().detach()}
+        stats["sim_neg"] = torch.stack([sim.mean() for sim in sim_n]).mean().detach()
+        return self.loss_weight * loss_cl, stats
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Images (B, K, 3, H, W) -> layer 0, the images, if it takes part, and layers 1 to L: (B, K, C_l, H_l, W_l)."""
+        features = [feature.unflatten(0, x.shape[:2]) for feature in self.network(x.flatten(0, 1))]
+        return [x.float(), *features] if self.image_space else features
+
+    def similarities(self, r: list[Tensor], images: Tensor | None, *, k: int) -> list[Tensor]:
+        """Sim of r^l (B, 1, C_l, H_l, W_l) to `images` (B, K, 3, H, W), layer by layer: (B, K).
+
+        Without images it is 1, K is `k`: what the paper says of an ablated pool.
+        """
+        if images is None:
+            return [r_l.new_ones(r_l.shape[0], k, dtype=torch.float32) for r_l in r]
+        kinds = [self.image_sim if self.image_space and layer == 0 else self.feature_sim for layer in range(len(r))]
+        return [SIM[kind](r_l, x_l) for kind, r_l, x_l in zip(kinds, r, self.layers(images), strict=True)]
+
+
+def info_nce(sim_p: Tensor, sim_n: Tensor, *, tau: float) -> Tensor:
+    """Eq. 9, the loss of one layer, from Sim(r, p) (B, K_p) and Sim(r, n) (B, K_n)."""
+    # -log(e^p / (e^p + sum_j e^n_j)) = log(1 + sum_j e^(n_j - p)): no overflow, and close similarities do not cancel.
+    n_minus_p = (sim_n.unsqueeze(1) - sim_p.unsqueeze(2)) / tau
+    return F.softplus(torch.logsumexp(n_minus_p, dim=2)).mean()
+
+
+def _norm(x: Tensor, *, dim: int) -> Tensor:
+    # A sum of squares keeps 1e-7 over millions of elements where torch.linalg.vector_norm keeps 3e-5 on the CPU.
+    return x.square().sum(dim).clamp_min(1e-8).sqrt()
+
+
+def _flatten(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine over C, H and W at once, as F.cosine_similarity but without its normalised copy of every image."""
+    a, b = a.flatten(2), b.flatten(2)
+    return (a @ b.mT).squeeze(1) / (_norm(a, dim=2) * _norm(b, dim=2))
+
+
+def _centered(a: Tensor, b: Tensor) -> Tensor:
+    a, b = (x - x.mean(dim=(-2, -1), keepdim=True) for x in (a, b))
+    return _flatten(a, b)
+
+
+def _spatial(a: Tensor, b: Tensor) -> Tensor:
+    cosine = (a * b).sum(2) / (_norm(a, dim=2) * _norm(b, dim=2))
+    return cosine.mean(dim=(-2, -1))
+
+
+# Sim of (B, 1, C, H, W) to (B, K, C, H, W): (B, K)
+SIM = {"cosine": _flatten, "centered": _centered, "flatten": _flatten, "spatial": _spatial}
+
+
+def _check_shapes(sr: Tensor, positives: Tensor | None, negatives: Tensor | None) -> None:
+    for name, images in (("positives", positives), ("negatives", negatives)):
+        if images is None:
+            continue
+        if images.dim() != 5 or images.shape[1] == 0 or (images.shape[0], *images.shape[2:]) != tuple(sr.shape):
+            raise UserError(
+                f"ContrastiveLoss: {name} {tuple(images.shape)} must be (B, K, C, H, W) beside sr {tuple(sr.shape)}"
+            )

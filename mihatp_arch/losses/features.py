@@ -1,0 +1,150 @@
+"""The frozen feature network, whose layers are the layers 1 to L of the contrastive loss (paper Eq. 8 and 9)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from basicsr.utils import get_root_logger
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.layers import Format
+from torch import Tensor, nn
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.losses.vgg19 import VGG19, imagenet_weights
+from mihatp_arch.transforms.choices import check_choice
+
+RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed run finds the same features
+
+
+class FeatureNetwork(nn.Module):
+    """Features of images in [0, 1], by a network that never trains; gradients flow through it to the images.
+
+    The paper does not name its network. The default is that of most perceptual and contrastive losses.
+
+    Args:
+        network: vgg19 (torchvision's), or any network of timm that has `features_only`.
+        weights: imagenet (found, or downloaded), the path of a state dict (the full torchvision vgg19; for timm
+            networks a .pth or .safetensors in timm's layout), or random.
+        layers: names or torchvision's indices of layers of vgg19 (None: relu1_1, relu2_1, relu3_1, relu4_1,
+            relu5_1); timm's `out_indices` for its networks (None: all).
+
+    Raises:
+        UserError: unknown network or layer, weights that cannot be had or do not fit.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, *, network: str = "vgg19", weights: str = "imagenet", layers: Sequence[str | int] | None = None
+    ) -> None:
+        super().__init__()
+        if layers is not None and (isinstance(layers, str) or not layers):
+            raise UserError(f"features: layers: {layers!r} must be a list of one or more layers")
+        self.network, self.weights = network, weights
+        # Construction draws from the global generators, which would tie the run's seed to the choice of features.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
+            if network == "vgg19":
+                self.body, trained_on = _vgg19(weights, layers)
+            else:
+                self.body, trained_on = _from_timm(network, weights, layers)
+        if weights == "random":
+            get_root_logger().warning(
+                f"features: {network} has random weights; the contrastive loss will not be that of the paper. "
+                "Say weights: imagenet for real training."
+            )
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(trained_on[name]).view(1, 3, 1, 1), persistent=False)
+        self.fixed_size = tuple(trained_on["input_size"][1:]) if trained_on.get("fixed_input_size") else None
+        self.channels_last = getattr(self.body, "output_fmt", Format.NCHW) == Format.NHWC  # Swin, for one
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FeatureNetwork":
+        """Stays in eval mode whatever `mode` says: running statistics and dropout belong to training."""
+        return super().train(False)
+
+    def extra_repr(self) -> str:
+        return f"network={self.network!r}, weights={self.weights!r}"
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Features in fp32, under autocast too.
+
+        Args:
+            x: RGB images (B, 3, H, W) in [0, 1].
+
+        Returns:
+            L tensors (B, C_l, H_l, W_l), in the order of `layers`.
+
+        Raises:
+            UserError: the images are not RGB, too small for the deepest layer, or not of the one size that the network
+                takes.
+        """
+        if x.dim() != 4 or x.shape[1] != 3:
+            raise UserError(f"features: needs RGB images (B, 3, H, W), not {tuple(x.shape)}")
+        if self.fixed_size not in (None, tuple(x.shape[-2:])):
+            raise UserError(f"features: {self.network} takes images of {self.fixed_size}, not {tuple(x.shape[-2:])}")
+        with torch.autocast(x.device.type, enabled=False):
+            features = self.body((x.float() - self.mean) / self.std)
+        return [feature.movedim(-1, 1) if self.channels_last else feature for feature in features]
+
+
+def _vgg19(weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
+    body = VGG19(layers)
+    if weights == "random":
+        body.reset_parameters()
+    else:
+        _load(body, imagenet_weights() if weights == "imagenet" else Path(weights))
+    return body, {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+
+
+def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
+    if ":" not in network:  # hf-hub:owner/name is timm's to resolve
+        check_choice(network.partition(".")[0], ["vgg19", *timm.list_models()], what="features: network")
+    indices: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
+    try:
+        body = timm.create_model(network, features_only=True, **indices)
+    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"features: timm's {network} gives no layers {layers or 'at all'} ({_first_line(error)}): "
+            "layers are its out_indices, 0 for the first"
+        ) from error
+    if weights == "imagenet":
+        try:
+            body = timm.create_model(network, features_only=True, pretrained=True, **indices)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"features: the pretrained weights of {network} could not be had ({_first_line(error)}): "
+                "download them elsewhere and give the path of the file as weights, or say weights: random"
+            ) from error
+    elif weights != "random":
+        _load(body, Path(weights))
+    trained_on: Any = body.pretrained_cfg
+    return body, trained_on
+
+
+def _load(body: nn.Module, path: Path) -> None:
+    """Load the tensors that `body` has from a state dict that may hold more (a classifier, later layers)."""
+    if not path.is_file():
+        raise UserError(f"features: weights: there is no file {path}: give a state dict, imagenet or random")
+    try:
+        state = timm.models.load_state_dict(str(path), use_ema=False, weights_only=True)
+    except Exception as error:  # a damaged file fails in as many ways as there are formats
+        raise UserError(f"features: weights: {path} holds no state dict ({_first_line(error)})") from error
+    # timm's feature extractors rename stages.0 to stages_0 and wrap some networks as `model`.
+    plain = {key.replace("_", "."): value for key, value in state.items()}
+    wanted = {key: key.removeprefix("model.").replace("_", ".") for key in body.state_dict()}
+    missing = [key for key, name in wanted.items() if name not in plain]
+    if missing:
+        raise UserError(f"features: weights: {path} lacks {missing[0]} and {len(missing) - 1} more: another network's?")
+    try:
+        body.load_state_dict({key: plain[name] for key, name in wanted.items()})
+    except RuntimeError as error:
+        raise UserError(f"features: weights: {path} does not fit: {str(error).splitlines()[-1].strip()}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,89 @@
+"""torchvision's VGG19 without its classifier, cut after the last layer used, and the place of its weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from basicsr.archs.vgg_arch import NAMES, VGG_PRETRAIN_PATH
+from torch import Tensor, nn
+from torchvision.models.vgg import VGG19_Weights, cfgs, make_layers
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.transforms.choices import check_choice
+
+LAYERS = NAMES["vgg19"]  # conv1_1, relu1_1, conv1_2, ..., pool5: torchvision's indices 0 to 36
+PAPER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class VGG19(nn.Module):
+    """VGG19 up to the last of `layers`, which are names (relu3_1) or torchvision's indices (11); its output is them.
+
+    Parameters are called as in torchvision's full network (features.0.weight ...), so that its state dicts load; until
+    one is loaded, or `reset_parameters` called, they hold nothing.
+
+    Raises:
+        UserError: an unknown layer.
+    """
+
+    def __init__(self, layers: Sequence[str | int] | None = None) -> None:
+        super().__init__()
+        self.layers = [_index(layer) for layer in layers or PAPER_LAYERS]
+        with torch.device("meta"):  # no memory and no time for what is cut off, or about to be loaded
+            features = list(make_layers(cfgs["E"]))[: max(self.layers) + 1]
+        self.features = nn.Sequential(*features).to_empty(device="cpu")
+        for index, module in enumerate(self.features):
+            if isinstance(module, nn.ReLU):
+                module.inplace = index - 1 not in self.layers  # or it would overwrite the convolution collected there
+        self.least = 2 ** sum(isinstance(module, nn.MaxPool2d) for module in self.features)
+
+    def reset_parameters(self) -> None:
+        """Random weights that keep the variance of the activations, so that the deepest features do not vanish."""
+        for module in self.features:
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Normalised images (B, 3, H, W) -> one (B, C_l, H_l, W_l) for each of `layers`, in their order."""
+        if min(x.shape[-2:]) < self.least:
+            raise UserError(
+                f"features: images of {x.shape[-2]}x{x.shape[-1]} pixels are too small for {LAYERS[max(self.layers)]} "
+                f"of vgg19, which needs {self.least}x{self.least}: take earlier layers, or larger patches"
+            )
+        found: dict[int, Tensor] = {}
+        for index, module in enumerate(self.features):
+            x = module(x)
+            if index in self.layers:
+                found[index] = x
+        return [found[index] for index in self.layers]
+
+
+def _index(layer: str | int) -> int:
+    if isinstance(layer, int) and 0 <= layer < len(LAYERS):
+        return layer
+    check_choice(layer, LAYERS, what="features: vgg19: layer")
+    return LAYERS.index(str(layer))
+
+
+def imagenet_weights() -> Path:
+    """The file of torchvision's ImageNet weights: BasicSR's folder, else torch.hub's, else downloaded to the latter.
+
+    Raises:
+        UserError: it is in neither place and cannot be downloaded.
+    """
+    url = VGG19_Weights.IMAGENET1K_V1.url
+    in_basicsr = Path(VGG_PRETRAIN_PATH)
+    in_hub = Path(torch.hub.get_dir()) / "checkpoints" / in_basicsr.name
+    for path in (in_basicsr, in_hub):
+        if path.is_file():
+            return path
+    hash_prefix = in_basicsr.stem.rpartition("-")[2]
+    try:
+        in_hub.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(in_hub), hash_prefix=hash_prefix)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"features: the ImageNet weights of vgg19 are missing and their download failed ({error}): "
+            f"download {url} to {in_basicsr} or {in_hub}, or say weights: random"
+        ) from error
+    return in_hub

@@ -1,0 +1,152 @@
+"""MiHATP's training: two branches and a contrastive loss (paper, Fig. 1, Eq. 1 to 9) in BasicSR's model interface."""
+
+from collections import OrderedDict
+from os import path as osp
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from basicsr.losses import build_loss
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor, nn
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.transforms import IrreversiblePool, ReversiblePool
+
+
+@MODEL_REGISTRY.register()
+class MiHATPModel(SRModel):
+    """Base branch F_base (`net_g`) and contrastive branch F_con (`net_c`), trained together; only F_base is tested.
+
+    Beside SRModel's options, `train` has:
+
+    * `contrastive_opt`: the loss of Eq. 8 and 9 with its weight λ; null leaves it out.
+    * `reversible_opt`: `k_p`, the positives K_p of each image, and `elements` of the pool; null is the ablation
+      without RTP: no contrastive branch, and every similarity to a positive is 1.
+    * `irreversible_opt`: `k_n`, the negatives K_n, and `operations` of the pool; null is the ablation without ITP:
+      every similarity to a negative is 1.
+    * `share_branches`: one network for both branches.
+    * `detach_positive`: no gradient of the contrastive loss into F_con.
+
+    `network_c` describes F_con (default: as `network_g`); `path.pretrain_network_c` starts it from weights.
+
+    Raises:
+        UserError: options that do not fit together.
+    """
+
+    @staticmethod
+    def check_options(opt: dict[str, Any]) -> None:
+        """Refuse training options that do not fit together, before data are opened."""
+        train_opt = opt["train"]
+        if train_opt.get("perceptual_opt"):
+            raise UserError("train.perceptual_opt: MiHATPModel has no perceptual loss; remove it (Eq. 5 has none)")
+        if not train_opt.get("pixel_opt"):
+            raise UserError("train.pixel_opt: MiHATPModel needs it for Eq. 6 and 7; give type: L1Loss")
+        if train_opt.get("share_branches") and opt.get("network_c"):
+            raise UserError("train.share_branches: true leaves no use for network_c; remove one of them")
+        _pools(opt)
+
+    def init_training_settings(self) -> None:
+        """Build what only training needs, F_con first, so that the optimizer knows its parameters."""
+        train_opt = self.opt["train"]
+        self.check_options(self.opt)
+        self.k_p, self.reversible_pool, self.irreversible_pool = _pools(self.opt)
+        self.net_c = None if self.reversible_pool is None else self._build_contrastive_branch()
+        self.cri_cl = None
+        if train_opt.get("contrastive_opt"):
+            self.cri_cl = build_loss(train_opt["contrastive_opt"]).to(self.device)
+        self.detach_positive = bool(train_opt.get("detach_positive"))
+        super().init_training_settings()
+
+    def _build_contrastive_branch(self) -> Any:
+        if self.opt["train"].get("share_branches"):
+            return self.net_g
+        net_c = self.model_to_device(build_network(self.opt.get("network_c") or self.opt["network_g"]))
+        load_path = self.opt["path"].get("pretrain_network_c")
+        if load_path is not None:
+            path_opt = self.opt["path"]
+            strict = path_opt.get("strict_load_c", True)
+            self.load_network(net_c, load_path, strict, path_opt.get("param_key_c", "params"))
+        return net_c.train()
+
+    def setup_optimizers(self) -> None:
+        """One optimizer for both branches: Eq. 5 is one sum."""
+        options = dict(self.opt["train"]["optim_g"])
+        networks = [self.net_g, self.net_c] if self._has_own_contrastive_branch else [self.net_g]
+        parameters = [p for net in networks for p in net.parameters() if p.requires_grad]
+        self.optimizer_g = self.get_optimizer(options.pop("type"), parameters, **options)
+        self.optimizers.append(self.optimizer_g)
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One step of Eq. 5 on the batch of `feed_data`."""
+        self.optimizer_g.zero_grad()
+        losses: OrderedDict[str, Tensor] = OrderedDict()
+
+        self.output = self.net_g(self.lq)  # Eq. 1
+        losses["l_pix_base"] = self.cri_pix(self.output, self.gt)  # Eq. 6
+        positives = None
+        if self.reversible_pool is not None and self.net_c is not None:
+            positives, losses["l_pix_con"] = self.positives(self.net_c, self.reversible_pool)  # Eq. 2 and 7
+        similarities = {}
+        if self.cri_cl is not None:
+            negatives = None if self.irreversible_pool is None else self.irreversible_pool(self.gt)  # Eq. 3
+            losses["l_cl"], similarities = self.cri_cl(self.output, positives, negatives)  # Eq. 8, 9
+
+        torch.stack(list(losses.values())).sum().backward()  # Eq. 5; λ is the weight inside cri_cl
+        self.optimizer_g.step()
+        self.log_dict = self.reduce_loss_dict(OrderedDict(**losses, **similarities))
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+
+    def positives(self, f_con: nn.Module, pool: ReversiblePool) -> tuple[Tensor, Tensor]:
+        """X^P of Eq. 2, BxK_pxCxHxW, and Loss_L1^Con of Eq. 7 on the same outputs of F_con."""
+        lq = self.lq.repeat_interleave(self.k_p, 0)
+        gt = self.gt.repeat_interleave(self.k_p, 0)
+        draw = pool.draw(len(self.lq), height=lq.shape[-2], width=lq.shape[-1], k=self.k_p)
+        transformed = f_con(pool.apply(lq, draw))
+        l_pix_con = self.cri_pix(transformed, pool.apply(gt, draw))
+        positives = pool.invert(transformed, draw).unflatten(0, (-1, self.k_p))
+        return positives.detach() if self.detach_positive else positives, l_pix_con
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """`net_c` first: a training state stands only for networks that are on disk."""
+        if self._has_own_contrastive_branch:
+            self.save_network(self.net_c, "net_c", current_iter)
+        super().save(epoch, current_iter)
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Besides BasicSR's part, F_con: BasicSR finds it only where the options name `network_c`."""
+        if self._has_own_contrastive_branch:
+            path = osp.join(self.opt["path"]["models"], f"net_c_{resume_state['iter']}.pth")
+            if not osp.isfile(path):
+                raise UserError(f"{path}: missing, so the contrastive branch cannot resume; take an earlier state")
+            self.load_network(self.net_c, path, True, "params")
+        super().resume_training(resume_state)
+
+    @property
+    def _has_own_contrastive_branch(self) -> bool:
+        return self.net_c is not None and self.net_c is not self.net_g
+
+
+def _pools(opt: dict[str, Any]) -> tuple[int, ReversiblePool | None, IrreversiblePool | None]:
+    """K_p and the two pools; a pool that is switched off is None."""
+    reversible, irreversible = (opt["train"].get(f"{kind}_opt") for kind in ("reversible", "irreversible"))
+    k_p = 0
+    if reversible is not None:
+        reversible = dict(reversible)
+        k_p = reversible.pop("k_p", 1)
+        if not isinstance(k_p, int) or isinstance(k_p, bool) or k_p < 1:
+            raise UserError(f"train.reversible_opt.k_p: {k_p!r} is not a whole number of at least 1")
+        reversible = _build(ReversiblePool, reversible, "train.reversible_opt")
+    if irreversible is not None:
+        irreversible = _build(IrreversiblePool, {**irreversible, "scale": opt["scale"]}, "train.irreversible_opt")
+    return k_p, reversible, irreversible
+
+
+def _build(kind: type, options: dict[str, Any], where: str) -> Any:
+    """kind(**options), with a misspelt option named as the option file has it."""
+    try:
+        return kind(**options)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}") from error

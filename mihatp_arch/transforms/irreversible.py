@@ -1,0 +1,181 @@
+"""The irreversible transformation pool, T_irr (paper section 2.1, Eq. 3): low-quality versions of HR, the negatives.
+
+The paper names neither its operations nor their strength. These are the faults of slide scanning and of coarse
+sampling, by BasicSR's and kornia's own operators where they have one.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from basicsr.data.degradations import add_gaussian_noise_pt, add_poisson_noise_pt
+from basicsr.utils.diffjpeg import DiffJPEG
+from torch import Tensor
+from torch.nn import functional as F
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.transforms.blur import defocus, gaussian_blur, motion_blur, uniform
+from mihatp_arch.transforms.choices import check_choice
+
+
+def gaussian_noise(x: Tensor, low: float, high: float) -> Tensor:
+    """Noise of the sensor with standard deviation U[low, high] / 255."""
+    sigma: Any = uniform(x.shape[0], low, high).to(x)  # BasicSR's defaults, numbers, hide that it takes one per sample
+    return add_gaussian_noise_pt(x, sigma=sigma)
+
+
+def poisson(x: Tensor, low: float, high: float) -> Tensor:
+    """Shot noise of as many photons as the image has grey values, times U[low, high]."""
+    scale: Any = uniform(x.shape[0], low, high).to(x)
+    return add_poisson_noise_pt(x, scale=scale)
+
+
+def stain_jitter(x: Tensor, low: float, high: float) -> Tensor:
+    """Each stain's optical density changes by a factor 1 + U[low, high], in the HED space of Ruifrok and Johnston."""
+    stains = x.new_tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])  # H, E and DAB in RGB
+    change = 1 + uniform(3 * x.shape[0], low, high).to(x).view(-1, 3, 1, 1)
+    density = -x.clamp_min(1 / 255).log()
+    concentration = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(stains))
+    return torch.einsum("bshw,sc->bchw", concentration * change, stains).neg().exp()
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """JPEG compression with quality U[low, high]."""
+
+    codec: DiffJPEG
+
+    def __call__(self, x: Tensor, low: float, high: float) -> Tensor:
+        height, width = x.shape[-2:]
+        # The codec would fill up to whole blocks with black, which rings back into the image.
+        whole = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
+        compressed = self.codec.to(x.device)(whole, quality=uniform(x.shape[0], low, high).to(x))
+        return compressed[..., :height, :width]
+
+
+@dataclass(frozen=True)
+class DownUp:
+    """What the LR image still knows: antialiased bicubic down by the scale of the task, bicubic up again."""
+
+    scale: int
+
+    def __call__(self, x: Tensor, low: float, high: float) -> Tensor:
+        height, width = x.shape[-2:]
+        small = (max(1, height // self.scale), max(1, width // self.scale))
+        x = F.interpolate(x, size=small, mode="bicubic", antialias=True)
+        return F.interpolate(x, size=(height, width), mode="bicubic")
+
+
+@dataclass(frozen=True)
+class Severity:
+    """The default range of an operation's severity, and the least and greatest value that make sense."""
+
+    low: float
+    high: float
+    least: float
+    greatest: float = float("inf")
+
+    def read(self, name: str, value: object) -> tuple[float, float]:
+        """The range that the options ask for; None is the default. Raises a UserError if it is no such range."""
+        if value is None:
+            return self.low, self.high
+        if isinstance(value, Sequence) and len(value) == 2 and all(isinstance(end, int | float) for end in value):
+            low, high = float(value[0]), float(value[1])
+            if self.least <= low <= high <= self.greatest:
+                return low, high
+        raise UserError(
+            f"irreversible pool: operations: {name}: {value!r} is no range [low, high] within "
+            f"[{self.least:g}, {self.greatest:g}]; the default is [{self.low:g}, {self.high:g}]"
+        )
+
+
+SEVERITIES = {
+    "gaussian_blur": Severity(0.8, 3.0, least=0.1),  # sigma in pixels
+    "defocus": Severity(1.0, 3.0, least=0.6),  # radius in pixels
+    "motion_blur": Severity(5.0, 15.0, least=3.0),  # length in pixels
+    "gaussian_noise": Severity(5.0, 25.0, least=0.1),  # standard deviation in 8-bit levels
+    "poisson": Severity(0.5, 1.5, least=0.01),  # factor on the noise
+    "jpeg": Severity(20.0, 60.0, least=1.0, greatest=100.0),  # quality
+    "stain_jitter": Severity(-0.05, 0.05, least=-1.0, greatest=1.0),  # relative change of each stain
+}
+OFF_BY_DEFAULT = ("stain_jitter",)
+
+
+class IrreversiblePool:
+    """T_irr of Eq. 3: K_n negatives of each HR image, each by another operation.
+
+    One of them is always `down_up`, the image that bicubic interpolation makes of the LR; the others are drawn without
+    replacement, the same for the whole batch, each sample with a severity of its own. Choices and severities come from
+    torch's global CPU generator, noise from the generator of the images' device.
+
+    Args:
+        k_n: K_n, the number of negatives of each image.
+        scale: the scale of the task, for `down_up`.
+        operations: the pool, as a mapping from an operation to its severity range [low, high] (None: the default);
+            None takes all but stain_jitter. `down_up` has no severity and belongs to every pool. The units:
+            gaussian_blur: sigma in pixels · defocus: radius in pixels · motion_blur: length in pixels ·
+            gaussian_noise: standard deviation in 8-bit levels · poisson: factor on the noise · jpeg: quality ·
+            stain_jitter: relative change of each stain.
+
+    Raises:
+        UserError: an unknown operation, no such range, k_n below 1 or above the size of the pool, scale below 2.
+    """
+
+    def __init__(
+        self, *, k_n: int = 4, scale: int, operations: Mapping[str, Sequence[float] | None] | None = None
+    ) -> None:
+        if operations is None:
+            operations = {name: None for name in SEVERITIES if name not in OFF_BY_DEFAULT}
+        if not isinstance(operations, Mapping):
+            raise UserError(f"irreversible pool: operations: {operations!r} must map each to its range, or to null")
+        for name in operations:
+            check_choice(name, (*SEVERITIES, "down_up"), what="irreversible pool: operation")
+        if operations.get("down_up") is not None:
+            raise UserError("irreversible pool: operations: down_up takes the scale of the task and no range: say null")
+        self.severities = {
+            name: SEVERITIES[name].read(name, operations[name]) for name in operations if name != "down_up"
+        }
+        if not 1 <= k_n <= len(self.severities) + 1:
+            raise UserError(
+                f"irreversible pool: k_n: {k_n} is not between 1 and {len(self.severities) + 1}, the size of the pool: "
+                "add operations or lower it"
+            )
+        if scale < 2:
+            raise UserError(f"irreversible pool: scale: {scale} must be 2 or more, the scale of the task")
+        self.k_n, self.scale = k_n, scale
+        # A copy, because the codec's tables are globals of its module, which a move to a device would move for all.
+        codec = copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False)
+        self._operations: dict[str, Callable[[Tensor, float, float], Tensor]] = {
+            "gaussian_blur": gaussian_blur,
+            "defocus": defocus,
+            "motion_blur": motion_blur,
+            "gaussian_noise": gaussian_noise,
+            "poisson": poisson,
+            "jpeg": Jpeg(codec),
+            "stain_jitter": stain_jitter,
+            "down_up": DownUp(scale),
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(k_n={self.k_n}, scale={self.scale}, operations={self.severities})"
+
+    def draw(self) -> list[str]:
+        """The K_n operations of one call: down_up, then others without replacement."""
+        names = list(self.severities)
+        return ["down_up", *(names[i] for i in torch.randperm(len(names))[: self.k_n - 1].tolist())]
+
+    @torch.no_grad()
+    def apply(self, gt: Tensor, operation: str) -> Tensor:
+        """One operation on HR images (B, 3, H, W) in [0, 1] -> the same shape and dtype, in [0, 1], no gradient."""
+        low, high = self.severities.get(operation, (0.0, 0.0))
+        with torch.autocast(gt.device.type, enabled=False):
+            x = gt.detach().float().contiguous()
+            return self._operations[operation](x, low, high).clamp(0, 1).to(gt.dtype)
+
+    def __call__(self, gt: Tensor) -> Tensor:
+        """X^N of Eq. 3: HR images (B, 3, H, W) in [0, 1], of any size -> (B, K_n, 3, H, W) in [0, 1], no gradient."""
+        if gt.dim() != 4 or gt.shape[1] != 3:
+            raise UserError(f"irreversible pool: needs RGB images (B, 3, H, W), not {tuple(gt.shape)}")
+        return torch.stack([self.apply(gt, operation) for operation in self.draw()], dim=1)

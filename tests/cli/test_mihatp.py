@@ -1,0 +1,93 @@
+"""The `mihatp` command: what it prints, and how it ends."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+from PIL import Image
+
+from datasets_prep.errors import DataError
+from datasets_prep.synthetic import synthesize
+from mihatp_arch.cli import report
+from mihatp_arch.cli.mihatp import main
+from mihatp_arch.errors import UserError
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    for index in range(7):
+        Image.fromarray(synthesize(128, 128, seed=index)[0]).save(folder / f"TCGA-AA-{index:04}-01Z.png")
+    return folder
+
+
+def prepare(tiles, out, *more):
+    return main(["prepare", "--tiles", str(tiles), "-o", str(out), "--patch-size", "64", *more])
+
+
+def test_prepare_builds_and_says_what(tiles, tmp_path, capsys):
+    assert prepare(tiles, tmp_path / "out", "--scales", "2", "4") == 0
+    assert sorted(path.name for path in (tmp_path / "out/train").iterdir()) == ["HR.lmdb", "LR_x2.lmdb", "LR_x4.lmdb"]
+    printed = capsys.readouterr()
+    assert "train" in printed.out and "test5" in printed.out and "7 tiles" in printed.out
+    assert printed.err == ""
+    assert prepare(tiles, tmp_path / "out") == 2
+    assert prepare(tiles, tmp_path / "out", "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    "more", [["--patch-size", "63"], ["--scales", "3", "3"], ["--tests", "9"], ["--tests", "0"], ["--manifest", "no"]]
+)
+def test_mistakes_are_one_line_and_code_2(tiles, tmp_path, capsys, more):
+    assert prepare(tiles, tmp_path / "out", *more) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: ") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback(tiles, tmp_path, capsys):
+    assert prepare(tiles / "absent", tmp_path / "out", "--debug") == 2
+    error = capsys.readouterr().err
+    assert "Traceback" in error and error.splitlines()[-1].startswith("mihatp: error: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["prepare"], ["prepare", "--tiels", "x", "-o", "y"]])
+def test_unknown_words_end_with_code_2(arguments, capsys):
+    assert main(arguments) == 2
+    assert "mihatp" in capsys.readouterr().err
+
+
+def test_help_ends_with_code_0(capsys):
+    assert main(["prepare", "--help"]) == 0
+    assert "--tiles" in capsys.readouterr().out
+
+
+def test_report_turns_ends_into_codes(capsys):
+    def fail(error):
+        def body():
+            raise error
+
+        return report.run("basicsr", body, debug=False)
+
+    assert report.run("basicsr", lambda: None, debug=False) == 0
+    assert fail(UserError("one\ntwo")) == 2
+    assert fail(DataError("three")) == 2
+    assert capsys.readouterr().err == "basicsr: error: one two\nbasicsr: error: three\n"
+    assert fail(KeyboardInterrupt()) == 130
+    with pytest.raises(ZeroDivisionError):
+        fail(ZeroDivisionError())
+
+
+def test_console_script_is_installed(tmp_path):
+    (script,) = entry_points(group="console_scripts", name="mihatp")
+    code = f"import sys; from {script.module} import {script.attr} as main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "prepare", "--tiles", str(tmp_path), "-o", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no image tiles" in done.stderr

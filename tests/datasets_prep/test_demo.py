@@ -1,0 +1,71 @@
+"""The embedded data: complete, without leakage, built once."""
+
+import csv
+import shutil
+from collections import Counter
+
+import pytest
+
+from datasets_prep.demo import CARD, build_demo
+from datasets_prep.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return build_demo(tmp_path_factory.mktemp("demo") / "data")
+
+
+def rows_of(folder):
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stamp(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.mdb") if path.name == "data.mdb"}
+
+
+def test_sizes_and_real_images_in_training_and_test(demo):
+    rows = rows_of(demo)
+    counts = Counter(row["split"] for row in rows)
+    assert counts == {"train": 90, "val": 7, "test1": 7, "test2": 6, "test3": 6, "test4": 6, "test5": 6}
+    real = Counter(row["split"] for row in rows if row["image"] == "skimage-ihc")
+    assert real == {"train": 18, "val": 1, "test1": 1}
+    for split, count in counts.items():
+        for role in ("HR", "LR_x2", "LR_x4", "LR_x8"):
+            assert len((demo / split / f"{role}.lmdb" / "meta_info.txt").read_text().splitlines()) == count
+
+
+def test_splits_share_no_patch_no_pixel_and_no_seed(demo):
+    rows = rows_of(demo)
+    split_of = {}
+    for row in rows:
+        assert split_of.setdefault(row["sha1"], row["split"]) == row["split"]
+        if row["image"] != "skimage-ihc":
+            assert split_of.setdefault(row["image"], row["split"]) == row["split"]
+    real = [(row["split"], int(row["x"]), int(row["y"])) for row in rows if row["image"] == "skimage-ihc"]
+    for split, x, y in real:
+        assert x + 192 <= 512 and y + 192 <= 512
+        for other, x2, y2 in real:
+            if other != split:
+                assert abs(x - x2) >= 192 or abs(y - y2) >= 192
+
+
+def test_second_call_builds_nothing_and_damage_is_mended(demo, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(demo, copy)
+    before = stamp(copy)
+    assert build_demo(copy) == copy
+    assert stamp(copy) == before
+    shutil.rmtree(copy / "test3" / "LR_x4.lmdb")
+    (copy / CARD).write_text("an older version")
+    build_demo(copy)
+    rebuilt = {path.relative_to(copy): path.read_bytes() for path in stamp(copy)}
+    assert rebuilt == {path.relative_to(demo): path.read_bytes() for path in stamp(demo)}
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_foreign_folder_is_spared(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="not a data set"):
+        build_demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,0 +1,273 @@
+"""From folders of tiles to LMDBs: patient-disjoint, aligned, repeatable, whole or absent."""
+
+import csv
+import hashlib
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+from basicsr.data import build_dataset
+from PIL import Image
+
+from datasets_prep.errors import DataError
+from datasets_prep.images import read_rgb
+from datasets_prep.patches import area_reduce
+from datasets_prep.synthetic import synthesize
+from datasets_prep.tiles import build_from_tiles
+
+QUICK = {"patch_size": 48, "progress": False}
+SPLITS = ["test1", "test2", "test3", "test4", "test5", "train", "val"]
+
+
+def barcode(index):
+    return f"TCGA-AA-{index:04}-01Z-00-DX1"
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """Eight tiles of 100×150 of eight patients, so 2×3 patches of 48 px each."""
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    for index in range(8):
+        Image.fromarray(synthesize(100, 150, seed=index)[0]).save(folder / f"{barcode(index)}.png")
+    return folder
+
+
+def contents(lmdb_folder):
+    with lmdb.open(str(lmdb_folder), readonly=True, lock=False) as env, env.begin() as transaction:
+        return {key.decode(): bytes(value) for key, value in transaction.cursor()}
+
+
+def images(lmdb_folder):
+    return {
+        key: cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        for key, png in contents(lmdb_folder).items()
+    }
+
+
+def manifest_rows(folder):
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def hashes(folder):
+    files = [*folder.rglob("data.mdb"), *folder.rglob("meta_info.txt"), folder / "manifest.csv"]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def left_over(tmp_path):
+    return sorted(path.name for path in tmp_path.iterdir() if path.name != "tiles")
+
+
+def test_patches_are_the_tiles_pixels_and_lr_their_mean(tiles, tmp_path):
+    out = tmp_path / "out"
+    built = build_from_tiles(tiles, out, **QUICK)
+    assert sorted(built.counts) == SPLITS == sorted(path.name for path in out.iterdir() if path.is_dir())
+    rows = manifest_rows(out)
+    assert len(rows) == sum(built.counts.values()) == 48 - built.near_empty
+    for split, count in built.counts.items():
+        hr = images(out / split / "HR.lmdb")
+        mine = {row["key"]: row for row in rows if row["split"] == split}
+        assert len(hr) == count and set(hr) == set(mine)
+        for scale in (2, 4, 8):
+            lr = images(out / split / f"LR_x{scale}.lmdb")
+            assert set(lr) == set(hr)
+            for key, patch in lr.items():
+                np.testing.assert_array_equal(patch, area_reduce(hr[key], scale))
+        for key, row in mine.items():
+            x, y = int(row["x"]), int(row["y"])
+            source = read_rgb(tiles / row["image"])[y : y + 48, x : x + 48]
+            np.testing.assert_array_equal(hr[key], source)
+            assert row["sha1"] == hashlib.sha1(source.tobytes()).hexdigest()
+            assert row["lr_source"] == "area" and row["patient"] == row["image"][:12]
+
+
+def test_basicsr_pairs_them(tiles, tmp_path):
+    build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    options = {
+        "name": "train",
+        "type": "PairedImageDataset",
+        "dataroot_gt": str(tmp_path / "out/train/HR.lmdb"),
+        "dataroot_lq": str(tmp_path / "out/train/LR_x8.lmdb"),
+        "io_backend": {"type": "lmdb"},
+        "gt_size": 32,
+        "use_hflip": True,
+        "use_rot": True,
+        "scale": 8,
+        "phase": "train",
+    }
+    for pair in build_dataset(options):
+        assert pair["gt"].shape == (3, 32, 32) and pair["lq"].shape == (3, 4, 4)
+        mean = pair["gt"].reshape(3, 4, 8, 4, 8).mean(dim=(2, 4))
+        assert (mean - pair["lq"]).abs().max() <= 0.501 / 255
+
+
+def test_no_patient_in_two_splits(tiles, tmp_path):
+    Image.fromarray(synthesize(100, 100, seed=99)[0]).save(tiles / "TCGA-AA-0003-01Z-00-DX2.png")
+    build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    splits = {}
+    for row in manifest_rows(tmp_path / "out"):
+        splits.setdefault(row["patient"], set()).add(row["split"])
+    assert len(splits) == 8 and all(len(found) == 1 for found in splits.values())
+
+
+def test_same_seed_same_bytes_other_seed_other_split(tiles, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        build_from_tiles(tiles, tmp_path / name, seed=seed, **QUICK)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b") != hashes(tmp_path / "c")
+
+
+def test_limits_are_filled_in_turns(tiles, tmp_path):
+    rows = [["image", "split"], *([f"{barcode(index)}.png", "train"] for index in range(8))]
+    manifest = write_csv(tiles / "m.csv", rows)
+    built = build_from_tiles(tiles, tmp_path / "out", manifest=manifest, train_patches=12, **QUICK)
+    per_patient = [row["patient"] for row in manifest_rows(tmp_path / "out")]
+    assert built.counts == {"train": 12} and built.patients == {"train": 8}
+    assert {per_patient.count(patient) for patient in per_patient} == {1, 2}
+
+
+def test_glass_is_dropped_and_counted(tiles, tmp_path):
+    tile = read_rgb(tiles / f"{barcode(0)}.png").copy()
+    tile[:48, :96] = 243
+    Image.fromarray(tile).save(tiles / f"{barcode(0)}.png")
+    before = build_from_tiles(tiles, tmp_path / "all", min_saturation=0, **QUICK)
+    built = build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    assert before.near_empty == 0 and built.near_empty >= 2
+    assert sum(before.counts.values()) - sum(built.counts.values()) == built.near_empty
+    assert f"{barcode(0)}_0_0" not in {row["key"] for row in manifest_rows(tmp_path / "out")}
+
+
+def test_manifest_splits_rule(tiles, tmp_path):
+    stated = ["train", "val", *["test"] * 6]
+    rows = [["image", "patient", "split"], *([f"tiles/{barcode(i)}.png", f"p{i}", s] for i, s in enumerate(stated))]
+    built = build_from_tiles(tiles, tmp_path / "out", manifest=write_csv(tmp_path / "m.csv", rows), **QUICK)
+    assert built.patients == {"train": 1, "val": 1, "test1": 2, "test2": 1, "test3": 1, "test4": 1, "test5": 1}
+    assert {row["patient"] for row in manifest_rows(tmp_path / "out") if row["split"] == "val"} == {"p1"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "no rows"),
+        ([["name"], ["a.png"]], "column image"),
+        ([["image"], ["absent.png"]], "line 2: absent.png"),
+        ([["image"], [f"{barcode(0)}.png"], [f"{barcode(0)}.png"]], "line 3.*twice"),
+        (
+            [["image", "patient", "split"], *[[f"{barcode(i)}.png", "p", s] for i, s in enumerate(("train", "val"))]],
+            "p ",
+        ),
+        ([["image", "split"], [f"{barcode(0)}.png", "train"], [f"{barcode(1)}.png", ""]], "has no split"),
+        ([["image", "split"], [f"{barcode(0)}.png", "holdout"]], "holdout"),
+    ],
+)
+def test_unusable_manifest_is_refused(tiles, tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        build_from_tiles(tiles, tmp_path / "out", manifest=write_csv(tiles / "m.csv", rows), **QUICK)
+    assert left_over(tmp_path) == []
+
+
+def damage_end(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def damage_text(path):
+    path.write_text("this is no image")
+
+
+def damage_small(path):
+    Image.fromarray(synthesize(40, 100, seed=0)[0]).save(path)
+
+
+def damage_depth(path):
+    Image.fromarray(np.zeros((100, 100), np.uint16)).save(path)
+
+
+@pytest.mark.parametrize("damage", [damage_end, damage_text, damage_small, damage_depth])
+def test_bad_tile_is_named_and_nothing_is_written(tiles, tmp_path, damage):
+    damage(tiles / f"{barcode(4)}.png")
+    with pytest.raises(DataError, match=barcode(4)):
+        build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    assert left_over(tmp_path) == []
+
+
+def test_failure_while_writing_leaves_the_old_data_set(tiles, tmp_path):
+    """The same pixels under two patients pass the scan; the writer finds them."""
+    build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    before = hashes(tmp_path / "out")
+    rows = manifest_rows(tmp_path / "out")
+    train = next(row["image"] for row in rows if row["split"] == "train")
+    test = next(row["image"] for row in rows if row["split"] == "test3")
+    (tiles / test).write_bytes((tiles / train).read_bytes())
+    with pytest.raises(DataError, match="same pixels"):
+        build_from_tiles(tiles, tmp_path / "out", overwrite=True, **QUICK)
+    assert left_over(tmp_path) == ["out"] and hashes(tmp_path / "out") == before
+
+
+def test_existing_output_is_kept_unless_overwritten(tiles, tmp_path):
+    build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    before = hashes(tmp_path / "out")
+    with pytest.raises(DataError, match="--overwrite"):
+        build_from_tiles(tiles, tmp_path / "out", seed=1, **QUICK)
+    assert hashes(tmp_path / "out") == before
+    build_from_tiles(tiles, tmp_path / "out", seed=1, overwrite=True, **QUICK)
+    assert left_over(tmp_path) == ["out"] and hashes(tmp_path / "out") != before
+
+
+def test_overwrite_spares_a_foreign_folder(tiles, tmp_path):
+    files = sorted(tiles.iterdir())
+    with pytest.raises(DataError, match="not a data set"):
+        build_from_tiles(tiles, tiles, overwrite=True, **QUICK)
+    assert sorted(tiles.iterdir()) == files
+
+
+def test_folders_without_use_are_refused(tiles, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no image")
+    for folder, message in ((tmp_path / "empty", "no image tiles"), (tmp_path / "absent", "not a folder")):
+        with pytest.raises(DataError, match=message):
+            build_from_tiles(folder, tmp_path / "out", **QUICK)
+    (tiles / f"{barcode(7)}.png").rename(tiles / "slide_7.png")
+    with pytest.raises(DataError, match=r"slide_7.*--manifest"):
+        build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    assert left_over(tmp_path) == ["empty"]
+
+
+def test_transparent_pixels_are_glass(tmp_path):
+    rgba = np.zeros((4, 4, 4), np.uint8)
+    rgba[:2] = (200, 100, 150, 255)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    rgb = read_rgb(tmp_path / "a.png")
+    assert (rgb[:2] == (200, 100, 150)).all() and (rgb[2:] == 255).all()
+
+
+def test_names_that_would_share_a_key_are_refused(tiles, tmp_path):
+    (tiles / f"{barcode(0)}.png").rename(tiles / f"{barcode(1)}.jpg")
+    with pytest.raises(DataError, match="same key"):
+        build_from_tiles(tiles, tmp_path / "out", **QUICK)
+
+
+def test_real_tiles_with_their_manifest(shared, tmp_path):
+    data = shared / "data/monuseg"
+    built = build_from_tiles(
+        data / "images",
+        tmp_path / "out",
+        manifest=data / "manifest.csv",
+        scales=(4,),
+        train_patches=46,
+        val_patches=8,
+        test_patches=4,
+        progress=False,
+    )
+    assert built.counts == {"train": 46, "val": 8, **{f"test{index}": 4 for index in range(1, 6)}}
+    assert built.patients["train"] == 23 and built.patients["val"] == 4
+    with (data / "manifest.csv").open(newline="") as file:
+        stated = {row["patient"]: row["split"] for row in csv.DictReader(file)}
+    for row in manifest_rows(tmp_path / "out"):
+        assert row["split"].rstrip("12345") == stated[row["patient"]]
