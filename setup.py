@@ -21,6 +21,7 @@ setup(
         "setuptools",  # basicsr imports distutils, which Python 3.12 has only through setuptools
         "scipy<2",  # basicsr imports scipy.ndimage.filters, which SciPy 2 removes
         "numpy",
+        "pillow",
         "einops",
         "timm>=1.0.9",
         "kornia>=0.7.3",

@@ -119,8 +119,8 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     for network in networks:
         if network is not None and not Path(network).is_file():
             raise UserError(
-                f"'{path}' is of iteration {state['iter']}, but there is no '{network}': resume under the name that the "
-                "state was trained with, or start anew from its weights with path.pretrain_network_g"
+                f"'{path}' is of iteration {state['iter']}, but there is no '{network}': resume under the name that "
+                "the state was trained with, or start anew from its weights with path.pretrain_network_g"
             )
     return state
 

@@ -112,7 +112,12 @@ def fill_defaults(options: Options, command: str) -> list[str]:
         section = options.section(*path[:-1])
         if path[-1] in section:
             section[path[-1]] = _whole(section[path[-1]])
-    return [] if torch.cuda.is_available() else _without_gpu(options)
+    changed = [] if torch.cuda.is_available() else _without_gpu(options)
+    for name, dataset in options.section("datasets").items():
+        if isinstance(dataset, dict) and dataset.get("persistent_workers") and dataset.get("num_worker_per_gpu") == 0:
+            dataset["persistent_workers"] = False  # torch's loader refuses the pair
+            changed.append(f"datasets.{name}.persistent_workers: true, but num_worker_per_gpu is 0; using false")
+    return changed
 
 
 def _whole(value: Any) -> Any:
@@ -128,7 +133,11 @@ def _without_gpu(options: Options) -> list[str]:
         options.values["num_gpu"] = 0
         changed.append(f"num_gpu: {gpus}, but torch sees no GPU here; running on the CPU (num_gpu: 0)")
     for name, dataset in options.section("datasets").items():
-        if isinstance(dataset, dict) and dataset.get("prefetch_mode") == "cuda":
+        if not isinstance(dataset, dict):
+            continue
+        if dataset.get("pin_memory"):
+            dataset["pin_memory"] = False  # it speeds up copies to a GPU and means nothing here
+        if dataset.get("prefetch_mode") == "cuda":
             dataset["prefetch_mode"] = None
             changed.append(f"datasets.{name}.prefetch_mode: cuda, but torch sees no GPU here; using null")
     return changed
