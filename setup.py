@@ -34,7 +34,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "pyright", "spandrel"],
+        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "basedpyright", "spandrel"],
     },
     entry_points={
         "console_scripts": [
