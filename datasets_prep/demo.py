@@ -5,6 +5,7 @@ only one: its left 320 columns train, its right 192 columns are held out, upper 
 128 rows between those two squares are left out. The synthetic images differ in their seeds.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from datasets_prep.synthetic import synthesize
 
 VERSION = 1  # raised when the data change, so that older ones are built anew
 CARD = "card.md"
+_TITLE = "# MiHATP embedded data, version "
 SCALES = (2, 4, 8)
 _PATCH = 192
 
@@ -60,7 +62,7 @@ def _patches(share: _Share) -> Iterator[Patch]:
 
 def _card() -> str:
     return (
-        f"# MiHATP embedded data, version {VERSION}\n\n"
+        f"{_TITLE}{VERSION}\n\n"
         "Real: scikit-image's `immunohistochemistry`, split by region (one image, one patient). Synthetic: procedural\n"
         "H&E of `datasets_prep.synthetic`, split by seed. For trying the software out: no result on it says anything\n"
         "about slides. LR is the area mean of HR.\n"
@@ -70,7 +72,7 @@ def _card() -> str:
 def _is_complete(folder: Path) -> bool:
     """A folder that `build_demo` of this version wrote, with every LMDB still there."""
     card = folder / CARD
-    if not card.is_file() or card.read_text(encoding="utf-8") != _card():
+    if not card.is_file() or card.read_text(encoding="utf-8", errors="replace") != _card():
         return False
     lmdbs = [folder / split / role for split in _SHARES for role in role_names(SCALES)]
     return (folder / MANIFEST).is_file() and all((lmdb / "data.mdb").is_file() for lmdb in lmdbs)
@@ -83,14 +85,16 @@ def build_demo(output: Path, *, overwrite: bool = False) -> Path:
     complete one of this version is there, nothing is done unless `overwrite`; an older or damaged one is replaced.
     Raises `DataError` if `output` is some other folder, or cannot be written.
     """
-    if not overwrite and _is_complete(output):
-        return output
     try:
-        with atomic_folder(output, overwrite=output.exists(), marker=CARD) as partial:
+        if not overwrite and _is_complete(output):
+            return output
+        with atomic_folder(output, overwrite=os.path.lexists(output), marks={CARD: _TITLE}) as partial:
             write_dataset(partial, {split: _patches(_SHARES[split]) for split in split_names(5)}, scales=SCALES)
             (partial / CARD).write_text(_card(), encoding="utf-8")
     except DataError:
         if not overwrite and _is_complete(output):  # another process was faster
             return output
         raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot use {str(output)!r} ({error}): name another folder") from error
     return output

@@ -1,6 +1,7 @@
 """Tiles on disk: which there are, whose they are, and their pixels."""
 
 import csv
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,12 +46,20 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike `resolve` of Python 3.12, it takes a loop of links
+
+
 def _find_images(folder: Path) -> dict[Path, str]:
     """Resolved path -> name of every image file under `folder`, hidden ones aside, in the order of their names."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the folder that holds the image tiles")
-    names = {path: path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
-    found = {path.resolve(): name.as_posix() for path, name in names.items() if not str(name).startswith(".")}
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder: give the folder that holds the image tiles")
+        names = {path: path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror or error}): give a folder of image tiles") from error
+    shown = {path: name for path, name in names.items() if not any(part.startswith(".") for part in name.parts)}
+    found = {_real(path): name.as_posix() for path, name in shown.items()}
     if not found:
         raise DataError(f"{folder} holds no image tiles ({', '.join(SUFFIXES)})")
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -61,14 +70,15 @@ def _read_manifest(manifest: Path, folder: Path, found: dict[Path, str]) -> list
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{manifest} cannot be read as CSV: {error}") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{str(manifest)!r} cannot be read as CSV: {error}") from error
     if not rows or "image" not in rows[0]:
         raise DataError(f"{manifest} has no rows with a column image: name each tile in one")
     entries: dict[Path, tuple[str, str]] = {}
     for number, row in enumerate(rows, start=2):
         image = (row["image"] or "").strip()
-        path = next((p for base in (manifest.parent, folder) if (p := (base / image).resolve()) in found), None)
+        bases = () if "\0" in image else (manifest.parent, folder)  # no path can hold NUL
+        path = next((p for base in bases if (p := _real(base / image)) in found), None)
         if path is None:
             raise DataError(f"{manifest} line {number}: {image or 'an empty name'} is no image tile in {folder}")
         if path in entries:
@@ -108,6 +118,8 @@ def list_tiles(folder: Path, *, manifest: Path | None, tests: int, seed: int) ->
     tiles = [Tile(path, found[path], patient, split_of[patient]) for path, patient, _ in entries]
     keys: dict[str, Tile] = {}
     for tile in tiles:
+        if tile.name != tile.name.encode("utf-8", "replace").decode("utf-8"):
+            raise DataError(f"{tile.name!r} in {folder} is not UTF-8 text: rename it")
         other = keys.setdefault(tile.key, tile)
         if other is not tile:
             raise DataError(f"{tile.name} and {other.name} would have the same key {tile.key}: rename one")

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datasets_prep.patches import area_reduce
 
 MANIFEST = "manifest.csv"
 COLUMNS = ("key", "image", "patient", "split", "x", "y", "sha1", "lr_source")
+MARKS = {MANIFEST: re.escape(",".join(COLUMNS)) + "$"}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from datasets_prep.atomic import atomic_folder
 from datasets_prep.errors import DataError
 
 COMPRESS_LEVEL = 1  # BasicSR's default: decoding speed matters more than the last per cent of size
+_MARKS = {"data.mdb": "", "meta_info.txt": r"[^\s./]+\.png \(\d+,\d+,\d+\) \d+$"}
 _BATCH = 64  # images per transaction
 _FIRST_MAP_SIZE = 16 << 20  # grown as needed
 
@@ -79,7 +80,7 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
     """
     if path.suffix != ".lmdb":
         raise DataError(f"{path}: the name of a BasicSR LMDB must end in .lmdb")
-    with atomic_folder(path, overwrite=overwrite, marker="data.mdb") as partial:
+    with atomic_folder(path, overwrite=overwrite, marks=_MARKS) as partial:
         try:
             with (
                 lmdb.open(str(partial), map_size=_FIRST_MAP_SIZE) as env,

@@ -1,7 +1,7 @@
 """Folders of image tiles -> patient-disjoint BasicSR LMDBs: the whole way, one function."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 from datasets_prep.atomic import atomic_folder, refuse_existing
 from datasets_prep.errors import DataError
 from datasets_prep.images import Tile, list_tiles, read_rgb
-from datasets_prep.layout import MANIFEST, Patch, write_dataset
+from datasets_prep.layout import MARKS, Patch, write_dataset
 from datasets_prep.patches import MIN_SATURATION, check_sizes, grid, saturation
 from datasets_prep.splits import seeded_order
 
@@ -75,6 +75,13 @@ def _cut(places: Sequence[_Place], bar: tqdm, *, patch_size: int) -> Iterator[Pa
         bar.update()
 
 
+def _refuse_to_replace(output: Path, needed: Iterable[Path]) -> None:
+    """Raise `DataError` where replacing `output` would delete one of the `needed` files or folders."""
+    for path in {folder for path in needed for folder in (path, *path.parents)}:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise DataError(f"{output} holds the tiles or the manifest that it would be made of: name another folder")
+
+
 def build_from_tiles(
     tiles: Path,
     output: Path,
@@ -103,8 +110,12 @@ def build_from_tiles(
     patches' positions. Raises `DataError` for tiles, manifest, sizes or an output that cannot be used.
     """
     check_sizes(patch_size=patch_size, scales=scales)
-    refuse_existing(output, overwrite=overwrite, marker=MANIFEST)
+    refuse_existing(output, overwrite=overwrite, marks=MARKS)
     sources = list_tiles(tiles, manifest=manifest, tests=tests, seed=seed)
+    if output.exists():
+        given = [tiles.absolute(), *(tiles.absolute() / tile.name for tile in sources)]
+        given += [manifest.absolute()] if manifest else []
+        _refuse_to_replace(output, [*given, *(path.resolve() for path in given)])
     kept, near_empty = _scan(sources, patch_size=patch_size, min_saturation=min_saturation, progress=progress)
     limits = {"train": train_patches, "val": val_patches}
     chosen: dict[str, list[_Place]] = {}
@@ -114,7 +125,7 @@ def build_from_tiles(
             raise DataError(f"{split} would be empty: all its patches are near-empty, or its limit is 0")
     total = sum(map(len, chosen.values()))
     with (
-        atomic_folder(output, overwrite=overwrite, marker=MANIFEST) as partial,
+        atomic_folder(output, overwrite=overwrite, marks=MARKS) as partial,
         tqdm(total=total, desc="writing", unit="patch", disable=None if progress else True) as bar,
     ):
         cuts = {split: _cut(places, bar, patch_size=patch_size) for split, places in chosen.items()}

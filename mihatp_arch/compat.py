@@ -9,7 +9,6 @@ import importlib
 import inspect
 import multiprocessing
 import os
-import pickle
 import subprocess
 import sys
 import types
@@ -19,6 +18,7 @@ from typing import Any
 
 import torch
 
+from mihatp_arch.checkpoints import find_training_state
 from mihatp_arch.errors import UserError
 
 _kept_alive: list[torch.library.Library] = []  # a Library that is collected takes its operators with it
@@ -85,44 +85,43 @@ def _expect(function: Callable[..., Any], *parameters: str) -> None:
         )
 
 
-def _newest_state(folder: Path) -> Path | None:
-    states = [path for path in folder.glob("*.state") if path.stem.isdigit()]
-    return max(states, key=lambda path: int(path.stem), default=None)
-
-
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """Stands in for `basicsr.train.load_resume_state`: finds and loads the state to resume from, or None to start anew.
 
     basicsr 1.4.2 asks for the current GPU even on a machine without one, and `--auto_resume` looks below the current
-    folder instead of the experiment's own. Goes with a basicsr that does neither.
+    folder instead of the experiment's own, and at the newest state alone. Goes with a basicsr that does none of it.
 
     Raises:
         UserError: the state, or a network saved with it, is missing or damaged.
     """
-    path = Path(opt["path"]["resume_state"]) if opt["path"].get("resume_state") else None
-    if opt["auto_resume"]:
-        path = _newest_state(Path(opt["path"]["training_states"])) or path
-        print(f"--auto_resume: {path or 'no training state yet, starting from iteration 0'}", flush=True)
-    if path is None:
+    folder = Path(opt["path"]["training_states"]).parent
+    state, what = find_training_state(opt, folder, newest=opt["auto_resume"])
+    if opt["auto_resume"] and opt.get("rank", 0) == 0:
+        print(f"--auto_resume: {what}", flush=True)
+    if state is None:
         return None
-    opt["path"]["resume_state"] = str(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"path.resume_state: there is no file '{path}'") from None
-    except (EOFError, KeyError, OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(f"'{path}' is no sound training state; name another as path.resume_state") from error
-    if not isinstance(state, dict) or not {"iter", "epoch", "optimizers", "schedulers"} <= state.keys():
-        raise UserError(f"'{path}' is no training state of basicsr: it lacks the iteration or the optimizers")
-    basicsr_train.check_resume(opt, state["iter"])
-    networks = [opt["path"].get(f"pretrain_{key}") for key in opt if key.startswith("network_")]
-    for network in networks:
-        if network is not None and not Path(network).is_file():
+    opt["path"]["resume_state"] = str(state.path)
+    basicsr_train.check_resume(opt, state.values["iter"])
+    return state.values
+
+
+def resume_training(self: base_model.BaseModel, resume_state: dict[str, Any]) -> None:
+    """Stands in for `BaseModel.resume_training`, which ends in an assertion where a state is not this model's.
+
+    Goes with a basicsr that says so itself.
+
+    Raises:
+        UserError: the saved optimizers or schedules are not those of this model.
+    """
+    for what, ours in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
+        try:
+            for one, state in zip(ours, resume_state[what], strict=True):
+                one.load_state_dict(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
-                f"'{path}' is of iteration {state['iter']}, but there is no '{network}': resume under the name that "
-                "the state was trained with, or start anew from its weights with path.pretrain_network_g"
-            )
-    return state
+                f"'{self.opt['path']['resume_state']}': its {what} are not those of these options ({error}); resume "
+                "with the options that it was trained with"
+            ) from error
 
 
 def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
@@ -170,13 +169,23 @@ def _slurm_environment(port: int | None) -> None:
     os.environ.update(environment)
 
 
+class _Distributed(torch.nn.parallel.DistributedDataParallel):
+    """Leaves validation alone, which basicsr 1.4.2 runs on rank 0: torch would wait there for the others' buffers."""
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        return super().forward(*inputs, **kwargs) if self.training else self.module(*inputs, **kwargs)
+
+
 def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.nn.Module:
-    """Stands in for `BaseModel.model_to_device`, which asks for the current GPU of processes that have none."""
+    """Stands in for `BaseModel.model_to_device`, which asks for the current GPU of processes that have none.
+
+    Goes with a basicsr that trains on CPUs and validates the bare network.
+    """
     net = net.to(self.device)
     if self.opt["dist"]:
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
         unused = self.opt.get("find_unused_parameters", False)
-        return base_model.DistributedDataParallel(net, device_ids=devices, find_unused_parameters=unused)
+        return _Distributed(net, device_ids=devices, find_unused_parameters=unused)
     return base_model.DataParallel(net) if self.opt["num_gpu"] > 1 else net
 
 
@@ -188,9 +197,11 @@ def _mend_basicsr() -> None:
     _expect(basicsr_train.check_resume, "opt", "resume_iter")
     _expect(basicsr_options.init_dist, "launcher", "backend", "kwargs")
     _expect(base_model.BaseModel.model_to_device, "self", "net")
+    _expect(base_model.BaseModel.resume_training, "self", "resume_state")
     basicsr_train.load_resume_state = load_resume_state
     basicsr_options.init_dist = init_dist
     base_model.BaseModel.model_to_device = model_to_device
+    base_model.BaseModel.resume_training = resume_training
 
 
 if os.environ.get("MIHATP_NO_PATCH", "") in ("", "0"):

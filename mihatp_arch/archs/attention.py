@@ -66,17 +66,17 @@ class RelativeBias(nn.Module):
         super().__init__()
         self.relative_position_bias_table = nn.Parameter(torch.empty(displacements, num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self._cached: tuple[tuple, Tensor] | None = None
+        self._cached: tuple[tuple, Tensor, Tensor] | None = None
 
     def bias(self, index: Tensor) -> Tensor:
         """The table at `index` (NxM) as (heads, N, M); kept between forwards that need no gradient."""
         table = self.relative_position_bias_table
-        if torch.is_grad_enabled() and table.requires_grad:
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and table.requires_grad):
             return self._gather(index)
         version = 0 if table.is_inference() else table._version
         key = (table.data_ptr(), version, table.dtype, table.device, torch.is_inference_mode_enabled())
         if self._cached is None or self._cached[0] != key:
-            self._cached = (key, self._gather(index))
+            self._cached = (key, self._gather(index), table.detach())  # holds the memory that the key names
         return self._cached[1]
 
     def train(self, mode: bool = True) -> "RelativeBias":

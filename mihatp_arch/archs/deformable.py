@@ -68,12 +68,12 @@ class DeformableAttention(nn.Module):
         self.fused = fused
 
         group_dim = dim // num_groups
-        kernel = self.stride + 1 + self.stride % 2  # odd and wider than a cell, so that neighbouring cells overlap
         self.q = nn.Linear(dim, dim)
         self.kv = nn.Linear(dim, 2 * dim)
         self.proj = nn.Linear(dim, dim)
+        # A cell and one pixel around it: centred on the cell, and overlapping its neighbours.
         self.offset_conv = nn.Conv2d(
-            group_dim, group_dim, kernel, stride=self.stride, padding=kernel // 2, groups=group_dim
+            group_dim, group_dim, self.stride + 2, stride=self.stride, padding=1, groups=group_dim
         )
         self.offset_norm = nn.LayerNorm(group_dim)
         self.offset_out = nn.Conv2d(group_dim, 2, 1, bias=False)
@@ -100,11 +100,13 @@ class DeformableAttention(nn.Module):
     def points(self, q: Tensor) -> Tensor:
         """Where each group looks: (B·groups)xIxJx2, as (x, y) in [-1, 1] over the image, fp32."""
         grouped = rearrange(q, "b y x (g c) -> (b g) c y x", g=self.num_groups)
+        grouped = F.pad(grouped, (0, -q.shape[2] % self.stride, 0, -q.shape[1] % self.stride))
         hidden = self.offset_norm(self.offset_conv(grouped).permute(0, 2, 3, 1))
         offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float()
         I, J = offset.shape[1:3]  # noqa: E741
         half_cell = offset.new_tensor([1 / J, 1 / I])
-        return cell_centres(I, J, offset) + self.offset_range * offset.tanh() * half_cell
+        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * half_cell
+        return points.nan_to_num()  # a diverged network must end in a message: grid_sample on the CPU crashes on NaN
 
     def sample(self, x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values read from x at the points, each Bxheadsx(I·J)xd."""

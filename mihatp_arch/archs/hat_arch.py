@@ -112,6 +112,10 @@ class HAT(nn.Module):
         super().__init__()
         if len(depths) != len(num_heads):
             raise UserError(f"network: depths has {len(depths)} groups, num_heads {len(num_heads)}; give one per group")
+        if not depths or min(*depths, *num_heads) < 1:
+            raise UserError(f"network: depths {list(depths)} and num_heads {list(num_heads)} must be 1 or more each")
+        if not 0 <= drop_path_rate < 1:
+            raise UserError(f"network: drop_path_rate {drop_path_rate} must lie in [0, 1)")
         self.upscale = upscale
         self.window_size = window_size
         self.img_range = img_range

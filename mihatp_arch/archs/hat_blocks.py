@@ -33,6 +33,8 @@ class BlockOptions:
         for name in ("compress_ratio", "squeeze_factor"):
             if not 1 <= getattr(self, name) <= self.dim:
                 raise UserError(f"network: {name} {getattr(self, name)} must lie between 1 and embed_dim {self.dim}")
+        if self.overlap_ratio < 0 or not self.window_size * self.overlap_ratio <= 8 * self.window_size:
+            raise UserError(f"network: overlap_ratio {self.overlap_ratio} must lie between 0 and 8")
         if self.window_size < 2:
             raise UserError(f"network: window_size {self.window_size} is too small; 2 is the least")
         if (key_window(self.window_size, self.overlap_ratio) - self.window_size) % 2:

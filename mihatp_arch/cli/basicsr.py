@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
@@ -28,13 +27,8 @@ _DEMO = Path("datasets/demo")
 _SHOWN = 10
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=_PROG, description="Train and test with BasicSR 1.4.2 and its plugins.")
+def _parser() -> report.Parser:
+    parser = report.Parser(prog=_PROG, description="Train and test with BasicSR 1.4.2 and its plugins.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{train,test}")
     for command, what in (
         ("train", "train by an option file"),
@@ -57,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
         one.add_argument("--auto_resume", action="store_true", help="go on from the newest training state")
         one.add_argument("--debug", action="store_true", help="BasicSR's debug mode; errors with their traceback")
-        one.add_argument("--local_rank", help="given by torch.distributed.launch; LOCAL_RANK counts")
     return parser
 
 

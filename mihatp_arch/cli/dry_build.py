@@ -94,11 +94,13 @@ def _ask_model(options: Options, command: str) -> Iterator[str]:
 
 @contextmanager
 def _logger_untouched() -> Iterator[None]:
-    """A constructor that logs would set basicsr's logger up before it has its file."""
-    before = dict(basicsr_logger.initialized_logger)
+    """A constructor that logs would set basicsr's logger up before it has its file, and say everything twice."""
+    before, disabled = dict(basicsr_logger.initialized_logger), logging.root.manager.disable
+    logging.disable()
     try:
         yield
     finally:
+        logging.disable(disabled)
         for name in basicsr_logger.initialized_logger.keys() - before.keys():
             logger = logging.getLogger(name)
             for handler in list(logger.handlers):

@@ -1,11 +1,11 @@
 """From the options as written to the options of this run: what is tested, on which machine, with which defaults."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mihatp_arch.checkpoints import load_tensors
 from mihatp_arch.cli.options import Options
 from mihatp_arch.errors import UserError
 
@@ -66,11 +66,9 @@ def use_trained_network(options: Options, experiment: Path) -> None:
             "or name weights with --force_yml path:pretrain_network_g=FILE"
         )
     try:
-        weights = torch.load(network, map_location="cpu", weights_only=True, mmap=True)
-    except (EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"'{network}' is damaged; name other weights with --force_yml path:pretrain_network_g=FILE"
-        ) from error
+        weights = load_tensors(network)
+    except UserError as error:
+        raise UserError(f"{error}; name other weights with --force_yml path:pretrain_network_g=FILE") from error
     path = options.section("path")
     path["pretrain_network_g"] = str(network)
     path["param_key_g"] = "params_ema" if "params_ema" in weights else "params"

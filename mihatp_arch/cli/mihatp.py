@@ -1,6 +1,7 @@
 """The `mihatp` command: what surrounds BasicSR's training and testing."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def _demo(args: argparse.Namespace) -> None:
     run_demo(output=args.output, **options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROG, description="Pathology super-resolution beside BasicSR.")
+def _parser() -> report.Parser:
+    parser = report.Parser(prog=PROG, description="Pathology super-resolution beside BasicSR.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, body: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
@@ -68,8 +69,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one `mihatp` command; 0 done, 2 a mistake of the user (one line on stderr), 130 interrupted."""
-    try:
-        args = _parser().parse_args(argv)
-    except SystemExit as end:  # argparse has printed its line, or the help
-        return int(end.code or 0)
-    return report.run(PROG, lambda: args.body(args), debug=args.debug)
+    given = list(sys.argv[1:] if argv is None else argv)
+    return report.run(PROG, lambda: _main(given), debug="--debug" in given)
+
+
+def _main(argv: list[str]) -> None:
+    args = _parser().parse_args(argv)
+    args.body(args)

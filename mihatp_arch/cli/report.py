@@ -1,11 +1,20 @@
 """How every command of this package ends: nothing, or one clear line and an exit code."""
 
+import argparse
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from datasets_prep.errors import DataError
 from mihatp_arch.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are `UserError`: one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def run(prog: str, body: Callable[[], None], *, debug: bool) -> int:

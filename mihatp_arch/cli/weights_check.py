@@ -1,49 +1,61 @@
-"""Whether the weights that are to be tested are those of the network that is to be tested."""
+"""Whether the weights that a network is to start from, or to be tested with, are those of that network."""
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
+from mihatp_arch.checkpoints import TrainingState, load_tensors, weights_below
 from mihatp_arch.cli.options import Options
+from mihatp_arch.errors import UserError
 
 
-def check_weights(options: Options, network: nn.Module) -> Iterator[str]:
-    """Lines about `path.pretrain_network_g`: a file that is damaged, or whose tensors are not those of `network`.
+def check_weights(options: Options, network: nn.Module, label: str, *, averaged: bool) -> Iterator[str]:
+    """Lines about `path.pretrain_network_<label>`: a file without weights, or whose tensors are not `network`'s.
 
-    Only where they are loaded strictly, and only BasicSR's own layout (a state dict below `params` or `params_ema`) is
-    looked into.
+    Names and shapes count where they are loaded strictly; `averaged` (EMA) weights are loaded from it as well.
     """
-    path = ("path", "pretrain_network_g")
+    path = ("path", f"pretrain_network_{label}")
     value = options.get(*path)
-    if value is None or not Path(value).expanduser().is_file() or options.get("path", "strict_load_g") is False:
+    if value is None:
         return
+    file = Path(value).expanduser()
+    section = options.section("path")
+    strict = section.get(f"strict_load_{label}", True)
     try:
-        held = torch.load(Path(value).expanduser(), map_location="cpu", weights_only=True, mmap=True)
-    except (EOFError, OSError, RuntimeError, pickle.UnpicklingError):
-        yield options.problem(path, f"'{value}' cannot be loaded: it is damaged, or holds more than tensors")
+        held = load_tensors(file)
+        for key in [section.get(f"param_key_{label}", "params"), *(["params_ema"] if averaged else [])]:
+            state = weights_below(file, held, key)
+            mistake = _misfit(state, network) if strict else None
+            if mistake:
+                name = options.get(f"network_{label}", "type") or options.get("network_g", "type")
+                raise UserError(f"'{value}' does not fit network_{label}: {mistake} in this {name}; {_WAY_OUT}")
+    except UserError as error:
+        yield options.problem(path, str(error))
+
+
+def check_resumed(state: TrainingState, network: nn.Module, label: str) -> Iterator[str]:
+    """A line where the network that was saved with a training state is not `network`."""
+    file = state.networks.get(label)
+    if file is None:
         return
-    state = _state(held, options.get("path", "param_key_g") or "params")
-    if state is None:
-        return
+    mistake = _misfit(weights_below(file, load_tensors(file), "params"), network)
+    if mistake:
+        yield f"'{state.path}' does not fit network_{label}: {mistake} in this; {_WAY_OUT}"
+
+
+_WAY_OUT = "give all the option files of its training"
+
+
+def _misfit(state: dict, network: nn.Module) -> str | None:
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name.removeprefix("module."): tuple(tensor.shape) for name, tensor in state.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if odd:
-        there, here = _shape(found.get(odd[0])), _shape(wanted.get(odd[0]))
-        yield options.problem(
-            path,
-            f"'{value}' does not fit network_g: {odd[0]} is {there} there and {here} in this "
-            f"{options.get('network_g', 'type')} ({len(odd)} differ); give all the option files of its training",
-        )
-
-
-def _state(held: Any, key: str) -> dict[str, torch.Tensor] | None:
-    state = held.get(key, held.get("params")) if isinstance(held, dict) else None
-    return state if isinstance(state, dict) and all(isinstance(one, torch.Tensor) for one in state.values()) else None
+    if not odd:
+        return None
+    there, here = _shape(found.get(odd[0])), _shape(wanted.get(odd[0]))
+    others = f" ({len(odd)} differ)" if len(odd) > 1 else ""
+    return f"{odd[0]} is {there} there{others} and {here}"
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

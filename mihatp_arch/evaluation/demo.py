@@ -31,9 +31,8 @@ def run_demo(*, output: Path, iterations: int = 500) -> None:
         raise UserError("options/overlays/demo.yml is not here: run `mihatp demo` in the folder of the checkout")
     if iterations < 1:
         raise UserError(f"--iterations: {iterations} must be at least 1")
+    data = build_demo(output / "data").resolve()  # it makes `output`, or says why it cannot
     output = output.resolve()
-    output.mkdir(parents=True, exist_ok=True)
-    data = build_demo(output / "data").resolve()
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(max_workers=min(cores, len(METHODS))) as pool:  # small networks gain little from threads

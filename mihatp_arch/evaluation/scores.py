@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -26,9 +27,15 @@ class Scores:
 
 
 def over_sets(values: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
-    """Mean and standard deviation over the test sets of each set's mean (paper, section 3.2)."""
+    """Mean and standard deviation over the test sets of each set's mean (paper, section 3.2).
+
+    One image that equals its HR has an infinite PSNR, and then so has the mean; the deviation is then nan.
+    """
     means = [mean(per_image.values()) for per_image in values.values()]
-    return mean(means), stdev(means) if len(means) > 1 else 0.0
+    average = mean(means)
+    if not isfinite(average):  # stdev would stop with an AttributeError
+        return average, nan
+    return average, stdev(means) if len(means) > 1 else 0.0
 
 
 def read_lmdb(path: Path) -> dict[str, Image]:

@@ -41,8 +41,8 @@ class FeatureNetwork(nn.Module):
         self, *, network: str = "vgg19", weights: str = "imagenet", layers: Sequence[str | int] | None = None
     ) -> None:
         super().__init__()
-        if layers is not None and (isinstance(layers, str) or not layers):
-            raise UserError(f"features: layers: {layers!r} must be a list of one or more layers")
+        if layers is not None and (isinstance(layers, str) or not layers or len(set(layers)) < len(layers)):
+            raise UserError(f"features: layers: {layers!r} must be a list of one or more layers, each named once")
         self.network, self.weights = network, weights
         # Construction draws from the global generators, which would tie the run's seed to the choice of features.
         with torch.random.fork_rng(devices=[]):

@@ -1,8 +1,11 @@
 """MiHATP's training: two branches and a contrastive loss (paper, Fig. 1, Eq. 1 to 9) in BasicSR's model interface."""
 
+import math
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import path as osp
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from basicsr.archs import build_network
@@ -12,7 +15,42 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.losses import FeatureNetwork
 from mihatp_arch.transforms import IrreversiblePool, ReversiblePool
+
+
+def _reversible_opt(*, k_p: int = 1, elements: Sequence[str] | None = None) -> tuple[int, ReversiblePool]:
+    """What `train.reversible_opt` says: K_p and the pool."""
+    if not isinstance(k_p, int) or isinstance(k_p, bool) or k_p < 1:
+        raise UserError(f"train.reversible_opt.k_p: {k_p!r} is not a whole number of at least 1")
+    return k_p, ReversiblePool(elements=elements)
+
+
+def _irreversible_opt(
+    *, k_n: int = 4, operations: Mapping[str, Sequence[float] | None] | None = None
+) -> Callable[..., IrreversiblePool]:
+    """What `train.irreversible_opt` says: the pool, which still lacks the scale of the task."""
+    return partial(IrreversiblePool, k_n=k_n, operations=operations)
+
+
+def _pools(opt: dict[str, Any]) -> tuple[int, ReversiblePool | None, IrreversiblePool | None]:
+    """K_p and the two pools; a pool that is switched off is None."""
+    train_opt = opt["train"]
+    k_p, reversible, irreversible = 0, None, None
+    if train_opt.get("reversible_opt") is not None:
+        k_p, reversible = _call(_reversible_opt, train_opt["reversible_opt"], "train.reversible_opt")
+    if train_opt.get("irreversible_opt") is not None:
+        pool = _call(_irreversible_opt, train_opt["irreversible_opt"], "train.irreversible_opt")
+        irreversible = pool(scale=opt["scale"])
+    return k_p, reversible, irreversible
+
+
+def _call(target: Callable[..., Any], options: dict[str, Any], where: str) -> Any:
+    """target(**options), with a misspelt option named as the option file has it."""
+    try:
+        return target(**options)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 @MODEL_REGISTRY.register()
@@ -35,6 +73,13 @@ class MiHATPModel(SRModel):
         UserError: options that do not fit together.
     """
 
+    # What takes the options of these sections of `train`, for whoever checks them beforehand.
+    option_targets: ClassVar[dict[tuple[str, ...], Callable[..., Any]]] = {
+        ("reversible_opt",): _reversible_opt,
+        ("irreversible_opt",): _irreversible_opt,
+        ("contrastive_opt", "features"): FeatureNetwork,
+    }
+
     @staticmethod
     def check_options(opt: dict[str, Any]) -> None:
         """Refuse training options that do not fit together, before data are opened."""
@@ -43,6 +88,11 @@ class MiHATPModel(SRModel):
             raise UserError("train.perceptual_opt: MiHATPModel has no perceptual loss; remove it (Eq. 5 has none)")
         if not train_opt.get("pixel_opt"):
             raise UserError("train.pixel_opt: MiHATPModel needs it for Eq. 6 and 7; give type: L1Loss")
+        contrastive = train_opt.get("contrastive_opt")
+        if contrastive and contrastive.get("type") != "ContrastiveLoss":
+            raise UserError("train.contrastive_opt.type: MiHATPModel takes ContrastiveLoss alone")
+        if train_opt["pixel_opt"].get("type") == "ContrastiveLoss":
+            raise UserError("train.pixel_opt.type: ContrastiveLoss is no pixel loss; give type: L1Loss")
         if train_opt.get("share_branches") and opt.get("network_c"):
             raise UserError("train.share_branches: true leaves no use for network_c; remove one of them")
         _pools(opt)
@@ -58,6 +108,10 @@ class MiHATPModel(SRModel):
             self.cri_cl = build_loss(train_opt["contrastive_opt"]).to(self.device)
         self.detach_positive = bool(train_opt.get("detach_positive"))
         super().init_training_settings()
+        path_opt = self.opt["path"]
+        partial = path_opt.get("pretrain_network_g") and not path_opt.get("strict_load_g", True)
+        if self.ema_decay > 0 and partial and not path_opt.get("resume_state"):
+            self.model_ema(0)  # BasicSR draws what the file lacks a second time for the average
 
     def _build_contrastive_branch(self) -> Any:
         if self.opt["train"].get("share_branches"):
@@ -94,8 +148,13 @@ class MiHATPModel(SRModel):
             losses["l_cl"], similarities = self.cri_cl(self.output, positives, negatives)  # Eq. 8, 9
 
         torch.stack(list(losses.values())).sum().backward()  # Eq. 5; λ is the weight inside cri_cl
-        self.optimizer_g.step()
         self.log_dict = self.reduce_loss_dict(OrderedDict(**losses, **similarities))
+        if not all(math.isfinite(value) for value in self.log_dict.values()):
+            raise UserError(
+                f"iteration {current_iter}: the loss is not finite ({self.log_dict}); go on from the last checkpoint "
+                "with a smaller learning rate"
+            )
+        self.optimizer_g.step()
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
 
@@ -110,7 +169,7 @@ class MiHATPModel(SRModel):
         return positives.detach() if self.detach_positive else positives, l_pix_con
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """`net_c` first: a training state stands only for networks that are on disk."""
+        """`net_c` first, the training state last."""
         if self._has_own_contrastive_branch:
             self.save_network(self.net_c, "net_c", current_iter)
         super().save(epoch, current_iter)
@@ -127,26 +186,3 @@ class MiHATPModel(SRModel):
     @property
     def _has_own_contrastive_branch(self) -> bool:
         return self.net_c is not None and self.net_c is not self.net_g
-
-
-def _pools(opt: dict[str, Any]) -> tuple[int, ReversiblePool | None, IrreversiblePool | None]:
-    """K_p and the two pools; a pool that is switched off is None."""
-    reversible, irreversible = (opt["train"].get(f"{kind}_opt") for kind in ("reversible", "irreversible"))
-    k_p = 0
-    if reversible is not None:
-        reversible = dict(reversible)
-        k_p = reversible.pop("k_p", 1)
-        if not isinstance(k_p, int) or isinstance(k_p, bool) or k_p < 1:
-            raise UserError(f"train.reversible_opt.k_p: {k_p!r} is not a whole number of at least 1")
-        reversible = _build(ReversiblePool, reversible, "train.reversible_opt")
-    if irreversible is not None:
-        irreversible = _build(IrreversiblePool, {**irreversible, "scale": opt["scale"]}, "train.irreversible_opt")
-    return k_p, reversible, irreversible
-
-
-def _build(kind: type, options: dict[str, Any], where: str) -> Any:
-    """kind(**options), with a misspelt option named as the option file has it."""
-    try:
-        return kind(**options)
-    except TypeError as error:
-        raise UserError(f"{where}: {error}") from error

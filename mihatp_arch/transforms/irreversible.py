@@ -27,7 +27,7 @@ def gaussian_noise(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def poisson(x: Tensor, low: float, high: float) -> Tensor:
-    """Shot noise of as many photons as the image has grey values, times U[low, high]."""
+    """Shot noise of as many photons as the image has grey values; the noise is multiplied by U[low, high]."""
     scale: Any = uniform(x.shape[0], low, high).to(x)
     return add_poisson_noise_pt(x, scale=scale)
 
@@ -137,10 +137,10 @@ class IrreversiblePool:
         self.severities = {
             name: SEVERITIES[name].read(name, operations[name]) for name in operations if name != "down_up"
         }
-        if not 1 <= k_n <= len(self.severities) + 1:
+        if not isinstance(k_n, int) or not 1 <= k_n <= len(self.severities) + 1:
             raise UserError(
-                f"irreversible pool: k_n: {k_n} is not between 1 and {len(self.severities) + 1}, the size of the pool: "
-                "add operations or lower it"
+                f"irreversible pool: k_n: {k_n!r} is not a whole number between 1 and {len(self.severities) + 1}, "
+                "the size of the pool: add operations or lower it"
             )
         if scale < 2:
             raise UserError(f"irreversible pool: scale: {scale} must be 2 or more, the scale of the task")

@@ -109,6 +109,18 @@ def test_kept_bias_follows_every_kind_of_weight_change():
     assert module.bias(index).requires_grad
 
 
+def test_kept_bias_is_not_taken_for_a_table_that_reuses_its_memory():
+    module = window_attention(0).eval()
+    x, args = torch.randn(1, 4, 4, 12), (window_index(4), shift_masks(4, 2))
+    with torch.no_grad():
+        for seed in range(10):
+            table = torch.randn(49, 3, generator=torch.Generator().manual_seed(seed))
+            out = torch.func.functional_call(module, {"relative_position_bias_table": table}, (x, *args))
+            module.relative_position_bias_table.copy_(table)
+            assert torch.equal(out, module(x, *args))
+            del table
+
+
 def test_inference_mode_then_no_grad():
     module = window_attention(2).eval()
     x, args = torch.randn(1, 8, 8, 12), (window_index(4), shift_masks(4, 2))

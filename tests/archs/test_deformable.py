@@ -56,6 +56,24 @@ def test_points_start_at_cell_centres_inside_the_image():
     torch.testing.assert_close(points[0, :, 0, 1], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
 
 
+@pytest.mark.parametrize("train_size", [4, 8, 12, 24])
+def test_offsets_see_their_own_cell_so_that_flips_commute(train_size):
+    module = with_offsets(dat(position="none", train_size=train_size)).double()
+    for convolution in (module.offset_conv, module.offset_out):
+        if convolution.kernel_size[0] > 1:
+            with torch.no_grad():  # a kernel that is its own mirror image
+                convolution.weight.copy_(convolution.weight + convolution.weight.flip(-1))
+    x = torch.randn(1, train_size, train_size, 12, dtype=torch.float64)
+    moved, moved_mirrored = (module.points(map_)[..., 0] - cell_centres(4, 4, x)[..., 0] for map_ in (x, x.flip(2)))
+    torch.testing.assert_close(moved, moved_mirrored.flip(2), atol=1e-6, rtol=0)
+
+
+def test_nan_does_not_end_the_process():
+    module = with_offsets(dat())
+    x = torch.full((1, 8, 8, 12), torch.nan, requires_grad=True)
+    module(x).sum().backward()
+
+
 def test_offsets_reach_the_neighbouring_point_and_no_further():
     module = dat()
     nn.init.constant_(module.offset_out.weight, 1e3)

@@ -1,0 +1,42 @@
+"""`mihatp demo`, whole but for its budget, and its mistakes."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mihatp_arch.cli.mihatp import main
+
+OPTIONS = Path(__file__).resolve().parents[2] / "options"
+
+
+def test_mistakes_are_one_line_and_make_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: options/overlays/demo.yml is not here") and error.count("\n") == 1
+    shutil.copytree(OPTIONS, tmp_path / "options")
+    assert main(["demo", "--iterations", "0"]) == 2
+    assert "--iterations: 0 must be at least 1" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["options"]
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_table_and_picture(tmp_path):
+    shutil.copytree(OPTIONS, tmp_path / "options")
+    code = "import sys; from mihatp_arch.cli.mihatp import main; sys.exit(main(['demo', '--iterations', '3']))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=540, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    table = (tmp_path / "demo" / "table.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\w+)", table, re.MULTILINE) == ["method", "bicubic", "SwinIR", "HAT", "MiHATP"]
+    assert table in run.stdout
+    assert (tmp_path / "demo" / "table.csv").read_text(encoding="utf-8").count("\n") == 5
+    assert (tmp_path / "demo" / "figure.png").stat().st_size > 50_000
+    recorded = tmp_path / "demo" / "experiments" / "MiHATP_x4" / "MiHATP_x4.yml"
+    assert yaml.safe_load(recorded.read_text())["train"]["total_iter"] == 3
