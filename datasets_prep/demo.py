@@ -95,6 +95,6 @@ def build_demo(output: Path, *, overwrite: bool = False) -> Path:
         if not overwrite and _is_complete(output):  # another process was faster
             return output
         raise
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot use {str(output)!r} ({error}): name another folder") from error
+    except OSError as error:
+        raise DataError(f"cannot read {output}: {error.strerror or error}; name another folder") from error
     return output

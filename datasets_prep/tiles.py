@@ -75,11 +75,11 @@ def _cut(places: Sequence[_Place], bar: tqdm, *, patch_size: int) -> Iterator[Pa
         bar.update()
 
 
-def _refuse_to_replace(output: Path, needed: Iterable[Path]) -> None:
-    """Raise `DataError` where replacing `output` would delete one of the `needed` files or folders."""
-    for path in {folder for path in needed for folder in (path, *path.parents)}:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise DataError(f"{output} holds the tiles or the manifest that it would be made of: name another folder")
+def _refuse_to_lose(files: Iterable[Path], output: Path) -> None:
+    """Raise `DataError` if one of `files` (absolute paths) lies in `output`, which is to be replaced."""
+    folders = {folder for file in files for folder in file.parents}
+    if output.exists() and any(output.samefile(folder) for folder in folders):
+        raise DataError(f"{output} holds tiles or the manifest that it would be made of: name another folder")
 
 
 def build_from_tiles(
@@ -112,10 +112,9 @@ def build_from_tiles(
     check_sizes(patch_size=patch_size, scales=scales)
     refuse_existing(output, overwrite=overwrite, marks=MARKS)
     sources = list_tiles(tiles, manifest=manifest, tests=tests, seed=seed)
-    if output.exists():
-        given = [tiles.absolute(), *(tiles.absolute() / tile.name for tile in sources)]
-        given += [manifest.absolute()] if manifest else []
-        _refuse_to_replace(output, [*given, *(path.resolve() for path in given)])
+    given = [tiles.resolve() / tile.name for tile in sources]
+    given += [manifest.parent.resolve() / manifest.name] if manifest else []
+    _refuse_to_lose([*given, *(path.resolve() for path in given)], output)  # links and what they lead to
     kept, near_empty = _scan(sources, patch_size=patch_size, min_saturation=min_saturation, progress=progress)
     limits = {"train": train_patches, "val": val_patches}
     chosen: dict[str, list[_Place]] = {}

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -39,14 +40,18 @@ class TrainingState:
     networks: dict[str, Path]
 
 
-def load_tensors(path: Path) -> dict[str, Any]:
-    """The mapping in a file of `torch.save`, on the CPU; nothing in it is executed, zip files are not read through.
+def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
+    """The mapping in a file of `torch.save`, on the CPU; nothing in it is executed.
+
+    `mapped` leaves the tensors in the file, where its format allows that.
 
     Raises:
         UserError: no such file, a damaged one, one with more than tensors, numbers and words, or no mapping.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other protocols: the line below says it
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except _DAMAGE as error:
@@ -57,17 +62,17 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 
 def weights_below(path: Path, held: dict[str, Any], key: str | None) -> dict[str, Tensor]:
-    """The state dict that BasicSR takes from `held`, the content of `path`: below `key`, else below `params`.
+    """The state dict in `held`, the content of `path`, below `key`.
 
-    `key` None takes the file itself for the state dict.
+    Files without averaged weights (`params_ema`) have `params` alone; `key` None takes the file itself.
 
     Raises:
         UserError: there is none.
     """
-    found = key if key in held or "params" not in held else "params"
-    state = held if key is None else held.get(found)
+    key = "params" if key == "params_ema" and key not in held else key
+    state = held if key is None else held.get(key)
     if not isinstance(state, dict) or not all(isinstance(one, Tensor) for one in state.values()):
-        where = "at its top" if key is None else f"below '{found}'"
+        where = "at its top" if key is None else f"below '{key}'"
         there = ", ".join(sorted(map(str, held))[:4]) or "nothing"
         raise UserError(f"'{path}' holds no weights {where}; it has {there}")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -110,7 +115,7 @@ def _read_state(opt: dict[str, Any], path: Path, models: Path) -> TrainingState:
     if not path.is_file():
         raise UserError(f"path.resume_state: there is no file '{path}'")
     try:
-        values = load_tensors(path)
+        values = load_tensors(path, mapped=False)  # the optimizers keep these tensors
     except UserError as error:
         raise UserError(f"'{path}' is no sound training state; name another as path.resume_state") from error
     counts = [values.get(key) for key in ("iter", "epoch")]
@@ -145,12 +150,12 @@ def _schedule_mistakes(opt: dict[str, Any], saved: Collection[Any]) -> Iterator[
     asked = opt.get("train", {}).get("scheduler") or {}
     for state in saved:
         for key in ("periods", "milestones"):
-            if not isinstance(state, dict) or (key in asked) != (key in state):
+            if not isinstance(state, dict) or key not in asked or key not in state:
                 continue
-            there = state.get(key)
-            there = sorted(there.elements()) if isinstance(there, Counter) else there
-            wanted = asked.get(key)
-            if there is not None and there != (sorted(wanted) if key == "milestones" else wanted):
+            there, wanted = state[key], asked[key]
+            if isinstance(there, Counter):
+                there, wanted = sorted(there.elements()), sorted(wanted)
+            if there != wanted:
                 yield (
                     f"was trained with train.scheduler.{key} {there}, the options say {wanted}: resume with the "
                     "former, or start anew from its weights with path.pretrain_network_g"

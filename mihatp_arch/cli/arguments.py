@@ -44,7 +44,7 @@ def _named(function: Target) -> dict[str, inspect.Parameter]:
     return {
         value.name: value.replace(annotation=hints.get(value.name, inspect.Parameter.empty))
         for value in parameters
-        if value.kind not in _VARIADIC
+        if value.kind not in _VARIADIC and not value.name.startswith("_")  # private: a class's own affair
     }
 
 
@@ -64,14 +64,21 @@ def _hands_on(function: Target) -> bool:
 
 
 def check_arguments(
-    options: Options, path: KeyPath, target: Target, *, given: Collection[str] = (), beside: Collection[str] = ()
+    options: Options,
+    path: KeyPath,
+    target: Target,
+    *,
+    given: Collection[str] = (),
+    beside: Collection[str] = (),
+    name: str | None = None,
 ) -> Iterator[str]:
-    """Lines about the mapping at `path` as arguments of `target`, which its `type` names.
+    """Lines about the mapping at `path` as arguments of `target`, which its `type` names, else `name`.
 
     `given` are the arguments that do not come from the mapping, `beside` the keys in it that are no arguments.
     """
-    name = options.get(*path, "type")
-    arguments = {key: value for key, value in options.section(*path).items() if key not in ("type", *beside)}
+    beside = [*beside, "type"] if name is None else beside
+    name = name or options.get(*path, "type")
+    arguments = {key: value for key, value in options.section(*path).items() if key not in beside}
     parameters = {key: value for key, value in named_parameters(target).items() if key not in given}
     for key in arguments.keys() - parameters.keys():
         yield options.problem(path, f"'{key}' is not an option of {name}{nearest(key, parameters)}", key=str(key))

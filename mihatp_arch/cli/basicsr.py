@@ -7,6 +7,7 @@ torchrun --nproc_per_node 4 $(which basicsr) train --launcher pytorch -opt optio
 """
 
 import argparse
+import errno
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 import torch
 
 import mihatp_arch  # noqa: F401  at module level: DataLoader workers that are spawned import this module anew
+from mihatp_arch.checkpoints import find_training_state
 from mihatp_arch.cli import experiment, report, yaml_files
 from mihatp_arch.cli.options import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
@@ -25,6 +27,18 @@ from mihatp_arch.errors import UserError
 _PROG = "basicsr"
 _DEMO = Path("datasets/demo")
 _SHOWN = 10
+_NO_PLACE = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def _parser() -> report.Parser:
@@ -69,7 +83,8 @@ def _main(argv: list[str]) -> None:
 
     options = _options(arguments)
     pipeline = train_pipeline if arguments.command == "train" else test_pipeline
-    _hand_over(options, arguments, pipeline, argv)
+    with _writing():
+        _hand_over(options, arguments, pipeline, argv)
 
 
 def _without_local_rank(argv: list[str]) -> list[str]:
@@ -116,18 +131,23 @@ def _options(arguments: argparse.Namespace) -> Options:
     options = read_options(arguments.opt)
     experiment.open_sections(options)
     force(options, arguments.force_yml)
+    experiment.open_sections(options)
     if arguments.data is not None:
         replace_data_root(options, _demo() if arguments.data == "demo" else Path(arguments.data))
     training_file = experiment.choose_sets(options, command)
     warnings = experiment.fill_defaults(options, command)
     _stop(check_options(options, command))
+    name = options.values["name"]
+    if arguments.debug and not name.startswith("debug"):  # as basicsr calls it then
+        name = f"debug_{name}"
+    folder = Path.cwd() / "experiments" / name
     if command == "test" and training_file:
-        name = options.values["name"]
-        if arguments.debug and not name.startswith("debug"):  # as basicsr calls it then
-            name = f"debug_{name}"
-        experiment.use_trained_network(options, Path.cwd() / "experiments" / name)
+        experiment.use_trained_network(options, folder)
     _stop(check_data(options, launcher=arguments.launcher))
-    _stop(check_build(options, command))
+    resumed = None
+    if command == "train":
+        resumed, _ = find_training_state(options.values, folder, newest=arguments.auto_resume)
+    _stop(check_build(options, command, resumed))
     if command == "test" and options.get("path", "pretrain_network_g") is None:
         warnings.append("path.pretrain_network_g is not set: an untrained network is tested")
     if os.environ.get("RANK", "0") == "0":
@@ -152,7 +172,8 @@ def _demo() -> Path:
     """The embedded data, built once below the current folder."""
     from datasets_prep.demo import build_demo
 
-    return build_demo(_DEMO)
+    with _writing():
+        return build_demo(_DEMO)
 
 
 def _hand_over(
@@ -170,6 +191,17 @@ def _hand_over(
             finally:
                 if torch.distributed.is_initialized():
                     torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn a full, missing or write-protected place into a line; other failures of the system pass through."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise UserError(f"cannot write '{error.filename or Path.cwd()}': {os.strerror(error.errno)}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import basicsr.test
 import basicsr.train
+import torch
 from basicsr.utils.file_client import FileClient
 from basicsr.utils.options import parse_options
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
@@ -22,7 +23,12 @@ from mihatp_arch.cli.yaml_files import kind
 
 Line = Iterator[str]
 # basicsr's own option files carry them for data sets of every type, whether basicsr 1.4.2 reads them there or not.
-_UNREAD = {"use_shuffle", "gt_size"}
+_UNREAD = {"use_shuffle", "gt_size", "interval_list", "dataroot_flow", "padding"}
+# basicsr sets these itself, over what stands there.
+_SET = {"is_train", "rank", "world_size", "dist", "root_path", "auto_resume"}
+_SET_IN_PATH = {"experiments_root", "models", "log", "visualization", "training_states", "results_root"}
+_SET_IN_DATASET = {"scale", "phase"}
+_NAME_BYTES = 200  # file systems take 255; basicsr adds prefixes, dates and image names
 _PAIRED_TRAIN = ("gt_size", "use_hflip", "use_rot")
 
 
@@ -55,12 +61,13 @@ def _check_shape(options: Options, command: str) -> Line:
     for key in needed:
         if options.values.get(key) is None:
             yield options.problem((), f"'{key}' is missing")
-    for key in ("datasets", "train", "val", "path", "logger"):
+    for key in ("datasets", "train", "val", "path", "logger", "dist_params"):
         if options.values.get(key) is not None and not isinstance(options.values[key], dict):
             yield options.problem((key,), f"expected a mapping, got {kind(options.values[key])}")
     name = options.values.get("name")
-    if isinstance(name, str) and (not name.strip() or set(name) & set('/\\\0:*?"<>|\n') or name.strip(".") == ""):
-        yield options.problem(("name",), f"{name!r} cannot name a folder; use letters, digits, - and _")
+    if isinstance(name, str) and not _names_a_folder(name):
+        shown = f"{name[:40]}…" if len(name) > 40 else name
+        yield options.problem(("name",), f"{shown!r} cannot name a folder; use letters, digits, - and _, at most 200")
     model = options.values.get("model_type")
     if model is not None and find(MODEL_REGISTRY, model) is None:
         close = nearest(str(model), known_names(MODEL_REGISTRY))
@@ -77,6 +84,11 @@ def _check_shape(options: Options, command: str) -> Line:
             yield options.problem(
                 ("datasets",), f"'{key}' is for `basicsr test`; call it val_1 …, or null", key=str(key)
             )
+
+
+def _names_a_folder(name: str) -> bool:
+    printable = name.isprintable() and not set(name) & set('/\\:*?"<>|')  # lone surrogates are not printable
+    return printable and bool(name.strip(" .")) and len(name.encode()) <= _NAME_BYTES
 
 
 @cache
@@ -110,20 +122,23 @@ def _unknown(options: Options, path: KeyPath, known: set[str], owner: str) -> Li
 
 def _check_keys(options: Options, keys: OptionKeys) -> Line:
     """Keys that neither basicsr's pipeline nor the model reads."""
-    owner = options.values["model_type"]
+    owner: str = options.values["model_type"]
     networks = {key.removeprefix("network_") for key in keys.below() if key.startswith("network_")}
-    of_network = {f"{kind_}_{label}" for kind_ in ("param_key", "strict_load") for label in networks}
-    of_network |= {f"pretrain_network_{label}" for label in networks}
+    of_network = {
+        f"{prefix}_{label}" for prefix in ("param_key", "strict_load", "pretrain_network") for label in networks
+    }
     for path, known in (
-        ((), keys.below() | {"scale", "dist_params"}),
+        ((), keys.below() - _SET | {"scale", "dist_params"}),
         (("train",), keys.below("train")),
         (("val",), keys.below("val") | DEFAULTS["val"].keys()),
-        (("path",), keys.below("path") | of_network),
+        (("path",), keys.below("path") - _SET_IN_PATH | of_network),
         (("logger",), keys.below("logger") | DEFAULTS["logger"].keys()),
         (("logger", "wandb"), keys.below("logger", "wandb")),
     ):
         if path not in keys.unpacked:
             yield from _unknown(options, path, known, owner if path != ("logger",) else "the logger")
+    group = {"backend", "port", *named_parameters(torch.distributed.init_process_group)}
+    yield from _unknown(options, ("dist_params",), group, "init_process_group")
 
 
 def _check_networks(options: Options, keys: OptionKeys) -> Line:
@@ -141,19 +156,18 @@ def _check_networks(options: Options, keys: OptionKeys) -> Line:
         network = find(ARCH_REGISTRY, options.values[key]["type"])
         assert network is not None
         yield from check_arguments(options, (key,), network)
-        if key == "network_g":
-            yield from _check_scale(options, network)
+        yield from _check_scale(options, key, network)
 
 
-def _check_scale(options: Options, network: Callable[..., Any]) -> Line:
-    scale = options.get("scale")
-    upscale = named_parameters(network).get("upscale")
-    if upscale is not None and isinstance(scale, int):
-        value = options.section("network_g").get("upscale", upscale.default)
-        if isinstance(value, int) and value != scale:
-            yield options.problem(
-                ("network_g",), f"upscale is {value}, but scale is {scale}; they must be equal", key="upscale"
-            )
+def _check_scale(options: Options, key: str, network: Callable[..., Any]) -> Line:
+    """Every network that enlarges does so by `scale`, also by its default."""
+    scale, parameters = options.get("scale"), named_parameters(network)
+    name = next((name for name in ("upscale", "scale") if name in parameters), None)
+    if name is None or not isinstance(scale, int):
+        return
+    value = options.section(key).get(name, parameters[name].default)
+    if isinstance(value, int) and value != scale:
+        yield options.problem((key,), f"{name} is {value}, but scale is {scale}; they must be equal", key=name)
 
 
 def _check_metrics(options: Options) -> Line:
@@ -170,9 +184,7 @@ def _check_metrics(options: Options) -> Line:
         if not mistakes:
             metric = find(METRIC_REGISTRY, metrics[name]["type"])
             assert metric is not None
-            beside = (
-                ["better"] if _takes_any(metric) else []
-            )  # for the model; basicsr hands it to the metric all the same
+            beside = ["better"] if _takes_any(metric) else []  # the model reads it, basicsr hands it on all the same
             yield from check_arguments(options, path, metric, given=["img", "img2"], beside=beside)
 
 
@@ -190,7 +202,11 @@ def _check_dataset(options: Options, name: str, command: str) -> Line:
     dataset = find(DATASET_REGISTRY, section["type"])
     assert isinstance(dataset, type)
     keys = _keys_of_dataset(dataset)
-    known = keys.below() | _pipeline_keys().below("datasets", ANY) | {"scale", "phase"} | _UNREAD
+    known = (keys.below() | _pipeline_keys().below("datasets", ANY) | _UNREAD) - _SET_IN_DATASET
+    if section.get("dataroot_gt") is None:
+        known.add("dataroot_gt")  # emptied, for a set of LR images over one of pairs
+    if section["type"] == "SingleImageDataset" and options.get("val", "metrics"):
+        yield options.problem(path, "metrics need dataroot_gt, and a SingleImageDataset has none; set val:metrics=null")
     if () not in keys.unpacked:
         yield from _unknown(options, path, known, section["type"])
     paired = section["type"] == "PairedImageDataset"

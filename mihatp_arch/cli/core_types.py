@@ -1,5 +1,6 @@
 """The types and ranges of the options that BasicSR's own pipeline reads, in one table."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -18,17 +19,19 @@ CORE_TYPES: dict[str, Any] = {
     "model_type": str,
     "scale": Literal[1, 2, 3, 4, 8],
     "num_gpu": Literal["auto"] | Count,
-    "manual_seed": Count,
+    "manual_seed": Annotated[int, Meta(ge=0, lt=2**32 - 2**16)],  # numpy's limit, with room for ranks and workers
     "find_unused_parameters": bool,
     "train.total_iter": Positive,
     "train.warmup_iter": int,
     "train.ema_decay": Share,
+    "train.share_branches": bool,
+    "train.detach_positive": bool,
     "train.scheduler.milestones": list[Positive],
     "train.scheduler.gamma": Annotated[float, Meta(gt=0)],
     "train.scheduler.periods": list[Positive],
     "train.scheduler.restarts": list[Count],
     "train.scheduler.restart_weights": list[float],
-    "train.optim_*.lr": Annotated[float, Meta(gt=0)],
+    "train.optim_*.lr": Annotated[float, Meta(gt=0, lt=1e3)],
     "val.val_freq": Positive,
     "val.save_img": bool,
     "val.suffix": str | None,
@@ -54,7 +57,7 @@ CORE_TYPES: dict[str, Any] = {
     "datasets.*.use_rot": bool,
     "datasets.*.batch_size_per_gpu": Positive,
     "datasets.*.num_worker_per_gpu": Count,
-    "datasets.*.dataset_enlarge_ratio": Annotated[float, Meta(gt=0)],
+    "datasets.*.dataset_enlarge_ratio": Annotated[float, Meta(gt=0, le=1e6)],
     "datasets.*.prefetch_mode": Literal["cpu", "cuda"] | None,
     "datasets.*.num_prefetch_queue": Positive,
     "datasets.*.pin_memory": bool,
@@ -66,12 +69,32 @@ CORE_TYPES: dict[str, Any] = {
 
 
 def check_core(options: Options) -> Iterator[str]:
-    """Lines about the values that have the wrong type or lie out of range."""
+    """Lines about the values that have the wrong type or lie out of range; no option at all may be nan or infinite."""
+    named: set[KeyPath] = set()
     for pattern, wanted in CORE_TYPES.items():
         for path, value in _matching(options.values, tuple(pattern.split(".")), ()):
             mistake = annotation_mistake(value, wanted)
             if mistake:
+                named.add(path)
                 yield options.problem(path, mistake)
+    for path, value in _leaves(options.values, ()):
+        if path in named:
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
+            yield options.problem(path, f"expected a finite number, got {value}")
+        elif isinstance(value, str) and "\0" in value:
+            yield options.problem(path, "a NUL character stands in it")
+
+
+def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _leaves(one, (*path, str(key)))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _leaves(one, path)
+    else:
+        yield path, value
 
 
 def _matching(values: Any, pattern: KeyPath, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -5,13 +5,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from mihatp_arch.cli.image_store import ImageStore, StoreError, read_folder, read_lmdb
-from mihatp_arch.cli.options import Options
+from mihatp_arch.cli.options import KeyPath, Options
 
 
 def check_data(options: Options, *, launcher: str) -> list[str]:
     """One line for each data set, pretrained network and training state that BasicSR could not work with."""
-    lines = [*_check_files(options), *_check_roots(options)]
+    lines = [*_check_files(options), *_check_roots(options), *_check_shared(options)]
     if lines:
         return lines
     for name, dataset in options.section("datasets").items():
@@ -48,6 +50,27 @@ def _check_roots(options: Options) -> Iterator[str]:
         )
 
 
+def _check_shared(options: Options) -> Iterator[str]:
+    """lmdb opens a database once in a process; workers of the training set are processes of their own."""
+    opened: dict[str, KeyPath] = {}
+    for name, dataset in options.section("datasets").items():
+        if options.get("datasets", name, "io_backend", "type") != "lmdb":
+            continue
+        if name == "train" and dataset.get("num_worker_per_gpu"):
+            continue
+        for key in ("dataroot_gt", "dataroot_lq"):
+            if dataset.get(key) is None:
+                continue
+            path = ("datasets", name, key)
+            other = opened.setdefault(os.path.realpath(Path(dataset[key]).expanduser()), path)
+            if other != path:
+                hint = ", or give datasets.train.num_worker_per_gpu 1" if other[1] == "train" else ""
+                yield options.problem(
+                    path, f"'{dataset[key]}' is {'.'.join(other)} too, and one process opens it once; copy it{hint}"
+                )
+                return
+
+
 def _check_pairs(options: Options, name: str, processes: int) -> Iterator[str]:
     """Lines about one PairedImageDataset: both sides sound, same names, sizes that fit, enough for a batch."""
     path = ("datasets", name)
@@ -62,13 +85,12 @@ def _check_pairs(options: Options, name: str, processes: int) -> Iterator[str]:
             else:
                 template = dataset.get("filename_tmpl", "{}") if side == "lq" else "{}"
                 sides[side] = read_folder(folder, names and [_renamed(template, one) for one in names])
+        template = dataset.get("filename_tmpl", "{}") if dataset["io_backend"]["type"] != "lmdb" else None
+        partners = {one: one if template is None else _renamed(template, one) for one in sides["gt"].names}
     except StoreError as error:
         yield options.problem(path, str(error))
         return
     gt, lq = sides["gt"], sides["lq"]
-    partners = {one: one for one in gt.names}
-    if dataset["io_backend"]["type"] != "lmdb":
-        partners = {one: _renamed(dataset.get("filename_tmpl", "{}"), one) for one in gt.names}
     alone = sorted(set(partners.values()) ^ set(lq.names))
     if alone:
         missing = "dataroot_lq" if alone[0] in partners.values() else "dataroot_gt"
@@ -86,14 +108,17 @@ def _listed(file: str | None) -> list[str] | None:
         return None
     try:
         lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"the meta_info_file '{file}' cannot be read") from error
     return [line.split(" ")[0] for line in lines]
 
 
 def _renamed(template: str, name: str) -> str:
     file = Path(name)
-    return template.format(file.stem) + file.suffix
+    try:
+        return template.format(file.stem) + file.suffix
+    except (AttributeError, LookupError, ValueError) as error:
+        raise StoreError(f"filename_tmpl {template!r} cannot be filled in: one {{}} stands for the name") from error
 
 
 def _check_sizes(
@@ -120,14 +145,28 @@ def _check_sizes(
         yield options.problem(
             ("datasets", name, "gt_size"), f"{gt_size} is larger than '{smallest}', which is {height}x{width}"
         )
+    if not train:
+        yield from _check_borders(options, smallest, *gt.sizes[smallest])
+
+
+def _check_borders(options: Options, image: str, height: int, width: int) -> Iterator[str]:
+    for metric in options.section("val", "metrics"):
+        path = ("val", "metrics", str(metric), "crop_border")
+        border = options.get(*path)
+        if isinstance(border, int) and 2 * border >= min(height, width):
+            yield options.problem(
+                path, f"{border} from each side leaves nothing of '{image}', which is {height}x{width}"
+            )
 
 
 def _check_batch(options: Options, images: int, processes: int) -> Iterator[str]:
     """BasicSR drops the last, incomplete batch: with one only, it trains nothing and reports success."""
     dataset = options.section("datasets", "train")
     gpus = options.values["num_gpu"]
+    if gpus == "auto":
+        gpus = torch.cuda.device_count()
     ratio = dataset.get("dataset_enlarge_ratio", 1)
-    batch = dataset["batch_size_per_gpu"] * (gpus if processes == 1 and isinstance(gpus, int) and gpus > 1 else 1)
+    batch = dataset["batch_size_per_gpu"] * (max(gpus, 1) if processes == 1 else 1)
     if batch > math.ceil(images * ratio / processes):
         enlarge = math.ceil(batch * processes / images)
         yield options.problem(

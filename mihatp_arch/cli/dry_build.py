@@ -1,6 +1,7 @@
 """Build once, before anything is written, what basicsr would build after it has made folders: the exact last check."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ import torch
 from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
+from mihatp_arch.checkpoints import TrainingState
 from mihatp_arch.cli.options import KeyPath, Options
 from mihatp_arch.cli.registered import find
 from mihatp_arch.cli.training_checks import SCHEDULERS
-from mihatp_arch.cli.weights_check import check_weights
+from mihatp_arch.cli.weights_check import check_resumed, check_weights
 from mihatp_arch.errors import UserError
 
 # What constructors raise over their arguments, and over weights that they cannot find or fetch.
@@ -32,22 +34,46 @@ _COMPLAINTS = (
 )
 
 
-def check_build(options: Options, command: str) -> list[str]:
+def check_build(options: Options, command: str, resumed: TrainingState | None = None) -> list[str]:
     """One line for each network, loss, optimizer and schedule that cannot be built from its options.
 
-    The random state of torch and basicsr's logger are as they were afterwards.
+    The networks are held against the weights that they are to start from: those saved with the state `resumed`, else
+    `path.pretrain_network_*`. The random state of torch and basicsr's logger are as they were afterwards.
     """
     lines: list[str] = []
+    networks: dict[str, Any] = {}
     with torch.random.fork_rng(devices=[]), _logger_untouched(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again when basicsr builds
         for key, value in options.values.items():
             if str(key).startswith("network_") and isinstance(value, dict):
-                network = _build(lines, options, (key,), find(ARCH_REGISTRY, value["type"]))
-                if key == "network_g" and command == "test" and network is not None:
-                    lines += check_weights(options, network)
+                networks[key] = _build(lines, options, (key,), find(ARCH_REGISTRY, value["type"]))
+        if not lines:
+            lines += _check_weights(options, command, networks, resumed)
         if command == "train":
             _build_training(lines, options)
     return lines or [*_ask_model(options, command)]
+
+
+def _check_weights(
+    options: Options, command: str, networks: dict[str, Any], resumed: TrainingState | None
+) -> Iterator[str]:
+    named = {
+        f"network_{key.removeprefix('pretrain_network_')}" for key in options.section("path") if "pretrain_" in key
+    }
+    saved = {f"network_{label}" for label in resumed.networks} if resumed else set()
+    ema = command == "train" and (options.get("train", "ema_decay") or 0) > 0
+    for key in sorted(networks.keys() | named | saved):
+        label = key.removeprefix("network_")
+        network = networks.get(key, networks.get("network_g"))  # a branch without options is built as network_g
+        if network is None:
+            continue
+        if resumed and key in saved:
+            lines = [*check_resumed(resumed, network, label)]
+        else:
+            lines = [*check_weights(options, network, label, averaged=ema and label == "g")]
+        yield from lines
+        if lines:  # the other networks mostly have the same
+            return
 
 
 def _build_training(lines: list[str], options: Options) -> None:
@@ -76,8 +102,11 @@ def _build(
     try:
         return target(*given, **arguments)
     except _COMPLAINTS as error:
-        reason = str(error) or type(error).__name__
-        lines.append(options.problem(path, reason if isinstance(error, UserError) else f"cannot be built: {reason}"))
+        reason = (str(error) or type(error).__name__).removeprefix("network: ")
+        named = [key for key in arguments if re.search(rf"\b{re.escape(str(key))}\b", reason)]
+        source = options.origin((*path, str(named[0]))) if named else options.sources(path)
+        what = reason if isinstance(error, UserError) else f"cannot be built: {reason}"
+        lines.append(f"{source}: {'.'.join(path)}: {what}")
         return None
 
 
@@ -88,8 +117,9 @@ def _ask_model(options: Options, command: str) -> Iterator[str]:
         return
     try:
         ask(deepcopy(options.values))
-    except UserError as error:
-        yield options.problem((), str(error))
+    except _COMPLAINTS as error:
+        what = str(error) if isinstance(error, UserError) else f"cannot be trained: {error or type(error).__name__}"
+        yield options.problem((), what)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from mihatp_arch.checkpoints import load_tensors
+from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.cli.options import Options
 from mihatp_arch.errors import UserError
 
@@ -67,6 +67,7 @@ def use_trained_network(options: Options, experiment: Path) -> None:
         )
     try:
         weights = load_tensors(network)
+        weights_below(network, weights, "params_ema")
     except UserError as error:
         raise UserError(f"{error}; name other weights with --force_yml path:pretrain_network_g=FILE") from error
     path = options.section("path")

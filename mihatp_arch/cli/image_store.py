@@ -88,14 +88,17 @@ def read_folder(folder: Path, names: list[str] | None = None) -> ImageStore:
     if not names:
         raise StoreError(f"'{folder}' is empty")
     sizes: dict[str, tuple[int, int]] = {}
-    for name in islice(names, _FILES_MEASURED):
+    for number, name in enumerate(islice(names, _FILES_MEASURED)):
         try:
             with Image.open(folder / name) as image:
                 sizes[name] = (image.height, image.width)
+                if number == 0:  # one is decoded in full
+                    image.load()
         except FileNotFoundError:
             raise StoreError(f"'{folder / name}' is missing") from None
-        except (UnidentifiedImageError, OSError) as error:
-            raise StoreError(f"'{folder / name}' is no image that can be read") from error
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            shown = str(folder / name).replace("\0", "\\0")
+            raise StoreError(f"'{shown}' is no image that can be read") from error
     return ImageStore(names, sizes)
 
 

@@ -32,7 +32,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from mihatp_arch.evaluation.demo import run_demo  # torch and the networks: `prepare` starts without them
+    from mihatp_arch.evaluation.demo import run_demo  # matplotlib, which `prepare` does without
 
     options = {} if args.iterations is None else {"iterations": args.iterations}
     run_demo(output=args.output, **options)

@@ -26,6 +26,11 @@ class Options:
                 return self.origins[path[:length]]
         return self.origins.get((), "options")
 
+    def sources(self, path: KeyPath) -> str:
+        """What set the values in the mapping at `path`, each once."""
+        below = [(*path, str(key)) for key in self.section(*path)]
+        return " + ".join(dict.fromkeys(self.origin(key) for key in below)) or self.origin(path)
+
     def problem(self, path: KeyPath, text: str, *, key: str | None = None) -> str:
         """One line about the value at `path`, or about the key `key` in it: `file: a.b: text`."""
         source = self.origin(path if key is None else (*path, key))
@@ -82,6 +87,9 @@ def _merge(options: Options, base: dict[str, Any], overlay: dict[str, Any], path
                 _is_constructor(here) and value.get("type", old.get("type")) != old.get("type")
             )
             base[key] = {} if anew else old
+            if anew:
+                for stale in [one for one in options.origins if one[: len(here)] == here and one != here]:
+                    del options.origins[stale]
             _merge(options, base[key], value, here, file)
         else:
             base[key] = value

@@ -13,6 +13,7 @@ from mihatp_arch.cli.arguments import check_arguments
 from mihatp_arch.cli.option_keys import OptionKeys
 from mihatp_arch.cli.options import KeyPath, Options
 from mihatp_arch.cli.registered import check_named, check_type, find
+from mihatp_arch.cli.yaml_files import kind
 
 # The schedules that BaseModel.setup_schedulers knows, by the names that it gives them.
 SCHEDULERS: dict[str, type] = {
@@ -50,6 +51,19 @@ def check_training(options: Options, model: type, keys: OptionKeys) -> Iterator[
                 loss = find(LOSS_REGISTRY, value["type"])
                 assert loss is not None
                 yield from check_arguments(options, path, loss)
+    yield from _check_targets(options, model)
+
+
+def _check_targets(options: Options, model: type) -> Iterator[str]:
+    """The sections of `train` that a model hands to callables of its own, by its `option_targets`."""
+    for keys, target in getattr(model, "option_targets", {}).items():
+        path = ("train", *keys)
+        value = options.get(*path)
+        if isinstance(value, dict):
+            name = getattr(target, "__name__", keys[-1]).strip("_")
+            yield from check_arguments(options, path, target, given={"scale"}, name=name)
+        elif value is not None and len(keys) == 1:  # what lies deeper is an argument, checked with its owner's
+            yield options.problem(path, f"expected a mapping, or null, got {kind(value)}")
 
 
 def _check_optimizer(options: Options, path: KeyPath, model: type) -> Iterator[str]:

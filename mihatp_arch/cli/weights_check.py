@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from mihatp_arch.checkpoints import TrainingState, load_tensors, weights_below
 from mihatp_arch.cli.options import Options
@@ -28,8 +28,7 @@ def check_weights(options: Options, network: nn.Module, label: str, *, averaged:
             state = weights_below(file, held, key)
             mistake = _misfit(state, network) if strict else None
             if mistake:
-                name = options.get(f"network_{label}", "type") or options.get("network_g", "type")
-                raise UserError(f"'{value}' does not fit network_{label}: {mistake} in this {name}; {_WAY_OUT}")
+                raise UserError(f"'{value}' does not fit network_{label}: {mistake}")
     except UserError as error:
         yield options.problem(path, str(error))
 
@@ -41,21 +40,20 @@ def check_resumed(state: TrainingState, network: nn.Module, label: str) -> Itera
         return
     mistake = _misfit(weights_below(file, load_tensors(file), "params"), network)
     if mistake:
-        yield f"'{state.path}' does not fit network_{label}: {mistake} in this; {_WAY_OUT}"
+        yield f"'{state.path}' does not fit network_{label}: {mistake}"
 
 
-_WAY_OUT = "give all the option files of its training"
-
-
-def _misfit(state: dict, network: nn.Module) -> str | None:
+def _misfit(state: dict[str, Tensor], network: nn.Module) -> str | None:
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if not odd:
         return None
     there, here = _shape(found.get(odd[0])), _shape(wanted.get(odd[0]))
-    others = f" ({len(odd)} differ)" if len(odd) > 1 else ""
-    return f"{odd[0]} is {there} there{others} and {here}"
+    return (
+        f"{odd[0]} is {there} there and {here} in this {type(network).__name__} ({len(odd)} differ); "
+        "give all the option files of its training"
+    )
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -58,7 +58,9 @@ def parse(text: str, source: str) -> Any:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark and "\n" in text else ""
         raise UserError(f"{source}{line}: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except RecursionError as error:
+        raise UserError(f"{source}: nested too deep") from error
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{source}: {error}") from error
 
 

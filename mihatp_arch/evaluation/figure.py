@@ -30,6 +30,7 @@ def side_by_side(images: Mapping[str, Image], captions: Mapping[str, str], path:
         crop: width of the crop in HR pixels.
     """
     height = images["HR"].shape[0]
+    crop = min(crop, *images["HR"].shape[:2])
     y, x = busiest_crop(images["HR"], crop)
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(2.1 * len(images), 4.9), layout="constrained")

@@ -109,8 +109,8 @@ class MiHATPModel(SRModel):
         self.detach_positive = bool(train_opt.get("detach_positive"))
         super().init_training_settings()
         path_opt = self.opt["path"]
-        partial = path_opt.get("pretrain_network_g") and not path_opt.get("strict_load_g", True)
-        if self.ema_decay > 0 and partial and not path_opt.get("resume_state"):
+        incomplete = path_opt.get("pretrain_network_g") and not path_opt.get("strict_load_g", True)
+        if self.ema_decay > 0 and incomplete and not path_opt.get("resume_state"):
             self.model_ema(0)  # BasicSR draws what the file lacks a second time for the average
 
     def _build_contrastive_branch(self) -> Any:

@@ -1,44 +1,12 @@
 """Every mistake in the options stops `basicsr` with one clear line and exit code 2, before a folder is made."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from basicsr.archs.edsr_arch import EDSR
-from basicsr_case import changed, dataset, edsr, swinir, without, write_data, write_options
+from basicsr_case import changed, dataset, edsr, swinir, without
 
 from mihatp_arch.cli.basicsr import main
 from mihatp_arch.cli.experiment import newest_network
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    write_data(root / "datasets" / "toy")
-    return root
-
-
-@pytest.fixture
-def refused(data, tmp_path, monkeypatch, capsys):
-    """Call `basicsr` in an empty folder with the data, and return the line with which it refuses."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "datasets").symlink_to(data / "datasets")
-
-    def call(options, *more: str, command: str = "train", lines: int = 1) -> str:
-        file = write_options(tmp_path / "o.yml", options)
-        argv = list(sys.argv)
-        code = main([command, "-opt", file.name, *more])
-        errors = capsys.readouterr().err.splitlines()
-        assert code == 2
-        assert len(errors) == lines, errors
-        assert all(line.startswith("basicsr: error: ") for line in errors)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "o.yml"]
-        assert sys.argv == argv
-        return errors[-1]
-
-    return call
-
 
 UNKNOWN = [
     (
@@ -231,4 +199,4 @@ def test_weights_of_another_network_are_not_tested(refused, data):
     assert "does not fit network_g: body.0.conv1.bias is 6 there and 4 in this EDSR" in line
     weights.write_bytes(b"no weights")
     line = refused(edsr(), "--force_yml", f"path:pretrain_network_g={weights}", command="test")
-    assert "cannot be loaded: it is damaged" in line
+    assert "other.pth' cannot be loaded: it is damaged" in line

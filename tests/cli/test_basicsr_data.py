@@ -136,6 +136,28 @@ def test_folders_of_images(here):
     assert "'f/HR/1.png' is no image" in _mistakes(_folders("{}x4"))[0]
 
 
+def test_a_template_that_cannot_be_filled_in_and_a_file_that_is_cut_off(here):
+    _images(Path("f/HR"), 48, ["0.png"])
+    _images(Path("f/LR"), 12, ["0.png"])
+    for template in ("{", "{}{}", "{x}", "{.a}"):
+        assert "cannot be filled in: one {} stands for the name" in _mistakes(_folders(template))[0]
+    Path("meta.txt").write_bytes(b"a\0b.png (48,48,3)\n")
+    listed = changed(_folders(), "datasets", "train", "meta_info_file", to="meta.txt")
+    assert "is no image that can be read" in _mistakes(listed)[0]
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    Path("f/HR/0.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes()[:900])
+    assert "'f/HR/0.png' is no image that can be read" in _mistakes(_folders())[0]
+
+
+def test_one_process_opens_a_database_once(here):
+    options = edsr()
+    options["datasets"]["val"] |= {key: options["datasets"]["train"][key] for key in ("dataroot_gt", "dataroot_lq")}
+    lines = _mistakes(options)
+    assert len(lines) == 1
+    assert "is datasets.train.dataroot_gt too, and one process opens it once" in lines[0]
+    assert _mistakes(changed(options, "datasets", "train", "num_worker_per_gpu", to=1)) == []
+
+
 def test_weights_and_states_that_are_missing(here):
     for key in ("pretrain_network_g", "resume_state"):
         lines = _mistakes(edsr() | {"path": {key: "experiments/x/y.pth"}})

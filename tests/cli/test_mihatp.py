@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -53,14 +54,37 @@ def test_debug_shows_the_traceback(tiles, tmp_path, capsys):
     assert "Traceback" in error and error.splitlines()[-1].startswith("mihatp: error: ")
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["prepare"], ["prepare", "--tiels", "x", "-o", "y"]])
-def test_unknown_words_end_with_code_2(arguments, capsys):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["prepare"],
+        ["prepare", "--tiels", "x", "-o", "y"],
+        ["prepare", "--tiles", "x", "-o", "y", "--seed", "one"],
+    ],
+)
+def test_unknown_words_are_one_line_and_code_2(arguments, capsys):
     assert main(arguments) == 2
-    assert "mihatp" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: ") and error.endswith("--help)\n") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "a\0b", "a\udcffb"])
+def test_outputs_that_cannot_be_are_one_line_and_code_2(tiles, tmp_path, name, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.chdir(Path(__file__).parents[2])  # where `mihatp demo` finds its options
+    for arguments in (["demo"], ["prepare", "--tiles", str(tiles), "--patch-size", "64", "--overwrite"]):
+        assert main([*arguments, "-o", str(tmp_path / name)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("mihatp: error: ") and error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiles"]
 
 
 def test_help_ends_with_code_0(capsys):
-    assert main(["prepare", "--help"]) == 0
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", "--help"])
+    assert end.value.code == 0
     assert "--tiles" in capsys.readouterr().out
 
 

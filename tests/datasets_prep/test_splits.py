@@ -48,6 +48,13 @@ def test_too_few_patients_says_what_would_fit(count, advice):
         assert len(set(split_patients(people(count), tests=count - 2).values())) == count
 
 
+def test_a_billion_test_sets_are_refused_before_they_are_named():
+    with pytest.raises(DataError, match="--tests 38"):
+        split_patients(people(40), tests=10**15)  # a list of as many names would not fit into memory
+    with pytest.raises(DataError, match="--tests 2"):
+        deal_tests({"a": "test", "b": "test"}, tests=10**15)
+
+
 def test_test_patients_of_a_manifest_are_dealt_evenly():
     stated = {name: ("train", "val", *["test"] * 6)[index % 8] for index, name in enumerate(people(8))}
     dealt = deal_tests(stated)

@@ -9,29 +9,19 @@ import numpy as np
 import pytest
 from basicsr.data import build_dataset
 from PIL import Image
+from tiles_case import QUICK, barcode, hashes, manifest_rows, write_csv, write_tiles
 
-from datasets_prep.errors import DataError
 from datasets_prep.images import read_rgb
 from datasets_prep.patches import area_reduce
 from datasets_prep.synthetic import synthesize
 from datasets_prep.tiles import build_from_tiles
 
-QUICK = {"patch_size": 48, "progress": False}
 SPLITS = ["test1", "test2", "test3", "test4", "test5", "train", "val"]
-
-
-def barcode(index):
-    return f"TCGA-AA-{index:04}-01Z-00-DX1"
 
 
 @pytest.fixture
 def tiles(tmp_path):
-    """Eight tiles of 100×150 of eight patients, so 2×3 patches of 48 px each."""
-    folder = tmp_path / "tiles"
-    folder.mkdir()
-    for index in range(8):
-        Image.fromarray(synthesize(100, 150, seed=index)[0]).save(folder / f"{barcode(index)}.png")
-    return folder
+    return write_tiles(tmp_path / "tiles")
 
 
 def contents(lmdb_folder):
@@ -44,26 +34,6 @@ def images(lmdb_folder):
         key: cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         for key, png in contents(lmdb_folder).items()
     }
-
-
-def manifest_rows(folder):
-    with (folder / "manifest.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def hashes(folder):
-    files = [*folder.rglob("data.mdb"), *folder.rglob("meta_info.txt"), folder / "manifest.csv"]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def write_csv(path, rows):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return path
-
-
-def left_over(tmp_path):
-    return sorted(path.name for path in tmp_path.iterdir() if path.name != "tiles")
 
 
 def test_patches_are_the_tiles_pixels_and_lr_their_mean(tiles, tmp_path):
@@ -152,105 +122,12 @@ def test_manifest_splits_rule(tiles, tmp_path):
     assert {row["patient"] for row in manifest_rows(tmp_path / "out") if row["split"] == "val"} == {"p1"}
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([], "no rows"),
-        ([["name"], ["a.png"]], "column image"),
-        ([["image"], ["absent.png"]], "line 2: absent.png"),
-        ([["image"], [f"{barcode(0)}.png"], [f"{barcode(0)}.png"]], "line 3.*twice"),
-        (
-            [["image", "patient", "split"], *[[f"{barcode(i)}.png", "p", s] for i, s in enumerate(("train", "val"))]],
-            "p ",
-        ),
-        ([["image", "split"], [f"{barcode(0)}.png", "train"], [f"{barcode(1)}.png", ""]], "has no split"),
-        ([["image", "split"], [f"{barcode(0)}.png", "holdout"]], "holdout"),
-    ],
-)
-def test_unusable_manifest_is_refused(tiles, tmp_path, rows, message):
-    with pytest.raises(DataError, match=message):
-        build_from_tiles(tiles, tmp_path / "out", manifest=write_csv(tiles / "m.csv", rows), **QUICK)
-    assert left_over(tmp_path) == []
-
-
-def damage_end(path):
-    path.write_bytes(path.read_bytes()[:-2000])
-
-
-def damage_text(path):
-    path.write_text("this is no image")
-
-
-def damage_small(path):
-    Image.fromarray(synthesize(40, 100, seed=0)[0]).save(path)
-
-
-def damage_depth(path):
-    Image.fromarray(np.zeros((100, 100), np.uint16)).save(path)
-
-
-@pytest.mark.parametrize("damage", [damage_end, damage_text, damage_small, damage_depth])
-def test_bad_tile_is_named_and_nothing_is_written(tiles, tmp_path, damage):
-    damage(tiles / f"{barcode(4)}.png")
-    with pytest.raises(DataError, match=barcode(4)):
-        build_from_tiles(tiles, tmp_path / "out", **QUICK)
-    assert left_over(tmp_path) == []
-
-
-def test_failure_while_writing_leaves_the_old_data_set(tiles, tmp_path):
-    """The same pixels under two patients pass the scan; the writer finds them."""
-    build_from_tiles(tiles, tmp_path / "out", **QUICK)
-    before = hashes(tmp_path / "out")
-    rows = manifest_rows(tmp_path / "out")
-    train = next(row["image"] for row in rows if row["split"] == "train")
-    test = next(row["image"] for row in rows if row["split"] == "test3")
-    (tiles / test).write_bytes((tiles / train).read_bytes())
-    with pytest.raises(DataError, match="same pixels"):
-        build_from_tiles(tiles, tmp_path / "out", overwrite=True, **QUICK)
-    assert left_over(tmp_path) == ["out"] and hashes(tmp_path / "out") == before
-
-
-def test_existing_output_is_kept_unless_overwritten(tiles, tmp_path):
-    build_from_tiles(tiles, tmp_path / "out", **QUICK)
-    before = hashes(tmp_path / "out")
-    with pytest.raises(DataError, match="--overwrite"):
-        build_from_tiles(tiles, tmp_path / "out", seed=1, **QUICK)
-    assert hashes(tmp_path / "out") == before
-    build_from_tiles(tiles, tmp_path / "out", seed=1, overwrite=True, **QUICK)
-    assert left_over(tmp_path) == ["out"] and hashes(tmp_path / "out") != before
-
-
-def test_overwrite_spares_a_foreign_folder(tiles, tmp_path):
-    files = sorted(tiles.iterdir())
-    with pytest.raises(DataError, match="not a data set"):
-        build_from_tiles(tiles, tiles, overwrite=True, **QUICK)
-    assert sorted(tiles.iterdir()) == files
-
-
-def test_folders_without_use_are_refused(tiles, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "notes.txt").write_text("no image")
-    for folder, message in ((tmp_path / "empty", "no image tiles"), (tmp_path / "absent", "not a folder")):
-        with pytest.raises(DataError, match=message):
-            build_from_tiles(folder, tmp_path / "out", **QUICK)
-    (tiles / f"{barcode(7)}.png").rename(tiles / "slide_7.png")
-    with pytest.raises(DataError, match=r"slide_7.*--manifest"):
-        build_from_tiles(tiles, tmp_path / "out", **QUICK)
-    assert left_over(tmp_path) == ["empty"]
-
-
 def test_transparent_pixels_are_glass(tmp_path):
     rgba = np.zeros((4, 4, 4), np.uint8)
     rgba[:2] = (200, 100, 150, 255)
     Image.fromarray(rgba).save(tmp_path / "a.png")
     rgb = read_rgb(tmp_path / "a.png")
     assert (rgb[:2] == (200, 100, 150)).all() and (rgb[2:] == 255).all()
-
-
-def test_names_that_would_share_a_key_are_refused(tiles, tmp_path):
-    (tiles / f"{barcode(0)}.png").rename(tiles / f"{barcode(1)}.jpg")
-    with pytest.raises(DataError, match="same key"):
-        build_from_tiles(tiles, tmp_path / "out", **QUICK)
 
 
 def test_real_tiles_with_their_manifest(shared, tmp_path):

@@ -57,7 +57,7 @@ def test_second_call_builds_nothing_and_damage_is_mended(demo, tmp_path):
     assert build_demo(copy) == copy
     assert stamp(copy) == before
     shutil.rmtree(copy / "test3" / "LR_x4.lmdb")
-    (copy / CARD).write_text("an older version")
+    (copy / CARD).write_text("# MiHATP embedded data, version 0\n\xff", encoding="latin-1")
     build_demo(copy)
     rebuilt = {path.relative_to(copy): path.read_bytes() for path in stamp(copy)}
     assert rebuilt == {path.relative_to(demo): path.read_bytes() for path in stamp(demo)}
@@ -69,3 +69,15 @@ def test_foreign_folder_is_spared(tmp_path):
     with pytest.raises(DataError, match="not a data set"):
         build_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    (tmp_path / CARD).write_text("# My data\n")
+    with pytest.raises(DataError, match="not a data set"):
+        build_demo(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD, "thesis.txt"]
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "n" * 300, "n" * 300 + "/below", "a\0b", "a\udcffb/c"])
+def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"name another folder|UTF-8 text"):
+        build_demo(tmp_path / name)
+    assert (tmp_path / "file").read_text() == "in the way" and len(list(tmp_path.iterdir())) == 1
