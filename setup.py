@@ -30,11 +30,18 @@ setup(
         "msgspec",
         "pyyaml",
         "scikit-image",
+        "threadpoolctl",
         "matplotlib",
         "tqdm",
+        "filelock",
+        "openslide-python>=1.4",
+        "openslide-bin>=4",
+        "tifffile",
+        "imagecodecs",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "basedpyright", "spandrel"],
+        "cluster": ["distributed"],
+        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "basedpyright", "spandrel", "distributed"],
     },
     entry_points={
         "console_scripts": [

@@ -25,7 +25,9 @@ _FIRST_MAP_SIZE = 16 << 20  # grown as needed
 
 def encode_png(rgb: NDArray[np.uint8]) -> bytes:
     """H×W×3 uint8 RGB to PNG bytes, as `cv2.imdecode` (and so BasicSR, which expects BGR from it) reads them."""
-    done, png = cv2.imencode(".png", rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, COMPRESS_LEVEL])
+    # Run lengths alone are a fifth faster than zlib's default search at this level, and on tissue smaller as well.
+    options = [cv2.IMWRITE_PNG_COMPRESSION, COMPRESS_LEVEL, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    done, png = cv2.imencode(".png", rgb[..., ::-1], options)
     if not done:
         raise DataError(f"an image of shape {rgb.shape} could not be encoded as PNG")
     return png.tobytes()
@@ -42,17 +44,20 @@ class LmdbWriter:
         self._keys: set[str] = set()
 
     def put(self, key: str, rgb: NDArray[np.uint8]) -> None:
-        """Add one H×W×3 uint8 RGB image; `key` is new, ASCII, without '.', '/' or white space, at most 500 long."""
+        """Add one H×W×3 uint8 RGB image; `key` as in `put_png`."""
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise DataError(f"{self.path}: {key} is {rgb.dtype} {rgb.shape}, not HxWx3 uint8 RGB")
+        self.put_png(key, encode_png(rgb), height=rgb.shape[0], width=rgb.shape[1])
+
+    def put_png(self, key: str, png: bytes, *, height: int, width: int) -> None:
+        """Add one image from `encode_png`; `key` is new, ASCII, without '.', '/' or white space, at most 500 long."""
         if not key.isascii() or not 0 < len(key) <= 500 or any(c in "./" or c.isspace() for c in key):
             raise DataError(f"{self.path}: the key {key!r} must be ASCII without '.', '/' or white space")
         if key in self._keys:
             raise DataError(f"{self.path}: the key {key} is there twice")
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-            raise DataError(f"{self.path}: {key} is {rgb.dtype} {rgb.shape}, not HxWx3 uint8 RGB")
         self._keys.add(key)
-        height, width, channels = rgb.shape
-        self._meta.write(f"{key}.png ({height},{width},{channels}) {COMPRESS_LEVEL}\n")
-        self._batch.append((key.encode("ascii"), encode_png(rgb)))
+        self._meta.write(f"{key}.png ({height},{width},3) {COMPRESS_LEVEL}\n")
+        self._batch.append((key.encode("ascii"), png))
         if len(self._batch) >= _BATCH:
             self.commit()
 
@@ -83,7 +88,7 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
     with atomic_folder(path, overwrite=overwrite, marks=_MARKS) as partial:
         try:
             with (
-                lmdb.open(str(partial), map_size=_FIRST_MAP_SIZE) as env,
+                lmdb.open(str(partial), map_size=_FIRST_MAP_SIZE, sync=False) as env,
                 (partial / "meta_info.txt").open("w", encoding="ascii", newline="\n") as meta,
             ):
                 writer = LmdbWriter(path, env, meta)

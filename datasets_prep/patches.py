@@ -1,14 +1,11 @@
-"""The grid, what is kept, and how LR is made."""
+"""The grid, and how LR is made."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.errors import DataError
-
-MIN_SATURATION = 0.05  # of 1; glass and lumen stay under it, the palest tissue over it
 
 
 def check_sizes(*, patch_size: int, scales: Sequence[int]) -> None:
@@ -19,11 +16,14 @@ def check_sizes(*, patch_size: int, scales: Sequence[int]) -> None:
         raise DataError(f"patch size {patch_size} is not a multiple of every scale in {list(scales)}: 192 is one")
 
 
-def grid(height: int, width: int, *, patch_size: int) -> Iterator[tuple[int, int]]:
-    """(x, y) of every whole patch of the non-overlapping grid anchored at (0, 0), row by row, in pixels."""
-    for y in range(0, height - patch_size + 1, patch_size):
-        for x in range(0, width - patch_size + 1, patch_size):
-            yield x, y
+def grid(width: int, height: int, *, patch_size: int) -> NDArray[np.int32]:
+    """x, y of every whole patch of the one global grid, anchored at (0, 0), row by row: N×2, level-0 px.
+
+    The corners are multiples of the patch size, so that LR pixels of every scale that divides it begin where they do.
+    """
+    xs = np.arange(width // patch_size, dtype=np.int32) * patch_size
+    ys = np.arange(height // patch_size, dtype=np.int32) * patch_size
+    return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
 
 
 def area_reduce(hr: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
@@ -39,8 +39,3 @@ def area_reduce(hr: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
     rows = sum((hr[i::k] for i in range(1, k)), start=hr[::k].astype(np.uint32))
     total = sum((rows[:, i::k] for i in range(1, k)), start=rows[:, ::k])
     return ((total + k * k // 2) // (k * k)).astype(np.uint8)
-
-
-def saturation(rgb: NDArray[np.uint8]) -> float:
-    """The mean HSV saturation (0 to 1) of an H×W×3 uint8 RGB patch: low on glass, high on stained tissue."""
-    return float(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1].mean()) / 255

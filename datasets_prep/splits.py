@@ -6,20 +6,21 @@ from collections.abc import Iterable, Mapping
 
 from datasets_prep.errors import DataError
 
-_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Za-z0-9])")
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Za-z0-9])", re.IGNORECASE)
 _NAME = re.compile(r"train|val|test[1-9][0-9]*")
 # The paper draws 2000 patches for training and 100 for each test set; patients are shared out likewise (val as a test).
 _PATCHES_PER_HELD_OUT = (100, 2000)
 
 
 def patient_of(name: str) -> str:
-    """The patient of a TCGA barcode (`TCGA-18-5592-01Z-00-DX1` -> `TCGA-18-5592`), the first 12 characters of a name.
+    """The patient of a TCGA barcode (`TCGA-18-5592-01Z-00-DX1` -> `TCGA-18-5592`), the first 12 characters of a name,
+    in capitals.
 
     Raises `DataError` for any other name: to guess a patient is to risk one patient in two splits.
     """
     if not _BARCODE.match(name):
         raise DataError(f"{name} does not begin with a TCGA barcode: name its patient in a CSV (--manifest)")
-    return name[:12]
+    return name[:12].upper()
 
 
 def seeded_order(names: Iterable[str], *, seed: int) -> list[str]:

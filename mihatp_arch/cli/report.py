@@ -17,14 +17,14 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def run(prog: str, body: Callable[[], None], *, debug: bool) -> int:
-    """Call `body` and turn its end into an exit code: 0 done, 2 a mistake of the user, 130 interrupted.
+def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
+    """Call `body` and turn its end into an exit code: its own or 0, 2 a mistake of the user, 130 interrupted.
 
     `UserError` and `DataError` become one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands
     above it. Every other exception is a fault of ours and passes through.
     """
     try:
-        body()
+        return body() or 0
     except (UserError, DataError) as error:
         if debug:
             traceback.print_exc()
@@ -33,4 +33,3 @@ def run(prog: str, body: Callable[[], None], *, debug: bool) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
-    return 0

@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import cv2
-import lmdb
 import numpy as np
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from basicsr.utils.matlab_functions import imresize
 from numpy.typing import NDArray
 
+from datasets_prep.lmdb_reader import decode_rgb, open_images
 from mihatp_arch.errors import UserError
 
 Image = NDArray[np.uint8]  # HxWx3, BGR as in BasicSR's files
@@ -40,13 +40,8 @@ def over_sets(values: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
 
 def read_lmdb(path: Path) -> dict[str, Image]:
     """All images of a BasicSR LMDB by key."""
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        return {key.decode(): decode(value) for key, value in transaction.cursor()}
-
-
-def decode(png: bytes) -> Image:
-    """One PNG of a BasicSR LMDB."""
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[return-value]
+    with open_images(path) as reader:
+        return {key: np.ascontiguousarray(decode_rgb(value)[..., ::-1]) for key, value in reader}
 
 
 def bicubic(lq: Image, scale: int) -> Image:

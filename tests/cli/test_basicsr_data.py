@@ -58,7 +58,7 @@ def test_an_empty_lmdb(here):
     shutil.rmtree(here / "train" / "HR.lmdb")
     write_lmdb(here / "train" / "HR.lmdb", [])
     assert _mistakes(edsr()) == [
-        "o.yml: datasets.train: 'datasets/toy/train/HR.lmdb' is empty: its meta_info.txt names no image"
+        "o.yml: datasets.train: datasets/toy/train/HR.lmdb is empty: its meta_info.txt names no image; make it again"
     ]
 
 
@@ -79,11 +79,11 @@ def test_a_list_that_does_not_fit_the_database(here):
     meta = here / "train" / "HR.lmdb" / "meta_info.txt"
     lines = meta.read_text().splitlines()
     meta.write_text("\n".join(lines[:-1]))
-    assert "is damaged: it holds 6 images, meta_info.txt names 5" in _mistakes(edsr())[0]
+    assert "is damaged: data.mdb holds 6 images, meta_info.txt names 5" in _mistakes(edsr())[0]
     meta.write_text("\n".join([lines[0].replace("(48,48,3)", "(64,48,3)"), *lines[1:]]))
-    assert "'im0' is 48x48, meta_info.txt says 64x48" in _mistakes(edsr())[0]
+    assert "im0 is 48x48, meta_info.txt says 64x48" in _mistakes(edsr())[0]
     meta.write_text("\n".join(["im0.png 48 48", *lines[1:]]))
-    assert "meta_info.txt' line 1 is not" in _mistakes(edsr())[0]
+    assert "meta_info.txt line 1 is not" in _mistakes(edsr())[0]
 
 
 def test_pairs_that_do_not_fit(here):

@@ -32,14 +32,22 @@ def test_prepare_builds_and_says_what(tiles, tmp_path, capsys):
     assert prepare(tiles, tmp_path / "out", "--scales", "2", "4") == 0
     assert sorted(path.name for path in (tmp_path / "out/train").iterdir()) == ["HR.lmdb", "LR_x2.lmdb", "LR_x4.lmdb"]
     printed = capsys.readouterr()
-    assert "train" in printed.out and "test5" in printed.out and "7 tiles" in printed.out
+    assert "train" in printed.out and "test5" in printed.out and "7 of 7 slides and tiles used" in printed.out
     assert printed.err == ""
     assert prepare(tiles, tmp_path / "out") == 2
     assert prepare(tiles, tmp_path / "out", "--overwrite") == 0
 
 
 @pytest.mark.parametrize(
-    "more", [["--patch-size", "63"], ["--scales", "3", "3"], ["--tests", "9"], ["--tests", "0"], ["--manifest", "no"]]
+    "more",
+    [
+        ["--patch-size", "63"],
+        ["--scales", "3", "3"],
+        ["--tests", "9"],
+        ["--tests", "0"],
+        ["--val-patches", "0"],
+        ["--manifest", "no"],
+    ],
 )
 def test_mistakes_are_one_line_and_code_2(tiles, tmp_path, capsys, more):
     assert prepare(tiles, tmp_path / "out", *more) == 2
@@ -115,3 +123,23 @@ def test_console_script_is_installed(tmp_path):
     )
     assert done.returncode == 2
     assert "no image tiles" in done.stderr
+
+
+def test_check_says_what_is_wrong_and_ends_with_code_2(tiles, tmp_path, capsys):
+    assert prepare(tiles, tmp_path / "out") == 0
+    assert main(["check", str(tmp_path / "out")]) == 0
+    assert "no fault found" in capsys.readouterr().out
+    (tmp_path / "out/test1/LR_x4.lmdb").rename(tmp_path / "out/test1/swapped.lmdb")
+    (tmp_path / "out/test1/LR_x2.lmdb").rename(tmp_path / "out/test1/LR_x4.lmdb")
+    (tmp_path / "out/test1/swapped.lmdb").rename(tmp_path / "out/test1/LR_x2.lmdb")
+    assert main(["check", str(tmp_path / "out")]) == 2
+    assert "test1" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err.startswith("mihatp: error: ")
+
+
+def test_slides_that_cannot_be_used_are_listed_with_code_3(tiles, tmp_path, capsys):
+    (tiles / "TCGA-AA-0003-01Z.png").write_text("no image")
+    assert prepare(tiles, tmp_path / "out", "--tests", "4") == 3
+    error = capsys.readouterr().err
+    assert "1 of 7 could not be used" in error and "TCGA-AA-0003" in error

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from datasets_prep.demo import CARD, build_demo
+from datasets_prep.check import check_dataset
+from datasets_prep.demo import ABOUT, build_demo
 from datasets_prep.errors import DataError
 
 
@@ -27,22 +28,21 @@ def stamp(folder):
 def test_sizes_and_real_images_in_training_and_test(demo):
     rows = rows_of(demo)
     counts = Counter(row["split"] for row in rows)
-    assert counts == {"train": 90, "val": 7, "test1": 7, "test2": 6, "test3": 6, "test4": 6, "test5": 6}
-    real = Counter(row["split"] for row in rows if row["image"] == "skimage-ihc")
+    assert counts == {"train": 90, "val": 7, **{f"test{index}": 7 for index in range(1, 6)}}
+    real = Counter(row["split"] for row in rows if row["slide"].startswith("ihc"))
     assert real == {"train": 18, "val": 1, "test1": 1}
     for split, count in counts.items():
         for role in ("HR", "LR_x2", "LR_x4", "LR_x8"):
             assert len((demo / split / f"{role}.lmdb" / "meta_info.txt").read_text().splitlines()) == count
 
 
-def test_splits_share_no_patch_no_pixel_and_no_seed(demo):
-    rows = rows_of(demo)
-    split_of = {}
-    for row in rows:
-        assert split_of.setdefault(row["sha1"], row["split"]) == row["split"]
-        if row["image"] != "skimage-ihc":
-            assert split_of.setdefault(row["image"], row["split"]) == row["split"]
-    real = [(row["split"], int(row["x"]), int(row["y"])) for row in rows if row["image"] == "skimage-ihc"]
+def test_splits_share_no_patch_no_pixel_and_no_slide(demo):
+    assert check_dataset(demo, progress=False).faults == []
+    real = []
+    for row in rows_of(demo):
+        if row["slide"].startswith("ihc"):
+            x, y = map(int, row["slide"].removesuffix(".png").split("-")[2:])
+            real.append((row["split"], x, y))
     for split, x, y in real:
         assert x + 192 <= 512 and y + 192 <= 512
         for other, x2, y2 in real:
@@ -57,7 +57,7 @@ def test_second_call_builds_nothing_and_damage_is_mended(demo, tmp_path):
     assert build_demo(copy) == copy
     assert stamp(copy) == before
     shutil.rmtree(copy / "test3" / "LR_x4.lmdb")
-    (copy / CARD).write_text("# MiHATP embedded data, version 0\n\xff", encoding="latin-1")
+    (copy / ABOUT).write_text("# MiHATP embedded data, version 0\n\xff", encoding="latin-1")
     build_demo(copy)
     rebuilt = {path.relative_to(copy): path.read_bytes() for path in stamp(copy)}
     assert rebuilt == {path.relative_to(demo): path.read_bytes() for path in stamp(demo)}
@@ -69,10 +69,10 @@ def test_foreign_folder_is_spared(tmp_path):
     with pytest.raises(DataError, match="not a data set"):
         build_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    (tmp_path / CARD).write_text("# My data\n")
+    (tmp_path / ABOUT).write_text("# My data\n")
     with pytest.raises(DataError, match="not a data set"):
         build_demo(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD, "thesis.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [ABOUT, "thesis.txt"]
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "n" * 300, "n" * 300 + "/below", "a\0b", "a\udcffb/c"])

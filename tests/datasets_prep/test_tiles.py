@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from basicsr.data import build_dataset
 from PIL import Image
-from tiles_case import QUICK, barcode, hashes, manifest_rows, write_csv, write_tiles
+from tiles_case import barcode, build, hashes, manifest_rows, write_csv, write_tiles
 
+from datasets_prep.build import Limits
 from datasets_prep.images import read_rgb
 from datasets_prep.patches import area_reduce
 from datasets_prep.synthetic import synthesize
-from datasets_prep.tiles import build_from_tiles
 
 SPLITS = ["test1", "test2", "test3", "test4", "test5", "train", "val"]
 
@@ -38,10 +38,10 @@ def images(lmdb_folder):
 
 def test_patches_are_the_tiles_pixels_and_lr_their_mean(tiles, tmp_path):
     out = tmp_path / "out"
-    built = build_from_tiles(tiles, out, **QUICK)
+    built = build(tiles, out)
     assert sorted(built.counts) == SPLITS == sorted(path.name for path in out.iterdir() if path.is_dir())
     rows = manifest_rows(out)
-    assert len(rows) == sum(built.counts.values()) == 48 - built.near_empty
+    assert len(rows) == sum(built.counts.values()) == 48 - sum(built.rejected().values())
     for split, count in built.counts.items():
         hr = images(out / split / "HR.lmdb")
         mine = {row["key"]: row for row in rows if row["split"] == split}
@@ -53,14 +53,14 @@ def test_patches_are_the_tiles_pixels_and_lr_their_mean(tiles, tmp_path):
                 np.testing.assert_array_equal(patch, area_reduce(hr[key], scale))
         for key, row in mine.items():
             x, y = int(row["x"]), int(row["y"])
-            source = read_rgb(tiles / row["image"])[y : y + 48, x : x + 48]
+            source = read_rgb(tiles / row["slide"])[y : y + 48, x : x + 48]
             np.testing.assert_array_equal(hr[key], source)
             assert row["sha1"] == hashlib.sha1(source.tobytes()).hexdigest()
-            assert row["lr_source"] == "area" and row["patient"] == row["image"][:12]
+            assert row["lr_source"] == "area" and row["patient"] == row["slide"][:12]
 
 
 def test_basicsr_pairs_them(tiles, tmp_path):
-    build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    build(tiles, tmp_path / "out")
     options = {
         "name": "train",
         "type": "PairedImageDataset",
@@ -81,7 +81,7 @@ def test_basicsr_pairs_them(tiles, tmp_path):
 
 def test_no_patient_in_two_splits(tiles, tmp_path):
     Image.fromarray(synthesize(100, 100, seed=99)[0]).save(tiles / "TCGA-AA-0003-01Z-00-DX2.png")
-    build_from_tiles(tiles, tmp_path / "out", **QUICK)
+    build(tiles, tmp_path / "out")
     splits = {}
     for row in manifest_rows(tmp_path / "out"):
         splits.setdefault(row["patient"], set()).add(row["split"])
@@ -90,14 +90,14 @@ def test_no_patient_in_two_splits(tiles, tmp_path):
 
 def test_same_seed_same_bytes_other_seed_other_split(tiles, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        build_from_tiles(tiles, tmp_path / name, seed=seed, **QUICK)
+        build(tiles, tmp_path / name, seed=seed)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b") != hashes(tmp_path / "c")
 
 
 def test_limits_are_filled_in_turns(tiles, tmp_path):
     rows = [["image", "split"], *([f"{barcode(index)}.png", "train"] for index in range(8))]
     manifest = write_csv(tiles / "m.csv", rows)
-    built = build_from_tiles(tiles, tmp_path / "out", manifest=manifest, train_patches=12, **QUICK)
+    built = build(tiles, tmp_path / "out", manifest=manifest, limits=Limits(train=12))
     per_patient = [row["patient"] for row in manifest_rows(tmp_path / "out")]
     assert built.counts == {"train": 12} and built.patients == {"train": 8}
     assert {per_patient.count(patient) for patient in per_patient} == {1, 2}
@@ -105,19 +105,19 @@ def test_limits_are_filled_in_turns(tiles, tmp_path):
 
 def test_glass_is_dropped_and_counted(tiles, tmp_path):
     tile = read_rgb(tiles / f"{barcode(0)}.png").copy()
-    tile[:48, :96] = 243
+    tile[:48, :96] = np.random.default_rng(0).integers(240, 246, (48, 96, 3))
     Image.fromarray(tile).save(tiles / f"{barcode(0)}.png")
-    before = build_from_tiles(tiles, tmp_path / "all", min_saturation=0, **QUICK)
-    built = build_from_tiles(tiles, tmp_path / "out", **QUICK)
-    assert before.near_empty == 0 and built.near_empty >= 2
-    assert sum(before.counts.values()) - sum(built.counts.values()) == built.near_empty
+    before = build(tiles, tmp_path / "all", min_saturation=0)
+    built = build(tiles, tmp_path / "out")
+    assert before.rejected() == {} and built.rejected()["pale"] >= 2
+    assert sum(before.counts.values()) - sum(built.counts.values()) == built.rejected()["pale"]
     assert f"{barcode(0)}_0_0" not in {row["key"] for row in manifest_rows(tmp_path / "out")}
 
 
 def test_manifest_splits_rule(tiles, tmp_path):
     stated = ["train", "val", *["test"] * 6]
     rows = [["image", "patient", "split"], *([f"tiles/{barcode(i)}.png", f"p{i}", s] for i, s in enumerate(stated))]
-    built = build_from_tiles(tiles, tmp_path / "out", manifest=write_csv(tmp_path / "m.csv", rows), **QUICK)
+    built = build(tiles, tmp_path / "out", manifest=write_csv(tmp_path / "m.csv", rows))
     assert built.patients == {"train": 1, "val": 1, "test1": 2, "test2": 1, "test3": 1, "test4": 1, "test5": 1}
     assert {row["patient"] for row in manifest_rows(tmp_path / "out") if row["split"] == "val"} == {"p1"}
 
@@ -132,15 +132,13 @@ def test_transparent_pixels_are_glass(tmp_path):
 
 def test_real_tiles_with_their_manifest(shared, tmp_path):
     data = shared / "data/monuseg"
-    built = build_from_tiles(
+    built = build(
         data / "images",
         tmp_path / "out",
         manifest=data / "manifest.csv",
         scales=(4,),
-        train_patches=46,
-        val_patches=8,
-        test_patches=4,
-        progress=False,
+        patch_size=192,
+        limits=Limits(train=46, val=8, test=4),
     )
     assert built.counts == {"train": 46, "val": 8, **{f"test{index}": 4 for index in range(1, 6)}}
     assert built.patients["train"] == 23 and built.patients["val"] == 4

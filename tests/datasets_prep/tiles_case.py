@@ -1,13 +1,28 @@
-"""Tiles of eight patients, and what the tests of `build_from_tiles` ask of folders."""
+"""Tiles of eight patients, how the tests build from them, and what they ask of folders."""
 
 import csv
 import hashlib
 
 from PIL import Image
 
+from datasets_prep.build import Limits, prepare
+from datasets_prep.quality import Quality
+from datasets_prep.scan import ScanOptions
 from datasets_prep.synthetic import synthesize
 
-QUICK = {"patch_size": 48, "progress": False}
+
+def build(tiles, out, *, scales=(2, 4, 8), limits=None, min_saturation=0.05, **options):
+    """Patches of 48 px from a folder of tiles, few enough for a test."""
+    return prepare(
+        [],
+        out,
+        tiles=tiles,
+        options=ScanOptions(patch_size=options.pop("patch_size", 48), scales=scales),
+        quality=Quality(min_saturation=min_saturation, min_sharpness=0),
+        limits=limits or Limits(),
+        progress=False,
+        **options,
+    )
 
 
 def barcode(index):

@@ -1,0 +1,180 @@
+"""Builds that are killed, that run out of disk, that a cluster does: the same bytes, or one clear line."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+from build_case import build, write_slides
+from tiles_case import hashes
+
+from datasets_prep.check import check_dataset
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    return write_slides(tmp_path_factory.mktemp("case") / "slides")
+
+
+@pytest.fixture(scope="module")
+def whole(slides, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "data"
+    start = time.monotonic()
+    run = subprocess.run(command(slides, out, workers=1), capture_output=True, text=True, check=True)
+    return hashes(out), time.monotonic() - start, run.stdout
+
+
+def command(slides, out, *, workers):
+    limits = ["--tests", "2", "--train-patches", "400", "--val-patches", "40", "--test-patches", "40"]
+    small = ["--patch-size", "96", "--preset", "biopsy", "--workers", str(workers)]
+    return [sys.executable, "-m", "datasets_prep.build", str(slides), "-o", str(out), *limits, *small]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_build_goes_on_and_gives_the_same_bytes(slides, whole, tmp_path, workers):
+    """SIGKILL at random moments, until one run ends; each must leave the next something or nothing, never harm."""
+    expected, seconds, _ = whole
+    out = tmp_path / "data"
+    chance = random.Random(workers)
+    kills = 0
+    for attempt in range(12):
+        process = subprocess.Popen(command(slides, out, workers=workers), stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=chance.uniform(0.35, 1.0) * seconds if attempt < 8 else 300)
+        except subprocess.TimeoutExpired:
+            assert not out.exists() or hashes(out) == expected
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        assert process.returncode == 0
+        break
+    assert kills > 0 and hashes(out) == expected
+    time.sleep(1.5)  # the workers of killed builds notice
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    left = subprocess.run(["pgrep", "-f", str(out)], capture_output=True, text=True, check=False).stdout
+    assert left == ""
+
+
+def test_work_that_was_done_is_not_done_again(slides, whole, tmp_path):
+    """Killed while patches are cut: the next run says how many it found, and reads no slide for them."""
+    out = tmp_path / "data"
+    process = subprocess.Popen(command(slides, out, workers=1), stderr=subprocess.DEVNULL)
+    work = tmp_path / ".data.work"
+    while len(list(work.glob("cut-*.json"))) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in work.glob("*.json")}
+    assert len(before) >= 7  # four scans, three pieces
+    process = subprocess.Popen(command(slides, out, workers=1), stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".data.*.partial")) and process.poll() is None:
+        now = {path: path.stat().st_mtime_ns for path in before if path.exists()}
+        assert now == before or process.poll() is not None or out.exists()
+        time.sleep(0.05)
+    assert process.wait() == 0 and hashes(out) == whole[0]
+
+
+@contextmanager
+def cluster(folder):
+    """A Dask scheduler and two workers, processes of their own on the loopback."""
+    environment = os.environ | {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
+    file = folder / "scheduler.json"
+    scheduler = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    worker = ["worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    processes = []
+    try:
+        for arguments in (scheduler, worker, worker):
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
+                    cwd=folder,
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+        deadline = time.monotonic() + 60
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"]
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=30)
+
+
+def test_a_dask_cluster_gives_the_same_bytes(slides, whole, tmp_path):
+    with cluster(tmp_path) as address:
+        time.sleep(5)  # the workers register
+        run = subprocess.run(
+            [*command(slides, tmp_path / "data", workers=1), "--scheduler", address],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert hashes(tmp_path / "data") == whole[0]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of three megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.name != "posix" or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place]).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_data_set(slides, small_disk):
+    run = subprocess.run(command(slides, small_disk / "data", workers=2), capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    last = run.stderr.strip().splitlines()[-1]
+    assert "No space left" in last and "free space" in last and "Traceback" not in run.stderr
+    assert not (small_disk / "data").exists()
+    assert not list(small_disk.rglob("*.partial"))
+
+
+def test_a_read_only_data_set_can_be_checked_but_not_replaced(slides, tmp_path):
+    out = tmp_path / "disk" / "data"
+    (tmp_path / "disk").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", out.parent]).returncode:
+        pytest.skip("mounting a tmpfs needs root")
+    try:
+        build(slides, out)
+        before = hashes(out)
+        subprocess.run(["mount", "-o", "remount,ro", out.parent], check=True)
+        assert check_dataset(out, progress=False).faults == []
+        run = subprocess.run(
+            [*command(slides, out, workers=1), "--overwrite"], capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 2 and "Read-only file system" in run.stderr.strip().splitlines()[-1]
+        assert hashes(out) == before
+    finally:
+        subprocess.run(["umount", out.parent], check=True)
+
+
+def test_a_damaged_tile_in_the_middle_is_found_while_cutting(slides, tmp_path):
+    """Bytes of level-0 tiles are overwritten: the slide opens and has tissue, but its patches cannot all be read."""
+    folder = tmp_path / "slides"
+    shutil.copytree(slides, folder)
+    victim = sorted(folder.iterdir())[0]
+    data = bytearray(victim.read_bytes())
+    third = len(data) // 3
+    data[third : third + 200_000] = bytes(200_000)
+    victim.with_name(f"TCGA-BB-0077{victim.suffix}").write_bytes(data)
+    run = subprocess.run(command(folder, tmp_path / "data", workers=2), capture_output=True, text=True, check=False)
+    assert run.returncode == 3, run.stderr[-2000:]
+    assert "TCGA-BB-0077" in run.stderr and "Traceback" not in run.stderr
+    assert check_dataset(tmp_path / "data", progress=False).faults == []
