@@ -29,6 +29,7 @@ setup(
         "lmdb",
         "msgspec",
         "pyyaml",
+        "safetensors",
         "scikit-image",
         "threadpoolctl",
         "matplotlib",

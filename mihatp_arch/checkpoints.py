@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mihatp_arch.errors import UserError
@@ -27,6 +29,7 @@ _DAMAGE = (
     UnicodeDecodeError,
     ValueError,
     pickle.UnpicklingError,
+    SafetensorError,
 )
 _NETWORK = re.compile(r"net_(?P<label>\w+)_\d+\.pth")
 
@@ -41,7 +44,7 @@ class TrainingState:
 
 
 def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
-    """The mapping in a file of `torch.save`, on the CPU; nothing in it is executed.
+    """The mapping in a file of `torch.save` or of safetensors (`.safetensors`), on the CPU; nothing in it is executed.
 
     `mapped` leaves the tensors in the file, where its format allows that.
 
@@ -51,7 +54,10 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of other protocols: the line below says it
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
+            if path.suffix == ".safetensors":
+                held: Any = load_file(path)
+            else:
+                held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except _DAMAGE as error:
@@ -64,18 +70,27 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
 def weights_below(path: Path, held: dict[str, Any], key: str | None) -> dict[str, Tensor]:
     """The state dict in `held`, the content of `path`, below `key`.
 
-    Files without averaged weights (`params_ema`) have `params` alone; `key` None takes the file itself.
+    Files without averaged weights (`params_ema`) have `params` alone; others call them `state_dict`, or are nothing but
+    weights, as safetensors are. `key` None takes the file itself. What DataParallel and torch.compile put before the
+    names is taken off.
 
     Raises:
         UserError: there is none.
     """
-    key = "params" if key == "params_ema" and key not in held else key
+    if key in ("params", "params_ema") and key not in held:
+        key = next((other for other in ("params", "state_dict") if other in held), key)
+        if key not in held and held and all(isinstance(one, Tensor) for one in held.values()):
+            key = None
     state = held if key is None else held.get(key)
     if not isinstance(state, dict) or not all(isinstance(one, Tensor) for one in state.values()):
         where = "at its top" if key is None else f"below '{key}'"
         there = ", ".join(sorted(map(str, held))[:4]) or "nothing"
         raise UserError(f"'{path}' holds no weights {where}; it has {there}")
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return {_bare(name): tensor for name, tensor in state.items()}
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("module.").removeprefix("_orig_mod.")
 
 
 def find_training_state(opt: dict[str, Any], folder: Path, *, newest: bool) -> tuple[TrainingState | None, str]:

@@ -101,27 +101,9 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     if state is None:
         return None
     opt["path"]["resume_state"] = str(state.path)
+    opt["resumed"] = {key: state.values.get(key) for key in ("iter", "epoch", "served", "per_epoch")}
     basicsr_train.check_resume(opt, state.values["iter"])
     return state.values
-
-
-def resume_training(self: base_model.BaseModel, resume_state: dict[str, Any]) -> None:
-    """Stands in for `BaseModel.resume_training`, which ends in an assertion where a state is not this model's.
-
-    Goes with a basicsr that says so itself.
-
-    Raises:
-        UserError: the saved optimizers or schedules are not those of this model.
-    """
-    for what, ours in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
-        try:
-            for one, state in zip(ours, resume_state[what], strict=True):
-                one.load_state_dict(state)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"'{self.opt['path']['resume_state']}': its {what} are not those of these options ({error}); resume "
-                "with the options that it was trained with"
-            ) from error
 
 
 def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
@@ -190,18 +172,50 @@ def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.n
 
 
 def _mend_basicsr() -> None:
-    """Put the functions above where basicsr 1.4.2 uses them."""
+    """Put our functions where basicsr 1.4.2 uses its own. Each goes with a basicsr that does what is said here."""
     if basicsr_train.load_resume_state.__module__ == __name__:
         return
-    _expect(basicsr_train.load_resume_state, "opt")
-    _expect(basicsr_train.check_resume, "opt", "resume_iter")
-    _expect(basicsr_options.init_dist, "launcher", "backend", "kwargs")
-    _expect(base_model.BaseModel.model_to_device, "self", "net")
-    _expect(base_model.BaseModel.resume_training, "self", "resume_state")
-    basicsr_train.load_resume_state = load_resume_state
-    basicsr_options.init_dist = init_dist
-    base_model.BaseModel.model_to_device = model_to_device
-    base_model.BaseModel.resume_training = resume_training
+    from mihatp_arch.training import data_order, loop
+
+    base = base_model.BaseModel
+    for owner, name, parameters, ours in (
+        (basicsr_train, "load_resume_state", ("opt",), load_resume_state),
+        (basicsr_train, "check_resume", ("opt", "resume_iter"), None),
+        # It draws the same crops and flips in every epoch, and others with other workers.
+        (basicsr_train, "build_dataset", ("dataset_opt",), loop.build_dataset),
+        (basicsr_train, "EnlargedSampler", ("dataset", "num_replicas", "rank", "ratio"), data_order.SeededSampler),
+        # It counts epochs that the loader does not give and ends before, or after, total_iter.
+        (basicsr_train, "create_train_val_dataloader", ("opt", "logger"), loop.create_train_val_dataloader),
+        (basicsr_train, "CPUPrefetcher", ("loader",), data_order.Prefetcher),
+        (basicsr_train, "CUDAPrefetcher", ("loader", "opt"), data_order.CountingCUDAPrefetcher),
+        # Its last line has a day less a second to go.
+        (basicsr_train, "MessageLogger", ("opt", "start_iter", "tb_logger"), loop.TrainingLogger),
+        (basicsr_options, "init_dist", ("launcher", "backend", "kwargs"), init_dist),
+        (base, "model_to_device", ("self", "net"), model_to_device),
+        # It takes weights below a key alone, and dies with a KeyError over others.
+        (base, "load_network", ("self", "net", "load_path", "strict", "param_key"), loop.load_network),
+        # It knows Adam alone.
+        (base, "get_optimizer", ("self", "optim_type", "params", "lr", "kwargs"), loop.get_optimizer),
+        # They write over the last file, and ignore it when that fails.
+        (base, "save_network", ("self", "net", "net_label", "current_iter", "param_key"), loop.save_network),
+        (base, "save_training_state", ("self", "epoch", "current_iter"), loop.save_training_state),
+        # It forgets random states, and ends in an assertion where a state is not this model's.
+        (base, "resume_training", ("self", "resume_state"), loop.resume_training),
+        # It leaves out buffers.
+        (base, "model_ema", ("self", "decay"), loop.model_ema),
+        # It is lost where a training resumes from a state that was saved before its validation.
+        (
+            base,
+            "_update_best_metric_result",
+            ("self", "dataset_name", "metric", "val", "current_iter"),
+            loop.update_best_metric_result,
+        ),
+        # A signal stops it in the middle of an iteration, and nothing is saved.
+        (base, "update_learning_rate", ("self", "current_iter", "warmup_iter"), loop.update_learning_rate),
+    ):
+        _expect(getattr(owner, name), *parameters)
+        if ours is not None:
+            setattr(owner, name, ours)
 
 
 if os.environ.get("MIHATP_NO_PATCH", "") in ("", "0"):

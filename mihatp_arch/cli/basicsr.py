@@ -23,6 +23,7 @@ from mihatp_arch.checkpoints import find_training_state
 from mihatp_arch.cli import experiment, report, yaml_files
 from mihatp_arch.cli.options import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.stopping import signals_noted
 
 _PROG = "basicsr"
 _DEMO = Path("datasets/demo")
@@ -185,7 +186,7 @@ def _hand_over(
         yaml_files.write(options.values, file, f"resolved by: {_PROG} {' '.join(argv)}")
         command_line = ["-opt", str(file), "--launcher", arguments.launcher]
         command_line += ["--auto_resume"] * arguments.auto_resume + ["--debug"] * arguments.debug
-        with _command_line(command_line):
+        with _command_line(command_line), signals_noted():
             try:
                 pipeline(os.getcwd())
             finally:

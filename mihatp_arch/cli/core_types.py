@@ -41,6 +41,7 @@ CORE_TYPES: dict[str, Any] = {
     "val.metrics.*.better": Literal["higher", "lower"],
     "logger.print_freq": Positive,
     "logger.save_checkpoint_freq": Positive,
+    "logger.keep_checkpoints": Positive,
     "logger.use_tb_logger": bool,
     "path.pretrain_network_*": str | None,
     "path.param_key_*": str | None,

@@ -11,7 +11,12 @@ from mihatp_arch.errors import UserError
 
 # What basicsr reads without asking whether it is there, some of it only after hours (logger.py, sr_model.py, train.py).
 DEFAULTS = {
-    "logger": {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": False, "wandb": None},
+    "logger": {
+        "print_freq": 100,
+        "save_checkpoint_freq": 5000,
+        "use_tb_logger": False,
+        "wandb": None,
+    },
     "val": {"save_img": False, "suffix": None},
 }
 # Whole numbers that people write as 1e5.

@@ -67,7 +67,7 @@ def _check_targets(options: Options, model: type) -> Iterator[str]:
 
 
 def _check_optimizer(options: Options, path: KeyPath, model: type) -> Iterator[str]:
-    stock = model.get_optimizer is BaseModel.get_optimizer
+    stock = model.get_optimizer.__module__.startswith("basicsr.")
     known = ["Adam"] if stock else [name for name, cls in vars(torch.optim).items() if inspect.isclass(cls)]
     yield from check_named(options, path, "optimizer", known, options.values["model_type"])
     name = options.section(*path).get("type")

@@ -63,7 +63,7 @@ def test_an_unknown_key_is_named_with_the_nearest_real_one(refused, options, pat
         (("network_g", "type"), "EDSRR", "network_g: there is no network 'EDSRR'; did you mean 'EDSR'?"),
         (("model_type",), "SRModle", "model_type: there is no model 'SRModle'; did you mean 'SRModel'?"),
         (("train", "pixel_opt", "type"), "L1Los", "train.pixel_opt: there is no loss 'L1Los'; did you mean 'L1Loss'?"),
-        (("train", "optim_g", "type"), "AdamW", "there is no optimizer 'AdamW' for SRModel; did you mean 'Adam'?"),
+        (("train", "optim_g", "type"), "Adamm", "there is no optimizer 'Adamm' for SRModel; did you mean 'Adam'?"),
         (
             ("train", "scheduler", "type"),
             "MultiStep",

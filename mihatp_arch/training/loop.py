@@ -1,0 +1,220 @@
+"""What stands in for parts of BasicSR's training loop; compat.py says why, and puts it there."""
+
+import math
+from collections import OrderedDict
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import basicsr.train as basicsr_train
+import torch
+from basicsr.models.base_model import BaseModel
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.logger import MessageLogger
+from torch import distributed, nn
+
+from mihatp_arch.checkpoints import load_tensors, weights_below
+from mihatp_arch.errors import UserError
+from mihatp_arch.training.data_order import SeededDataset, Start, start_of
+from mihatp_arch.training.randomness import generator_states, restore_generators
+from mihatp_arch.training.saving import prune, save_whole
+from mihatp_arch.training.stopping import stop_asked
+
+_build_dataset = basicsr_train.build_dataset
+_create_loaders = basicsr_train.create_train_val_dataloader
+_update_learning_rate = BaseModel.update_learning_rate
+_update_best = BaseModel._update_best_metric_result
+
+
+def build_dataset(dataset_opt: dict[str, Any]) -> Any:
+    """BasicSR's data set; one for training draws its crops and flips from the place of each sample."""
+    dataset = _build_dataset(dataset_opt)
+    return SeededDataset(dataset) if dataset_opt["phase"] == "train" else dataset
+
+
+def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> tuple[Any, Any, list[Any], int, int]:
+    """BasicSR's loaders, and the number of the last epoch by what the training loader really gives."""
+    made: tuple[Any, Any, list[Any], int, int] = _create_loaders(opt, logger)  # type: ignore[assignment]
+    loader, sampler, val_loaders, _, total = made
+    if not len(loader):
+        raise UserError(
+            f"datasets.train: {len(sampler)} samples do not fill a batch of {loader.batch_size}: lower "
+            "batch_size_per_gpu, or raise dataset_enlarge_ratio"
+        )
+    state = opt.get("resumed")
+    start = start_of(state, len(loader))
+    opt["start"] = start._asdict()
+    loader.dataset.seed = opt["manual_seed"]
+    loader.batches_left = max(0, total - start.iteration)
+    sampler.skip = start.served * loader.batch_size
+    for one in (loader, *val_loaders):
+        # Without one of its own an iterator seeds its workers from the generator that the networks draw from.
+        one.generator = torch.Generator().manual_seed(opt["manual_seed"])
+    if state is not None and state.get("per_epoch") != len(loader):
+        logger.warning("The state is of epochs of another length: its epoch starts anew.")
+    logger.info(
+        f"An epoch is {len(loader)} iterations, of batches of {loader.batch_size} in {opt['world_size']} process(es)."
+    )
+    return loader, sampler, val_loaders, start.last_epoch(total), total
+
+
+class TrainingLogger(MessageLogger):
+    """BasicSR's log lines, with the time that is left at the last iteration: 0, not a day less a second."""
+
+    def __init__(self, opt: dict[str, Any], start_iter: int = 1, tb_logger: Any = None) -> None:
+        super().__init__(opt, start_iter, tb_logger)
+        self.max_iters += 1
+
+
+def load_network(
+    self: BaseModel, net: nn.Module, load_path: str, strict: bool = True, param_key: str = "params"
+) -> None:
+    """Load weights into a network from any file that holds them (checkpoints.py).
+
+    Raises:
+        UserError: a file without weights, or with those of another network.
+    """
+    path = Path(load_path).expanduser()
+    bare = self.get_bare_model(net)
+    weights = weights_below(path, load_tensors(path), param_key)
+    get_root_logger().info(f"Loading {type(bare).__name__} model from {path}, with param key: [{param_key}].")
+    self._print_different_keys_loading(bare, weights, strict)
+    try:
+        bare.load_state_dict(weights, strict=strict)
+    except RuntimeError as error:
+        raise UserError(f"'{path}' does not fit {type(bare).__name__}: {error}") from error
+
+
+def get_optimizer(self: BaseModel, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
+    """Any optimizer of torch, by its name."""
+    return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+
+
+def update_learning_rate(self: BaseModel, current_iter: int, warmup_iter: int = -1) -> None:
+    """BasicSR's, at the start of iteration `current_iter`; where a signal has asked to stop, save and end before it."""
+    asked = stop_asked()
+    done = current_iter - 1
+    if asked and done > 0:
+        self.save(Start(**self.opt["start"]).at(done)[0], done)
+        get_root_logger().info(f"Stopped by signal {asked} after iteration {done}; go on with --auto_resume.")
+    if asked:
+        raise SystemExit(128 + asked)
+    _update_learning_rate(self, current_iter, warmup_iter)
+
+
+def save_network(
+    self: BaseModel, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params"
+) -> None:
+    """Save networks below their keys to `<label>_<iteration>.pth`, whole, or end the training.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if self.opt.get("rank", 0) != 0:
+        return
+    nets: list[Any] = net if isinstance(net, list) else [net]
+    keys = param_key if isinstance(param_key, list) else [param_key]
+    content = {}
+    for one, key in zip(nets, keys, strict=True):
+        state: OrderedDict[str, torch.Tensor] = self.get_bare_model(one).state_dict()
+        content[key] = {name.removeprefix("module."): tensor.cpu() for name, tensor in state.items()}
+    name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
+    save_whole(content, Path(self.opt["path"]["models"]) / name)
+
+
+def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
+    """Save what the next iteration depends on, beside the networks: to the bit, on a CPU.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if current_iter == -1:
+        return
+    states = generator_states()
+    all_states: list[Any] = [states]
+    if self.opt["dist"]:
+        all_states = [None] * self.opt["world_size"]
+        distributed.all_gather_object(all_states, states)
+    if self.opt.get("rank", 0) != 0:
+        return
+    state = {
+        "epoch": epoch,
+        "iter": current_iter,
+        "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+        "generators": all_states,
+        "best_metric_results": getattr(self, "best_metric_results", {}),
+    }
+    if "start" in self.opt:  # it is not where a model is used without the loop
+        start = Start(**self.opt["start"])
+        state |= {"served": start.at(current_iter)[1], "per_epoch": start.per_epoch}
+    save_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+    keep = self.opt.get("logger", {}).get("keep_checkpoints")
+    if keep is not None:
+        prune(Path(self.opt["path"]["experiments_root"]), keep=keep)
+
+
+def update_best_metric_result(self: BaseModel, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
+    """BasicSR's, kept in a file of its own: the state of this iteration is saved before the validation."""
+    _update_best(self, dataset_name, metric, float(val), current_iter)  # a number of numpy is no plain data
+    if self.is_train:
+        save_whole(self.best_metric_results, _best_file(self))
+
+
+def _best_file(model: BaseModel) -> Path:
+    return Path(model.opt["path"]["training_states"]) / "best_metric_results.pth"
+
+
+def _best_until(model: BaseModel, state: dict[str, Any]) -> dict[str, Any]:
+    """The best results up to the iteration of a state: those beside it, where they are not of a later one."""
+    best = state.get("best_metric_results", {})
+    if _best_file(model).is_file():
+        for dataset, metrics in load_tensors(_best_file(model)).items():
+            for metric, result in metrics.items():
+                if result["iter"] <= state["iter"]:
+                    best.setdefault(dataset, {})[metric] = result
+    return best
+
+
+def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
+    """Put optimizers, schedules, best results and generators back.
+
+    Raises:
+        UserError: the saved optimizers or schedules are not those of this model.
+    """
+    for what, ours in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
+        try:
+            for one, state in zip(ours, resume_state[what], strict=True):
+                one.load_state_dict(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"'{self.opt['path']['resume_state']}': its {what} are not those of these options ({error}); resume "
+                "with the options that it was trained with"
+            ) from error
+    self.best_metric_results = _best_until(self, resume_state)
+    generators = resume_state.get("generators", [])
+    rank = self.opt.get("rank", 0)
+    if len(generators) == self.opt.get("world_size", 1):
+        restore_generators(generators[rank])
+    else:
+        get_root_logger().warning("The state has no generators for these processes: random draws start anew.")
+
+
+@torch.no_grad()
+def model_ema(self: SRModel, decay: float = 0.999) -> None:
+    """Move the averaged network towards `net_g`: parameters by `decay`, buffers (running statistics) whole."""
+    net, average = self.get_bare_model(self.net_g), self.net_g_ema
+    _lerp(dict(average.named_parameters()), dict(net.named_parameters()), 1 - decay)
+    buffers = dict(net.named_buffers())
+    for name, buffer in average.named_buffers():
+        buffer.copy_(buffers[name])
+
+
+def _lerp(average: dict[str, nn.Parameter], current: dict[str, nn.Parameter], weight: float) -> None:
+    names = list(average)
+    ours, theirs = ([tensors[name].data for name in names] for tensors in (average, current))
+    if math.isclose(weight, 1):
+        torch._foreach_copy_(ours, theirs)
+    else:
+        torch._foreach_lerp_(ours, theirs, weight)

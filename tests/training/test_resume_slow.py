@@ -1,0 +1,113 @@
+"""Trainings that are killed and go on: the same weights, to the bit, as one that nobody disturbed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from end_to_end_case import CPU, ONE_SET, files
+
+from datasets_prep.demo import build_demo
+
+pytestmark = pytest.mark.slow
+
+ITERATIONS = 16  # an epoch of the embedded data is 11 iterations of batch 8
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+
+
+def start(folder: Path, data: Path, method: str, *more: str, workers: int = 0) -> subprocess.Popen:
+    forced = [
+        *ONE_SET,
+        "datasets:train:gt_size=32",
+        "datasets:train:batch_size_per_gpu=8",
+        f"datasets:train:num_worker_per_gpu={workers}",
+        f"train:total_iter={ITERATIONS}",
+        f"train:scheduler:periods=[{ITERATIONS}]",
+        "train:ema_decay=0.9",
+        "network_g:drop_path_rate=0.3",
+        "val:val_freq=4",
+        "logger:save_checkpoint_freq=3",
+        "logger:print_freq=1",
+    ]
+    command = [sys.executable, "-m", "mihatp_arch", "train", "-opt", *files(method, 4), "--data", str(data)]
+    return subprocess.Popen(
+        [*command, "--force_yml", *forced, *more],
+        cwd=folder,
+        env=os.environ | CPU,
+        stdout=(folder / "log.txt").open("a"),
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(folder: Path, data: Path, method: str, *more: str, workers: int = 0) -> int:
+    return start(folder, data, method, *more, workers=workers).wait(timeout=300)
+
+
+def models_of(folder: Path, method: str) -> Path:
+    return folder / "experiments" / f"{method}_x4" / "models"
+
+
+def final(folder: Path, method: str) -> dict[str, torch.Tensor]:
+    """Every tensor of the last networks, averaged ones too."""
+    tensors = {}
+    for file in sorted(models_of(folder, method).glob("net_*_latest.pth")):
+        for key, state in torch.load(file, weights_only=True).items():
+            tensors |= {f"{file.name}:{key}:{name}": tensor for name, tensor in state.items()}
+    return tensors
+
+
+def assert_same(folder: Path, other: Path, method: str) -> None:
+    ours, theirs = final(folder, method), final(other, method)
+    assert ours.keys() == theirs.keys() and len(ours) > 50
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.fixture(scope="module", params=["MiHATP", "SwinIR"])
+def undisturbed(request, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert run(folder, data, request.param) == 0, (folder / "log.txt").read_text()[-3000:]
+    return folder, request.param
+
+
+def interrupt(folder: Path, data: Path, method: str, number: int, chance: random.Random, *, workers: int) -> int:
+    """Start or go on, and send a signal some time after a new training state has appeared; the exit code."""
+    states = models_of(folder, method).parent / "training_states"
+    before = set(states.glob("*.state"))
+    process = start(folder, data, method, "--auto_resume", workers=workers)
+    deadline = time.monotonic() + 120
+    while not set(states.glob("*.state")) - before and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(chance.uniform(0, 0.4))
+    process.send_signal(number)
+    return process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_that_is_cut_off_twice_ends_with_the_same_bits(undisturbed, data, tmp_path, workers, number):
+    expected, method = undisturbed
+    chance = random.Random(f"{workers}{number}{method}")
+    codes = [interrupt(tmp_path, data, method, number, chance, workers=workers) for _ in range(2)]
+    assert set(codes) <= {-9 if number == signal.SIGKILL else 143, 0} and codes[0] != 0
+    assert run(tmp_path, data, method, "--auto_resume", workers=workers) == 0, (tmp_path / "log.txt").read_text()[
+        -3000:
+    ]
+    assert_same(tmp_path, expected, method)
+    log = (tmp_path / "log.txt").read_text()
+    assert "--auto_resume: " in log and log.count("Stopped by signal 15") == sum(code == 143 for code in codes)
+
+
+def test_more_workers_give_the_same_bits(undisturbed, data, tmp_path):
+    expected, method = undisturbed
+    assert run(tmp_path, data, method, workers=2) == 0
+    assert_same(tmp_path, expected, method)
