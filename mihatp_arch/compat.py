@@ -73,6 +73,7 @@ _alias("scipy.ndimage.filters", "scipy.ndimage", "convolve")
 import basicsr.train as basicsr_train  # noqa: E402
 import basicsr.utils.options as basicsr_options  # noqa: E402
 from basicsr.models import base_model  # noqa: E402
+from basicsr.models.sr_model import SRModel  # noqa: E402
 
 
 def _expect(function: Callable[..., Any], *parameters: str) -> None:
@@ -171,11 +172,14 @@ def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.n
     return base_model.DataParallel(net) if self.opt["num_gpu"] > 1 else net
 
 
+_VALIDATION = ("self", "dataloader", "current_iter", "tb_logger", "save_img")
+
+
 def _mend_basicsr() -> None:
     """Put our functions where basicsr 1.4.2 uses its own. Each goes with a basicsr that does what is said here."""
     if basicsr_train.load_resume_state.__module__ == __name__:
         return
-    from mihatp_arch.training import data_order, loop
+    from mihatp_arch.training import data_order, loop, step, validation
 
     base = base_model.BaseModel
     for owner, name, parameters, ours in (
@@ -210,6 +214,13 @@ def _mend_basicsr() -> None:
             ("self", "dataset_name", "metric", "val", "current_iter"),
             loop.update_best_metric_result,
         ),
+        # It has neither bf16 nor parts nor clipping, and goes on with a loss that is not finite.
+        (SRModel, "feed_data", ("self", "data"), step.feed_data),
+        (SRModel, "optimize_parameters", ("self", "current_iter"), step.optimize_parameters),
+        # They average what is infinite, die without HR, and keep all processes but one waiting.
+        (SRModel, "nondist_validation", _VALIDATION, validation.validate),
+        (SRModel, "dist_validation", _VALIDATION, validation.validate),
+        (SRModel, "test", ("self",), validation.test),
         # A signal stops it in the middle of an iteration, and nothing is saved.
         (base, "update_learning_rate", ("self", "current_iter", "warmup_iter"), loop.update_learning_rate),
     ):

@@ -205,8 +205,6 @@ def _check_dataset(options: Options, name: str, command: str) -> Line:
     known = (keys.below() | _pipeline_keys().below("datasets", ANY) | _UNREAD) - _SET_IN_DATASET
     if section.get("dataroot_gt") is None:
         known.add("dataroot_gt")  # emptied, for a set of LR images over one of pairs
-    if section["type"] == "SingleImageDataset" and options.get("val", "metrics"):
-        yield options.problem(path, "metrics need dataroot_gt, and a SingleImageDataset has none; set val:metrics=null")
     if () not in keys.unpacked:
         yield from _unknown(options, path, known, section["type"])
     paired = section["type"] == "PairedImageDataset"

@@ -1,13 +1,10 @@
 """MiHATP's training: two branches and a contrastive loss (paper, Fig. 1, Eq. 1 to 9) in BasicSR's model interface."""
 
-import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os import path as osp
 from typing import Any, ClassVar
 
-import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.models.sr_model import SRModel
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.losses import FeatureNetwork
+from mihatp_arch.training.step import take_step
 from mihatp_arch.transforms import IrreversiblePool, ReversiblePool
 
 
@@ -134,36 +132,29 @@ class MiHATPModel(SRModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of Eq. 5 on the batch of `feed_data`."""
-        self.optimizer_g.zero_grad()
-        losses: OrderedDict[str, Tensor] = OrderedDict()
+        networks = [self.net_g] if self.net_c is None or self.net_c is self.net_g else [self.net_g, self.net_c]
+        take_step(self, current_iter, self.losses, networks, self.opt["train"])
 
-        self.output = self.net_g(self.lq)  # Eq. 1
-        losses["l_pix_base"] = self.cri_pix(self.output, self.gt)  # Eq. 6
+    def losses(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The terms of Eq. 5 on the images that are fed, and the similarities for the log."""
+        terms: dict[str, Tensor] = {}
+        self.output = self.net_g(self.lq).float()  # Eq. 1
+        terms["l_pix_base"] = self.cri_pix(self.output, self.gt)  # Eq. 6
         positives = None
         if self.reversible_pool is not None and self.net_c is not None:
-            positives, losses["l_pix_con"] = self.positives(self.net_c, self.reversible_pool)  # Eq. 2 and 7
+            positives, terms["l_pix_con"] = self.positives(self.net_c, self.reversible_pool)  # Eq. 2 and 7
         similarities = {}
         if self.cri_cl is not None:
             negatives = None if self.irreversible_pool is None else self.irreversible_pool(self.gt)  # Eq. 3
-            losses["l_cl"], similarities = self.cri_cl(self.output, positives, negatives)  # Eq. 8, 9
-
-        torch.stack(list(losses.values())).sum().backward()  # Eq. 5; λ is the weight inside cri_cl
-        self.log_dict = self.reduce_loss_dict(OrderedDict(**losses, **similarities))
-        if not all(math.isfinite(value) for value in self.log_dict.values()):
-            raise UserError(
-                f"iteration {current_iter}: the loss is not finite ({self.log_dict}); go on from the last checkpoint "
-                "with a smaller learning rate"
-            )
-        self.optimizer_g.step()
-        if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+            terms["l_cl"], similarities = self.cri_cl(self.output, positives, negatives)  # Eq. 8, 9; λ is inside
+        return terms, similarities
 
     def positives(self, f_con: nn.Module, pool: ReversiblePool) -> tuple[Tensor, Tensor]:
         """X^P of Eq. 2, BxK_pxCxHxW, and Loss_L1^Con of Eq. 7 on the same outputs of F_con."""
         lq = self.lq.repeat_interleave(self.k_p, 0)
         gt = self.gt.repeat_interleave(self.k_p, 0)
         draw = pool.draw(len(self.lq), height=lq.shape[-2], width=lq.shape[-1], k=self.k_p)
-        transformed = f_con(pool.apply(lq, draw))
+        transformed = f_con(pool.apply(lq, draw)).float()
         l_pix_con = self.cri_pix(transformed, pool.apply(gt, draw))
         positives = pool.invert(transformed, draw).unflatten(0, (-1, self.k_p))
         return positives.detach() if self.detach_positive else positives, l_pix_con

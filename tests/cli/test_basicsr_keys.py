@@ -59,7 +59,8 @@ def test_what_a_plugin_reads_is_found():
 
 
 def test_what_stock_basicsr_reads_is_found():
-    assert {"ema_decay", "optim_g", "pixel_opt", "perceptual_opt", "scheduler"} == _keys(SRModel).below("train")
+    stock = {"ema_decay", "optim_g", "pixel_opt", "perceptual_opt", "scheduler"}
+    assert stock | {"precision", "accumulate", "grad_clip"} == _keys(SRModel).below("train")
     assert {"gt_size", "use_hflip", "color", "mean"} <= _keys(PairedImageDataset).below()
     pipeline = OptionKeys()
     pipeline.scan_function(basicsr.train.train_pipeline)

@@ -39,6 +39,7 @@ def test_a_stock_training_runs(trained):
     experiment = folder / "experiments" / NAME
     names = sorted(path.relative_to(experiment).as_posix() for path in experiment.rglob("*.*") if path.suffix != ".log")
     assert [name for name in names if not name.endswith(".png")] == [
+        "metrics/toy_val_2.csv",
         "models/net_g_1.pth",
         "models/net_g_2.pth",
         "models/net_g_latest.pth",

@@ -28,7 +28,6 @@ from mihatp_arch.cli.basicsr import main
             {"bakend": "gloo"},
             "'bakend' is not an option of init_process_group; did you mean 'backend'?",
         ),
-        (("datasets", "val", "type"), "SingleImageDataset", "datasets.val: metrics need dataroot_gt"),
         (("val", "metrics", "psnr", "crop_border"), 24, "24 from each side leaves nothing of 'im0', which is 48x48"),
     ],
 )

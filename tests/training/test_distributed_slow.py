@@ -1,0 +1,62 @@
+"""Two processes see what one with twice the batch sees."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from end_to_end_case import ONE_SET, basicsr, files, logged, python, weights
+
+from datasets_prep.demo import build_demo
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+
+
+def options(data: Path, *, batch: int) -> list[str]:
+    """Nothing in SwinIR is random but its start: the generators of two processes differ."""
+    forced = [*ONE_SET, "datasets:train:gt_size=32", f"datasets:train:batch_size_per_gpu={batch}"]
+    forced += ["train:total_iter=14", "train:scheduler:periods=[14]", "network_g:drop_path_rate=0", "val=null"]
+    forced += [
+        "train:grad_clip=1",
+        "train:accumulate=2",
+        "logger:save_checkpoint_freq=7",
+        "logger:print_freq=1",
+        "train:ema_decay=0.9",
+    ]
+    return ["-opt", *files("SwinIR", 4), "--data", str(data), "--force_yml", *forced]
+
+
+def test_two_processes_are_one_with_twice_the_batch(data, tmp_path):
+    """More than one epoch: 90 samples are 11 batches of 8."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    basicsr(one, "train", *options(data, batch=8), "train:optim_g:lr=1e-4")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mihatp_arch"]
+    command = ["train", "--launcher", "pytorch", *options(data, batch=4), "train:optim_g:lr=1e-4"]
+    log = python(two, *torchrun, *command)
+    assert "World size (gpu number): 2" in log
+    for name in ("net_g_7.pth", "net_g_latest.pth"):
+        ours, theirs = (weights(folder / "experiments" / "SwinIR_x4" / "models" / name) for folder in (one, two))
+        assert max((ours[key] - theirs[key]).abs().max().item() for key in ours) < 1e-5
+
+
+def test_two_processes_validate_as_one_does(data, tmp_path):
+    """Every image on one of them, the file and the means the same to the last digit; seven images, an odd number."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    basicsr(one, "train", *options(data, batch=8))
+    shutil.copytree(one, two)
+    command = ["test", "-opt", *files("SwinIR", 4), "--data", str(data), "--force_yml", *ONE_SET, "val:save_img=true"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mihatp_arch"]
+    logs = [basicsr(one, *command), python(two, *torchrun, *command, "--launcher", "pytorch")]
+    assert logged("psnr", logs[0]) == logged("psnr", logs[1]) and logged("ssim", logs[0]) == logged("ssim", logs[1])
+    results = [folder / "results" / "SwinIR_x4" for folder in (one, two)]
+    tables = [(folder / "metrics" / "test2.csv").read_text() for folder in results]
+    assert tables[0] == tables[1] and tables[0].count("\n") == 8
+    pictures = [sorted(path.name for path in folder.rglob("*.png")) for folder in results]
+    assert pictures[0] == pictures[1] and len(pictures[0]) == 7

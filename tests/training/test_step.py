@@ -1,0 +1,82 @@
+"""A step in parts, in bf16, with clipped gradients, and on a loss that is not finite."""
+
+import copy
+
+import pytest
+import torch
+from model_case import build
+
+from mihatp_arch.errors import UserError
+
+
+def step(model, *, value=None):
+    torch.manual_seed(1)
+    lq, gt = torch.rand(5, 3, 6, 6), torch.rand(5, 3, 24, 24)
+    if value is not None:
+        gt[3, 0, 0, 0] = value
+    model.feed_data({"lq": lq, "gt": gt, "lq_path": [f"patch_{i}" for i in range(5)]})
+    model.optimize_parameters(7)
+    return model
+
+
+def weights(model):
+    return copy.deepcopy(model.net_g.state_dict())
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_a_step_in_parts_is_the_step(tmp_path, parts):
+    whole, split = step(build(tmp_path)), step(build(tmp_path, accumulate=parts))
+    assert split.log_dict["l_pix"] == pytest.approx(whole.log_dict["l_pix"], rel=1e-6)
+    for a, b in zip(whole.net_g.parameters(), split.net_g.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+    assert len(split.lq) == 5  # what was fed is back
+
+
+def test_bf16_runs_the_network_and_nothing_else(tmp_path):
+    seen = []
+    model = build(tmp_path, precision="bf16")
+    model.net_g.conv_last.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    reference, model = step(build(tmp_path)), step(model)
+    assert seen == [torch.bfloat16]
+    assert model.log_dict["l_pix"] == pytest.approx(reference.log_dict["l_pix"], rel=0.02)
+    assert model.log_dict["l_pix"] != reference.log_dict["l_pix"]
+    assert {p.dtype for p in [*model.net_g.parameters(), *model.net_g_ema.parameters()]} == {torch.float32}
+
+
+def test_gradients_are_clipped_together(tmp_path):
+    before = weights(build(tmp_path))
+    model = step(build(tmp_path, grad_clip=1e-3))
+    moved = torch.cat([(p - before[name]).flatten() for name, p in model.net_g.named_parameters()])
+    assert moved.norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-3)  # lr times the norm
+
+
+def test_the_average_follows_parameters(tmp_path):
+    before = weights(build(tmp_path))
+    model = step(build(tmp_path))
+    for (name, p), average in zip(model.net_g.named_parameters(), model.net_g_ema.parameters(), strict=True):
+        torch.testing.assert_close(average, 0.5 * before[name] + 0.5 * p)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_the_images_and_spoils_nothing(tmp_path, value):
+    model = build(tmp_path)
+    before = weights(model)
+    with pytest.raises(UserError, match=r"iteration 7: .*patch_0, patch_1"):
+        step(model, value=value)
+    assert all(torch.equal(before[name], p) for name, p in model.net_g.state_dict().items())
+
+
+def test_running_statistics_are_averaged_too(tmp_path):
+    model = build(tmp_path)
+    model.net_g.register_buffer("running", torch.tensor([3.0]))
+    model.net_g_ema.register_buffer("running", torch.tensor([0.0]))
+    step(model)
+    assert model.net_g_ema.running.item() == 3
+
+
+@pytest.mark.parametrize(
+    "optimizer", [{"type": "AdamW", "lr": 1e-3, "weight_decay": 0.1}, {"type": "Adam", "lr": 1e-3}]
+)
+def test_any_optimizer_of_torch(tmp_path, optimizer):
+    model = step(build(tmp_path, optim_g=dict(optimizer)))
+    assert type(model.optimizer_g).__name__ == optimizer["type"]
