@@ -93,6 +93,19 @@ def _bare(name: str) -> str:
     return name.removeprefix("module.").removeprefix("_orig_mod.")
 
 
+def newest_network(folder: Path) -> Path | None:
+    """`net_g_best.pth` in `folder`, else the one trained longest; None where there is neither."""
+    best, latest = folder / "net_g_best.pth", folder / "net_g_latest.pth"
+    if best.is_file():
+        return best
+    numbered = [path for path in folder.glob("net_g_*.pth") if path.stem.removeprefix("net_g_").isdigit()]
+    newest = max(numbered, key=lambda path: int(path.stem.removeprefix("net_g_")), default=None)
+    if newest is None or not latest.is_file():
+        return latest if latest.is_file() else newest
+    # latest is the end of a training; a longer one, resumed since, may have gone past it
+    return latest if latest.stat().st_mtime_ns >= newest.stat().st_mtime_ns else newest
+
+
 def find_training_state(opt: dict[str, Any], folder: Path, *, newest: bool) -> tuple[TrainingState | None, str]:
     """The training state to go on from, and a sentence about it; None where a training is to start anew.
 

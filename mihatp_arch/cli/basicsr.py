@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import mihatp_arch  # noqa: F401  at module level: DataLoader workers that are spawned import this module anew
-from mihatp_arch.checkpoints import find_training_state
+from mihatp_arch.checkpoints import find_training_state, newest_network
 from mihatp_arch.cli import experiment, report, yaml_files
 from mihatp_arch.cli.options import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
@@ -148,6 +148,11 @@ def _options(arguments: argparse.Namespace) -> Options:
     resumed = None
     if command == "train":
         resumed, _ = find_training_state(options.values, folder, newest=arguments.auto_resume)
+        if arguments.auto_resume and resumed is None and newest_network(folder / "models") is not None:
+            raise UserError(
+                f"--auto_resume: '{folder}' has networks but no training state to go on from; move it away, give "
+                "another name, or start anew without --auto_resume (basicsr then renames the folder)"
+            )
     _stop(check_build(options, command, resumed))
     if command == "test" and options.get("path", "pretrain_network_g") is None:
         warnings.append("path.pretrain_network_g is not set: an untrained network is tested")

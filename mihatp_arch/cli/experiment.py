@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from mihatp_arch.checkpoints import load_tensors, weights_below
+from mihatp_arch.checkpoints import load_tensors, newest_network, weights_below
 from mihatp_arch.cli.options import Options
 from mihatp_arch.errors import UserError
 
@@ -79,19 +79,6 @@ def use_trained_network(options: Options, experiment: Path) -> None:
     path["pretrain_network_g"] = str(network)
     path["param_key_g"] = "params_ema" if "params_ema" in weights else "params"
     path["strict_load_g"] = True
-
-
-def newest_network(folder: Path) -> Path | None:
-    """`net_g_best.pth` in `folder`, else the one trained longest; None where there is neither."""
-    best, latest = folder / "net_g_best.pth", folder / "net_g_latest.pth"
-    if best.is_file():
-        return best
-    numbered = [path for path in folder.glob("net_g_*.pth") if path.stem.removeprefix("net_g_").isdigit()]
-    newest = max(numbered, key=lambda path: int(path.stem.removeprefix("net_g_")), default=None)
-    if newest is None or not latest.is_file():
-        return latest if latest.is_file() else newest
-    # latest is the end of a training; a longer one, resumed since, may have gone past it
-    return latest if latest.stat().st_mtime_ns >= newest.stat().st_mtime_ns else newest
 
 
 def fill_defaults(options: Options, command: str) -> list[str]:

@@ -27,6 +27,21 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _runs(args: argparse.Namespace) -> int:
+    from mihatp_arch.evaluation import experiments
+
+    print(experiments.table(experiments.list_runs(args.folder)))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from mihatp_arch.evaluation import experiments
+
+    source = experiments.export(args.experiment, args.output, weights=args.weights)
+    print(f"{args.output}: the averaged weights of {source}, or its plain ones where it has no average")
+    return 0
+
+
 def _parser() -> report.Parser:
     parser = report.Parser(prog=PROG, description="Pathology super-resolution beside BasicSR.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -41,6 +56,14 @@ def _parser() -> report.Parser:
 
     check = add("check", _check, "Look a prepared data set over: pairs, sizes, pixels, leakage.")
     check.add_argument("folder", type=Path, metavar="DATASET", help="what `mihatp prepare` wrote, or LMDBs like it")
+
+    runs = add("runs", _runs, "List experiments: iteration, best results, size.")
+    runs.add_argument("folder", type=Path, nargs="?", default=Path("experiments"), metavar="DIR", help="experiments")
+
+    export = add("export", _export, "Write a trained network as one safetensors file that says what it is.")
+    export.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="its folder, experiments/<name>")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="new .safetensors file")
+    export.add_argument("--weights", type=Path, metavar="PTH", help="one of its net_g (default: the best, else newest)")
 
     demo = add("demo", _demo, "Train and compare small networks on the embedded data, on the CPU.")
     demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="default: demo")

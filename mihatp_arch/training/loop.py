@@ -18,6 +18,7 @@ from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data_order import SeededDataset, Start, start_of
 from mihatp_arch.training.randomness import generator_states, restore_generators
+from mihatp_arch.training.record import write_record
 from mihatp_arch.training.saving import prune, save_whole
 from mihatp_arch.training.stopping import stop_asked
 
@@ -42,6 +43,8 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> tuple[An
             f"datasets.train: {len(sampler)} samples do not fill a batch of {loader.batch_size}: lower "
             "batch_size_per_gpu, or raise dataset_enlarge_ratio"
         )
+    if opt["rank"] == 0:
+        write_record(opt)
     state = opt.get("resumed")
     start = start_of(state, len(loader))
     opt["start"] = start._asdict()

@@ -5,8 +5,8 @@ import torch
 from basicsr.archs.edsr_arch import EDSR
 from basicsr_case import changed, dataset, edsr, swinir, without
 
+from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.cli.basicsr import main
-from mihatp_arch.cli.experiment import newest_network
 
 UNKNOWN = [
     (

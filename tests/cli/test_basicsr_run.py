@@ -43,6 +43,7 @@ def test_a_stock_training_runs(trained):
         "models/net_g_1.pth",
         "models/net_g_2.pth",
         "models/net_g_latest.pth",
+        "run.json",
         f"{NAME}.yml",
         "training_states/1.state",
         "training_states/2.state",

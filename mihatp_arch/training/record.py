@@ -1,0 +1,60 @@
+"""What a run was made of, beside its options: versions, the commit, the data."""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+RECORD = "run.json"
+_PACKAGES = ("mihatp", "basicsr", "torch", "torchvision", "numpy", "opencv-python", "timm", "kornia")
+
+
+def write_record(opt: Mapping[str, Any]) -> None:
+    """Write `run.json` into the experiment folder, an entry for every start, the last one at the end."""
+    file = Path(opt["path"]["experiments_root"]) / RECORD
+    runs = msgspec.json.decode(file.read_bytes()) if file.is_file() else []
+    runs.append(
+        {
+            "command": sys.argv,
+            "resumed_from": opt["path"].get("resume_state"),
+            "python": platform.python_version(),
+            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+            "processes": opt["world_size"],
+            "commit": _commit(),
+            "data": _manifests(opt["datasets"]),
+        }
+    )
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(runs), indent=2) + b"\n")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, with `+` where files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _manifests(datasets: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the manifest of every data set folder that is used (`<folder>/<split>/HR.lmdb`), by its path."""
+    roots = [one.get(key) for one in datasets.values() for key in ("dataroot_gt", "dataroot_lq")]
+    files = {
+        Path(root).expanduser().parents[1] / "manifest.csv" for root in roots if root and len(Path(root).parts) > 2
+    }
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files) if file.is_file()}
