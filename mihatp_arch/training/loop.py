@@ -1,6 +1,7 @@
 """What stands in for parts of BasicSR's training loop; compat.py says why, and puts it there."""
 
 import math
+import os
 from collections import OrderedDict
 from logging import Logger
 from pathlib import Path
@@ -43,6 +44,8 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> tuple[An
             f"datasets.train: {len(sampler)} samples do not fill a batch of {loader.batch_size}: lower "
             "batch_size_per_gpu, or raise dataset_enlarge_ratio"
         )
+    if opt["train"].get("deterministic"):
+        _be_deterministic()
     if opt["rank"] == 0:
         write_record(opt)
     state = opt.get("resumed")
@@ -60,6 +63,13 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> tuple[An
         f"An epoch is {len(loader)} iterations, of batches of {loader.batch_size} in {opt['world_size']} process(es)."
     )
     return loader, sampler, val_loaders, start.last_epoch(total), total
+
+
+def _be_deterministic() -> None:
+    """Choose operations that repeat themselves on a GPU, and name those that have none that does; a CPU always does."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
 
 
 class TrainingLogger(MessageLogger):
@@ -107,7 +117,7 @@ def update_learning_rate(self: BaseModel, current_iter: int, warmup_iter: int = 
 
 
 def save_network(
-    self: BaseModel, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params"
+    self: BaseModel, net: Any, net_label: str, current_iter: int | str, param_key: str | list[str] = "params"
 ) -> None:
     """Save networks below their keys to `<label>_<iteration>.pth`, whole, or end the training.
 
@@ -158,11 +168,20 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
         prune(Path(self.opt["path"]["experiments_root"]), keep=keep)
 
 
-def update_best_metric_result(self: BaseModel, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
-    """BasicSR's, kept in a file of its own: the state of this iteration is saved before the validation."""
+def update_best_metric_result(self: Any, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
+    """BasicSR's, kept in a file of its own: the state of this iteration is saved before the validation.
+
+    `val.keep_best` names a metric: the network that is best by it on the first validation set is `net_g_best.pth`.
+    """
     _update_best(self, dataset_name, metric, float(val), current_iter)  # a number of numpy is no plain data
-    if self.is_train:
-        save_whole(self.best_metric_results, _best_file(self))
+    if not self.is_train:
+        return
+    save_whole(self.best_metric_results, _best_file(self))
+    sets = [one["name"] for name, one in self.opt["datasets"].items() if name.startswith("val")]
+    improved = self.best_metric_results[dataset_name][metric]["iter"] == current_iter
+    if improved and metric == self.opt["val"].get("keep_best") and dataset_name == sets[0]:
+        nets = {"params": self.net_g} | ({"params_ema": self.net_g_ema} if hasattr(self, "net_g_ema") else {})
+        save_network(self, list(nets.values()), "net_g", "best", list(nets))
 
 
 def _best_file(model: BaseModel) -> Path:

@@ -1,10 +1,15 @@
 """Two processes see what one with twice the batch sees."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from end_to_end_case import ONE_SET, basicsr, files, logged, python, weights
+from end_to_end_case import CPU, ONE_SET, basicsr, equal, files, logged, python, weights
 
 from datasets_prep.demo import build_demo
 
@@ -60,3 +65,26 @@ def test_two_processes_validate_as_one_does(data, tmp_path):
     assert tables[0] == tables[1] and tables[0].count("\n") == 8
     pictures = [sorted(path.name for path in folder.rglob("*.png")) for folder in results]
     assert pictures[0] == pictures[1] and len(pictures[0]) == 7
+
+
+def test_a_stopped_group_goes_on_as_if_undisturbed(data, tmp_path):
+    """SIGTERM to torchrun reaches both processes; they stop at one iteration, save, and go on with dropped paths."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    more = ["network_g:drop_path_rate=0.3", "train:accumulate=1"]
+    command = [*torchrun, "mihatp_arch", "train", "--launcher", "pytorch", "--auto_resume"]
+    command += [*options(data, batch=4), *more, "logger:save_checkpoint_freq=5"]
+    for name in ("undisturbed", "stopped"):
+        (tmp_path / name).mkdir()
+    python(tmp_path / "undisturbed", *command[1:])
+    states = tmp_path / "stopped" / "experiments" / "SwinIR_x4" / "training_states"
+    with (tmp_path / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path / "stopped", env=os.environ | CPU, stdout=log, stderr=log)
+        deadline = time.monotonic() + 120
+        while not list(states.glob("*.state")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) != 0
+    assert "Stopped by signal 15 after iteration" in (tmp_path / "log.txt").read_text()
+    python(tmp_path / "stopped", *command[1:])
+    nets = [tmp_path / name / "experiments/SwinIR_x4/models/net_g_latest.pth" for name in ("undisturbed", "stopped")]
+    assert equal(*nets)

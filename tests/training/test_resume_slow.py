@@ -111,3 +111,26 @@ def test_more_workers_give_the_same_bits(undisturbed, data, tmp_path):
     expected, method = undisturbed
     assert run(tmp_path, data, method, workers=2) == 0
     assert_same(tmp_path, expected, method)
+
+
+def test_a_disk_that_fills_up_costs_nothing_that_was_saved(undisturbed, data, tmp_path):
+    finished = run(tmp_path, data, method, "--auto_resume", workers=workers)
+    assert finished == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    expected, method = undisturbed
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    state, nets = (models_of(expected, method).parent / name for name in ("training_states/3.state", "models"))
+    size = state.stat().st_size + sum(path.stat().st_size for path in nets.glob("net_*_3.pth"))
+    room = f"size={int(1.6 * size) // 1024 + 400}k"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", room, "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        assert run(disk, data, method) == 2
+        last = (disk / "log.txt").read_text().splitlines()[-1]
+        assert last.startswith("basicsr: error: cannot save") and "No space left" in last and "--auto_resume" in last
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        assert run(disk, data, method, "--auto_resume") == 0
+        assert_same(disk, expected, method)
+        assert not list(disk.rglob("*.partial"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
