@@ -114,8 +114,7 @@ def test_more_workers_give_the_same_bits(undisturbed, data, tmp_path):
 
 
 def test_a_disk_that_fills_up_costs_nothing_that_was_saved(undisturbed, data, tmp_path):
-    finished = run(tmp_path, data, method, "--auto_resume", workers=workers)
-    assert finished == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    """The first state fits, a later one does not: one line, exit code 2, and it goes on once there is room."""
     expected, method = undisturbed
     disk = tmp_path / "disk"
     disk.mkdir()
