@@ -177,9 +177,10 @@ def update_best_metric_result(self: Any, dataset_name: str, metric: str, val: fl
     if not self.is_train:
         return
     save_whole(self.best_metric_results, _best_file(self))
-    sets = [one["name"] for name, one in self.opt["datasets"].items() if name.startswith("val")]
-    improved = self.best_metric_results[dataset_name][metric]["iter"] == current_iter
-    if improved and metric == self.opt["val"].get("keep_best") and dataset_name == sets[0]:
+    if metric != self.opt["val"].get("keep_best"):
+        return
+    first = next(one["name"] for name, one in self.opt["datasets"].items() if name.startswith("val"))
+    if dataset_name == first and self.best_metric_results[dataset_name][metric]["iter"] == current_iter:
         nets = {"params": self.net_g} | ({"params_ema": self.net_g_ema} if hasattr(self, "net_g_ema") else {})
         save_network(self, list(nets.values()), "net_g", "best", list(nets))
 

@@ -64,7 +64,7 @@ def test_what_stock_basicsr_reads_is_found():
     assert {"gt_size", "use_hflip", "color", "mean"} <= _keys(PairedImageDataset).below()
     pipeline = OptionKeys()
     pipeline.scan_function(basicsr.train.train_pipeline)
-    assert {"total_iter", "warmup_iter", "scheduler"} == pipeline.below("train")
+    assert {"total_iter", "warmup_iter", "scheduler", "deterministic"} == pipeline.below("train")
     assert {"batch_size_per_gpu", "prefetch_mode", "pin_memory"} <= pipeline.below("datasets", "*")
     assert pipeline.below("logger", "wandb") == {"project", "resume_id"}
 
