@@ -6,6 +6,7 @@ and gives the same bytes.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -44,13 +45,9 @@ class Built:
         """Why sources were left out, a line each."""
         return [state.found.failed for state in self.sources if state.found.failed]
 
-    def rejected(self) -> dict[str, int]:
+    def rejected(self) -> Counter[str]:
         """Patches that were looked at and not taken, by what was wrong with them."""
-        total: dict[str, int] = {}
-        for state in self.sources:
-            for flaw, count in state.rejected.items():
-                total[flaw] = total.get(flaw, 0) + count
-        return total
+        return sum((state.rejected for state in self.sources), Counter())
 
 
 def prepare(

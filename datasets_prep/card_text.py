@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.errors import DataError
-from datasets_prep.manifest import Row, read_manifest, read_settings, read_slides, split_order
+from datasets_prep.manifest import Row, read_manifest, read_settings, read_slides
+from datasets_prep.splits import split_order
 
 _SLIDES = 40  # rows of the table
 _FAILED = 20

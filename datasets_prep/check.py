@@ -16,7 +16,8 @@ from datasets_prep.faults import Faults, Report
 from datasets_prep.layout import roles
 from datasets_prep.leakage import check_patients, check_places
 from datasets_prep.lmdb_reader import LmdbReader, open_images
-from datasets_prep.manifest import Row, read_manifest, read_settings, split_order
+from datasets_prep.manifest import Row, read_manifest, read_settings
+from datasets_prep.splits import split_order
 
 _ROLE = re.compile(r"HR|LR_x([2-9]|[1-9]\d)")
 

@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from datasets_prep.faults import Faults
-from datasets_prep.manifest import Row, split_order
+from datasets_prep.manifest import Row
+from datasets_prep.splits import split_order
 
 _Place = tuple[int, int, str, str]  # x, y, split, key
 

@@ -43,11 +43,6 @@ class Row(NamedTuple):
         return self.key.removesuffix(f"_{self.x}_{self.y}")
 
 
-def split_order(name: str) -> tuple[bool, bool, int, str]:
-    """Sorts splits as people name them: train, val, test1, test2, …, test10."""
-    return name != "train", name != "val", len(name), name
-
-
 def lr_source_of(text: str, scale: int) -> str:
     """The LR source of one scale by the manifest's `lr_source`: `area`, or per scale as in `x2:area x4:level1`."""
     if ":" not in text:

@@ -10,6 +10,7 @@ from datasets_prep.errors import DataError
 from datasets_prep.quality import Quality
 from datasets_prep.scan import ScanOptions, read_candidates
 from datasets_prep.selection import Part, pieces, seeded_indices, wanted
+from datasets_prep.splits import split_order
 from datasets_prep.summary import SourceState
 from datasets_prep.work import VERSION, digest, read_result
 
@@ -55,8 +56,7 @@ class Rounds:
 
     def __post_init__(self) -> None:
         self._files: list[list[Path]] = [[] for _ in self.parts]
-        splits = {part.split for part in self.parts}
-        self.splits = sorted(splits, key=lambda name: (name != "train", name != "val", len(name), name))
+        self.splits = sorted({part.split for part in self.parts}, key=split_order)
 
     def cut(self, run: Callable[..., Iterator[tuple[int, Cut]]], bar: Callable[..., Any]) -> None:
         """Cut patches, by `run` (executors.run_all), until nothing is missing; what an earlier run has cut is taken.

@@ -33,6 +33,11 @@ def split_names(tests: int) -> list[str]:
     return ["train", "val", *(f"test{index}" for index in range(1, tests + 1))]
 
 
+def split_order(name: str) -> tuple[bool, bool, int, str]:
+    """Sorts splits as people name them: train, val, test1, test2, …, test10."""
+    return name != "train", name != "val", len(name), name
+
+
 def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
     """Patient -> split, by seed. Val and each test set get one patient in 26 (at least one), train the rest.
 

@@ -125,15 +125,13 @@ class MiHATPModel(SRModel):
     def setup_optimizers(self) -> None:
         """One optimizer for both branches: Eq. 5 is one sum."""
         options = dict(self.opt["train"]["optim_g"])
-        networks = [self.net_g, self.net_c] if self._has_own_contrastive_branch else [self.net_g]
-        parameters = [p for net in networks for p in net.parameters() if p.requires_grad]
+        parameters = [p for net in self._networks for p in net.parameters() if p.requires_grad]
         self.optimizer_g = self.get_optimizer(options.pop("type"), parameters, **options)
         self.optimizers.append(self.optimizer_g)
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of Eq. 5 on the batch of `feed_data`."""
-        networks = [self.net_g] if self.net_c is None or self.net_c is self.net_g else [self.net_g, self.net_c]
-        take_step(self, current_iter, self.losses, networks, self.opt["train"])
+        take_step(self, current_iter, self.losses, self._networks, self.opt["train"])
 
     def losses(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms of Eq. 5 on the images that are fed, and the similarities for the log."""
@@ -173,6 +171,11 @@ class MiHATPModel(SRModel):
                 raise UserError(f"{path}: missing, so the contrastive branch cannot resume; take an earlier state")
             self.load_network(self.net_c, path, True, "params")
         super().resume_training(resume_state)
+
+    @property
+    def _networks(self) -> list[Any]:
+        """What is trained."""
+        return [self.net_g, self.net_c] if self._has_own_contrastive_branch else [self.net_g]
 
     @property
     def _has_own_contrastive_branch(self) -> bool:

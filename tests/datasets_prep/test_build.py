@@ -5,15 +5,13 @@ import hashlib
 import json
 import shutil
 
-import cv2
-import lmdb
 import numpy as np
 import openslide
 import pytest
 import tifffile
 from build_case import PATIENTS, barcode, build, write_slides
 from skimage.registration import phase_cross_correlation
-from tiles_case import hashes, manifest_rows
+from tiles_case import hashes, images, manifest_rows
 
 from datasets_prep.build import Limits
 from datasets_prep.check import check_dataset
@@ -31,14 +29,6 @@ def slides(tmp_path_factory):
 def built(slides, tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "data"
     return out, build(slides, out)
-
-
-def images(folder):
-    with lmdb.open(str(folder), readonly=True, lock=False) as env, env.begin() as transaction:
-        return {
-            key.decode(): cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-            for key, png in transaction.cursor()
-        }
 
 
 def test_patches_are_the_slides_pixels(slides, built):

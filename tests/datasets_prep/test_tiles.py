@@ -3,13 +3,11 @@
 import csv
 import hashlib
 
-import cv2
-import lmdb
 import numpy as np
 import pytest
 from basicsr.data import build_dataset
 from PIL import Image
-from tiles_case import barcode, build, hashes, manifest_rows, write_csv, write_tiles
+from tiles_case import barcode, build, hashes, images, manifest_rows, write_csv, write_tiles
 
 from datasets_prep.build import Limits
 from datasets_prep.images import read_rgb
@@ -22,18 +20,6 @@ SPLITS = ["test1", "test2", "test3", "test4", "test5", "train", "val"]
 @pytest.fixture
 def tiles(tmp_path):
     return write_tiles(tmp_path / "tiles")
-
-
-def contents(lmdb_folder):
-    with lmdb.open(str(lmdb_folder), readonly=True, lock=False) as env, env.begin() as transaction:
-        return {key.decode(): bytes(value) for key, value in transaction.cursor()}
-
-
-def images(lmdb_folder):
-    return {
-        key: cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        for key, png in contents(lmdb_folder).items()
-    }
 
 
 def test_patches_are_the_tiles_pixels_and_lr_their_mean(tiles, tmp_path):

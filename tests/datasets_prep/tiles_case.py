@@ -3,6 +3,9 @@
 import csv
 import hashlib
 
+import cv2
+import lmdb
+import numpy as np
 from PIL import Image
 
 from datasets_prep.build import Limits, prepare
@@ -40,6 +43,15 @@ def write_tiles(folder):
 def manifest_rows(folder):
     with (folder / "manifest.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def images(lmdb_folder):
+    """Key -> H×W×3 RGB, read with LMDB and OpenCV alone."""
+    with lmdb.open(str(lmdb_folder), readonly=True, lock=False) as env, env.begin() as transaction:
+        return {
+            key.decode(): cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+            for key, png in transaction.cursor()
+        }
 
 
 def hashes(folder):
