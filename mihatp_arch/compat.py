@@ -7,9 +7,7 @@ of basicsr as they are (what it needs to be imported at all is mended even so).
 
 import importlib
 import inspect
-import multiprocessing
 import os
-import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -19,7 +17,6 @@ from typing import Any
 import torch
 
 from mihatp_arch.checkpoints import find_training_state
-from mihatp_arch.errors import UserError
 
 _kept_alive: list[torch.library.Library] = []  # a Library that is collected takes its operators with it
 
@@ -72,8 +69,10 @@ _alias("scipy.ndimage.filters", "scipy.ndimage", "convolve")
 # Only now can basicsr be imported; it binds names at import, so the module that uses a function is the one to mend.
 import basicsr.train as basicsr_train  # noqa: E402
 import basicsr.utils.options as basicsr_options  # noqa: E402
+from basicsr.metrics import psnr_ssim  # noqa: E402
 from basicsr.models import base_model  # noqa: E402
 from basicsr.models.sr_model import SRModel  # noqa: E402
+from basicsr.utils import misc  # noqa: E402
 
 
 def _expect(function: Callable[..., Any], *parameters: str) -> None:
@@ -107,71 +106,6 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     return state.values
 
 
-def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
-    """Stands in for `basicsr.utils.options.init_dist`: joins the process group, on GPUs (nccl) or CPUs (gloo).
-
-    basicsr 1.4.2 divides by the number of GPUs and knows nccl alone. Goes with a basicsr that trains on CPUs.
-    `kwargs` are the option file's `dist_params`; `port` is the one that Slurm needs.
-    """
-    if multiprocessing.get_start_method(allow_none=True) is None:
-        multiprocessing.set_start_method("spawn")
-    if launcher == "slurm":
-        _slurm_environment(kwargs.pop("port", None))
-    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
-    if missing:
-        raise UserError(
-            f"--launcher {launcher}: the environment lacks {missing[0]}; start it with "
-            "`torchrun --nproc_per_node N $(which basicsr) train --launcher pytorch -opt …`"
-        )
-    if not torch.cuda.is_available():
-        backend = "gloo"
-    elif backend == "nccl":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])) % torch.cuda.device_count())
-        backend = "cpu:gloo,cuda:nccl"  # num_gpu: 0 keeps the tensors on the CPU
-    torch.distributed.init_process_group(backend=backend, **kwargs)
-
-
-def _slurm_environment(port: int | None) -> None:
-    """Tell torch in its own words what Slurm says about this process."""
-    try:
-        environment = {
-            "RANK": os.environ["SLURM_PROCID"],
-            "WORLD_SIZE": os.environ["SLURM_NTASKS"],
-            "LOCAL_RANK": os.environ.get("SLURM_LOCALID", os.environ["SLURM_PROCID"]),
-        }
-        nodes = os.environ["SLURM_NODELIST"]
-    except KeyError as error:
-        raise UserError(f"--launcher slurm: the environment lacks {error}; start it with srun") from None
-    if "MASTER_ADDR" not in os.environ:
-        try:
-            hosts = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise UserError("--launcher slurm: scontrol names no host; set MASTER_ADDR") from error
-        environment["MASTER_ADDR"] = hosts.stdout.split()[0]
-    environment["MASTER_PORT"] = str(port or os.environ.get("MASTER_PORT", 29500))
-    os.environ.update(environment)
-
-
-class _Distributed(torch.nn.parallel.DistributedDataParallel):
-    """Leaves validation alone, which basicsr 1.4.2 runs on rank 0: torch would wait there for the others' buffers."""
-
-    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        return super().forward(*inputs, **kwargs) if self.training else self.module(*inputs, **kwargs)
-
-
-def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.nn.Module:
-    """Stands in for `BaseModel.model_to_device`, which asks for the current GPU of processes that have none.
-
-    Goes with a basicsr that trains on CPUs and validates the bare network.
-    """
-    net = net.to(self.device)
-    if self.opt["dist"]:
-        devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
-        unused = self.opt.get("find_unused_parameters", False)
-        return _Distributed(net, device_ids=devices, find_unused_parameters=unused)
-    return base_model.DataParallel(net) if self.opt["num_gpu"] > 1 else net
-
-
 _VALIDATION = ("self", "dataloader", "current_iter", "tb_logger", "save_img")
 
 
@@ -179,7 +113,8 @@ def _mend_basicsr() -> None:
     """Put our functions where basicsr 1.4.2 uses its own. Each goes with a basicsr that does what is said here."""
     if basicsr_train.load_resume_state.__module__ == __name__:
         return
-    from mihatp_arch.training import data_order, loop, step, validation
+    from mihatp_arch.metrics.ssim import ssim_of_channel
+    from mihatp_arch.training import data_order, distributed, loop, resuming, saving, step, validation
 
     base = base_model.BaseModel
     for owner, name, parameters, ours in (
@@ -194,8 +129,14 @@ def _mend_basicsr() -> None:
         (basicsr_train, "CUDAPrefetcher", ("loader", "opt"), data_order.CountingCUDAPrefetcher),
         # Its last line has a day less a second to go.
         (basicsr_train, "MessageLogger", ("opt", "start_iter", "tb_logger"), loop.TrainingLogger),
-        (basicsr_options, "init_dist", ("launcher", "backend", "kwargs"), init_dist),
-        (base, "model_to_device", ("self", "net"), model_to_device),
+        # They die where two runs of one name start in the same second.
+        (basicsr_train, "mkdir_and_rename", ("path",), saving.archive),
+        (misc, "mkdir_and_rename", ("path",), saving.archive),
+        # It takes a two-dimensional filter where two one-dimensional ones give the same.
+        (psnr_ssim, "_ssim", ("img", "img2"), ssim_of_channel),
+        # They ask for the current GPU of processes that have none, and know nccl alone.
+        (basicsr_options, "init_dist", ("launcher", "backend", "kwargs"), distributed.init_dist),
+        (base, "model_to_device", ("self", "net"), distributed.model_to_device),
         # It takes weights below a key alone, and dies with a KeyError over others.
         (base, "load_network", ("self", "net", "load_path", "strict", "param_key"), loop.load_network),
         # It knows Adam alone.
@@ -204,7 +145,7 @@ def _mend_basicsr() -> None:
         (base, "save_network", ("self", "net", "net_label", "current_iter", "param_key"), loop.save_network),
         (base, "save_training_state", ("self", "epoch", "current_iter"), loop.save_training_state),
         # It forgets random states, and ends in an assertion where a state is not this model's.
-        (base, "resume_training", ("self", "resume_state"), loop.resume_training),
+        (base, "resume_training", ("self", "resume_state"), resuming.resume_training),
         # It leaves out buffers.
         (base, "model_ema", ("self", "decay"), loop.model_ema),
         # It is lost where a training resumes from a state that was saved before its validation.
@@ -212,7 +153,7 @@ def _mend_basicsr() -> None:
             base,
             "_update_best_metric_result",
             ("self", "dataset_name", "metric", "val", "current_iter"),
-            loop.update_best_metric_result,
+            resuming.update_best_metric_result,
         ),
         # It has neither bf16 nor parts nor clipping, and goes on with a loss that is not finite.
         (SRModel, "feed_data", ("self", "data"), step.feed_data),

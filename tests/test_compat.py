@@ -15,6 +15,7 @@ from basicsr.models.base_model import BaseModel
 
 from mihatp_arch import compat
 from mihatp_arch.errors import UserError
+from mihatp_arch.training import distributed
 
 
 def _options(folder: Path, *, auto: bool, state: Path | None = None) -> dict:
@@ -37,8 +38,8 @@ def _save_state(folder: Path, iteration: int, *, network: bool = True) -> Path:
 def test_importing_twice_changes_nothing():
     replaced = basicsr.train.load_resume_state
     assert replaced.__module__ == compat.__name__
-    assert basicsr.utils.options.init_dist.__module__ == compat.__name__
-    assert BaseModel.model_to_device.__module__ == compat.__name__
+    assert basicsr.utils.options.init_dist.__module__ == distributed.__name__
+    assert BaseModel.model_to_device.__module__ == distributed.__name__
     importlib.reload(compat)
     assert basicsr.train.load_resume_state is replaced
 
@@ -151,6 +152,6 @@ def test_a_launcher_without_its_environment_is_one_line(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="--launcher pytorch: the environment lacks RANK; start it with `torchrun"):
-        compat.init_dist("pytorch")
+        distributed.init_dist("pytorch")
     with pytest.raises(UserError, match="--launcher slurm: the environment lacks 'SLURM_PROCID'; start it with srun"):
-        compat.init_dist("slurm")
+        distributed.init_dist("slurm")

@@ -25,6 +25,7 @@ CORE_TYPES: dict[str, Any] = {
     "train.warmup_iter": int,
     "train.ema_decay": Share,
     "train.precision": Literal["fp32", "bf16"],
+    "train.compile": bool,
     "train.deterministic": bool,
     "train.accumulate": Positive,
     "train.grad_clip": Annotated[float, Meta(gt=0)],

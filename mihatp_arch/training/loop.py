@@ -18,7 +18,7 @@ from torch import distributed, nn
 from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data_order import SeededDataset, Start, start_of
-from mihatp_arch.training.randomness import generator_states, restore_generators
+from mihatp_arch.training.randomness import generator_states
 from mihatp_arch.training.record import write_record
 from mihatp_arch.training.saving import prune, save_whole
 from mihatp_arch.training.stopping import stop_asked
@@ -26,7 +26,6 @@ from mihatp_arch.training.stopping import stop_asked
 _build_dataset = basicsr_train.build_dataset
 _create_loaders = basicsr_train.create_train_val_dataloader
 _update_learning_rate = BaseModel.update_learning_rate
-_update_best = BaseModel._update_best_metric_result
 
 
 def build_dataset(dataset_opt: dict[str, Any]) -> Any:
@@ -166,62 +165,6 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
     keep = self.opt.get("logger", {}).get("keep_checkpoints")
     if keep is not None:
         prune(Path(self.opt["path"]["experiments_root"]), keep=keep)
-
-
-def update_best_metric_result(self: Any, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
-    """BasicSR's, kept in a file of its own: the state of this iteration is saved before the validation.
-
-    `val.keep_best` names a metric: the network that is best by it on the first validation set is `net_g_best.pth`.
-    """
-    _update_best(self, dataset_name, metric, float(val), current_iter)  # a number of numpy is no plain data
-    if not self.is_train:
-        return
-    save_whole(self.best_metric_results, _best_file(self))
-    if metric != self.opt["val"].get("keep_best"):
-        return
-    first = next(one["name"] for name, one in self.opt["datasets"].items() if name.startswith("val"))
-    if dataset_name == first and self.best_metric_results[dataset_name][metric]["iter"] == current_iter:
-        nets = {"params": self.net_g} | ({"params_ema": self.net_g_ema} if hasattr(self, "net_g_ema") else {})
-        save_network(self, list(nets.values()), "net_g", "best", list(nets))
-
-
-def _best_file(model: BaseModel) -> Path:
-    return Path(model.opt["path"]["training_states"]) / "best_metric_results.pth"
-
-
-def _best_until(model: BaseModel, state: dict[str, Any]) -> dict[str, Any]:
-    """The best results up to the iteration of a state: those beside it, where they are not of a later one."""
-    best = state.get("best_metric_results", {})
-    if _best_file(model).is_file():
-        for dataset, metrics in load_tensors(_best_file(model)).items():
-            for metric, result in metrics.items():
-                if result["iter"] <= state["iter"]:
-                    best.setdefault(dataset, {})[metric] = result
-    return best
-
-
-def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
-    """Put optimizers, schedules, best results and generators back.
-
-    Raises:
-        UserError: the saved optimizers or schedules are not those of this model.
-    """
-    for what, ours in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
-        try:
-            for one, state in zip(ours, resume_state[what], strict=True):
-                one.load_state_dict(state)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"'{self.opt['path']['resume_state']}': its {what} are not those of these options ({error}); resume "
-                "with the options that it was trained with"
-            ) from error
-    self.best_metric_results = _best_until(self, resume_state)
-    generators = resume_state.get("generators", [])
-    rank = self.opt.get("rank", 0)
-    if len(generators) == self.opt.get("world_size", 1):
-        restore_generators(generators[rank])
-    else:
-        get_root_logger().warning("The state has no generators for these processes: random draws start anew.")
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from basicsr.utils import get_time_str
 
 from mihatp_arch.errors import UserError
 
@@ -43,6 +44,17 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def archive(path: str) -> None:
+    """Make a new folder `path`; one that is there is renamed to `<path>_archived_<time>`, numbered where needed."""
+    if os.path.exists(path):
+        stamp = f"{path}_archived_{get_time_str()}"
+        names = (stamp, *(f"{stamp}_{number}" for number in range(2, 1000)))
+        new = next(name for name in names if not os.path.exists(name))
+        print(f"'{path}' is there already; it is now '{new}'", flush=True)
+        os.rename(path, new)
+    os.makedirs(path)
 
 
 def prune(experiment: Path, *, keep: int) -> None:

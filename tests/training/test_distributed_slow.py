@@ -1,6 +1,7 @@
 """Two processes see what one with twice the batch sees."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -87,4 +88,34 @@ def test_a_stopped_group_goes_on_as_if_undisturbed(data, tmp_path):
     assert "Stopped by signal 15 after iteration" in (tmp_path / "log.txt").read_text()
     python(tmp_path / "stopped", *command[1:])
     nets = [tmp_path / name / "experiments/SwinIR_x4/models/net_g_latest.pth" for name in ("undisturbed", "stopped")]
+    assert equal(*nets)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that `parent` has started, by what Linux says of each."""
+    statuses = [(int(path.parent.name), path.read_text()) for path in Path("/proc").glob("[0-9]*/status")]
+    return sorted(process for process, status in statuses if f"\nPPid:\t{parent}\n" in status)
+
+
+def test_torchrun_restarts_what_died(data, tmp_path):
+    """One of two processes is killed: torchrun starts the group again, which goes on to the bits of one left alone."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    more = ["network_g:drop_path_rate=0.3", "train:total_iter=40", "train:scheduler:periods=[40]"]
+    command = ["-m", "mihatp_arch", "train", "--launcher", "pytorch", "--auto_resume", *options(data, batch=4), *more]
+    for name in ("undisturbed", "killed"):
+        (tmp_path / name).mkdir()
+    python(tmp_path / "undisturbed", *torchrun[1:], *command)
+    states = tmp_path / "killed" / "experiments" / "SwinIR_x4" / "training_states"
+    torchrun += ["--max_restarts", "1"]
+    with (tmp_path / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [*torchrun, *command], cwd=tmp_path / "killed", env=os.environ | CPU, stdout=log, stderr=log
+        )
+        deadline = time.monotonic() + 120
+        while not list(states.glob("*.state")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(children(process.pid)[-1], signal.SIGKILL)
+        assert process.wait(timeout=120) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert re.search(r"--auto_resume: .*\.state", (tmp_path / "log.txt").read_text())
+    nets = [tmp_path / name / "experiments/SwinIR_x4/models/net_g_latest.pth" for name in ("undisturbed", "killed")]
     assert equal(*nets)

@@ -107,6 +107,7 @@ def test_the_best_and_the_newest_are_kept_and_every_value_counts(data, tmp_path)
     forced += ["train:deterministic=true", "train:optim_g:type=AdamW", "train:precision=bf16"]
     run = basicsr(tmp_path, "train", "-opt", *files("SwinIR", 4), "--data", str(data), "--force_yml", *forced)
     assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stderr.count("eta: ") + run.stdout.count("eta: ") == 6 and "eta: -1 day" not in run.stderr + run.stdout
     experiment = tmp_path / "experiments" / "SwinIR_x4"
     names = {path.name for path in (experiment / "models").iterdir()}
     assert names == {"net_g_4.pth", "net_g_6.pth", "net_g_latest.pth", "net_g_best.pth"}

@@ -11,7 +11,7 @@ import torch
 
 from mihatp_arch.checkpoints import find_training_state, load_tensors, weights_below
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.saving import prune, save_whole
+from mihatp_arch.training.saving import archive, prune, save_whole
 
 
 def experiment(folder: Path, *iterations: int) -> Path:
@@ -84,6 +84,15 @@ def test_prune_keeps_the_newest_whole_states_and_the_named_networks(tmp_path):
     assert sorted(path.name for path in (folder / "training_states").iterdir()) == ["12.state", "9.state"]
     kept = {path.name for path in (folder / "models").iterdir()}
     assert kept == {"net_g_9.pth", "net_g_12.pth", "net_c_12.pth", "net_g_latest.pth", "net_g_best.pth"}
+
+
+def test_runs_that_start_in_the_same_second_are_all_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("mihatp_arch.training.saving.get_time_str", lambda: "20260102_030405")
+    for number in range(4):
+        archive(str(tmp_path / "run"))
+        (tmp_path / "run" / "log.txt").write_text(str(number))
+    kept = {path.name.removeprefix("run_archived_20260102_030405"): path / "log.txt" for path in tmp_path.iterdir()}
+    assert {name: path.read_text() for name, path in kept.items()} == {"": "0", "_2": "1", "_3": "2", "run": "3"}
 
 
 def test_weights_are_found_wherever_they_lie(tmp_path):

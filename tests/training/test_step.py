@@ -43,6 +43,24 @@ def test_bf16_runs_the_network_and_nothing_else(tmp_path):
     assert {p.dtype for p in [*model.net_g.parameters(), *model.net_g_ema.parameters()]} == {torch.float32}
 
 
+@pytest.mark.slow
+def test_a_compiled_network_takes_the_same_step_and_has_the_same_names(tmp_path):
+    """Images of another size are validated without compiling once more."""
+    plain, compiled = step(build(tmp_path)), step(build(tmp_path, compile=True))
+    assert compiled.net_g._compiled_call_impl is not None and plain.net_g._compiled_call_impl is None
+    assert compiled.log_dict["l_pix"] == pytest.approx(plain.log_dict["l_pix"], rel=1e-5)
+    ours, theirs = weights(compiled), weights(plain)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        step(compiled)
+        compiled.lq = torch.rand(1, 3, 9, 7)
+    del compiled.net_g_ema
+    compiled.test()
+    assert compiled.output.shape == (1, 3, 36, 28) and compiled.net_g.training
+
+
 def test_gradients_are_clipped_together(tmp_path):
     before = weights(build(tmp_path))
     model = step(build(tmp_path, grad_clip=1e-3))
