@@ -13,6 +13,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["mihatp_arch*", "datasets_prep*"]),
+    package_data={"mihatp_arch.evaluation": ["report.css", "report.js", "report_template.html"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -27,6 +28,7 @@ setup(
         "kornia>=0.7.3",
         "opencv-python",
         "lmdb",
+        "lpips",
         "msgspec",
         "pyyaml",
         "safetensors",
@@ -42,7 +44,18 @@ setup(
     ],
     extras_require={
         "cluster": ["distributed"],
-        "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "basedpyright", "spandrel", "distributed"],
+        "sweep": ["optuna>=5"],
+        "dev": [
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "basedpyright",
+            "spandrel",
+            "distributed",
+            "optuna>=5",
+            "playwright",
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -16,17 +16,6 @@ def data(tmp_path_factory) -> Path:
     return build_demo(tmp_path_factory.mktemp("embedded") / "data")
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("method", ["SwinIR", "HAT", "MiHATP"])
-def test_every_method_trains_and_is_tested_at_every_scale(data, tmp_path, method, scale):
-    command = ["-opt", *files(method, scale), "--data", str(data), "--force_yml", *ONE_SET]
-    sizes = ["datasets:train:gt_size=64"]  # window 8 at x8
-    trained = basicsr(tmp_path, "train", *command, *schedule(2), *sizes)
-    tested = basicsr(tmp_path, "test", *command)
-    assert logged("psnr", tested) == logged("psnr", trained)
-    assert (tmp_path / "experiments" / f"{method}_x{scale}" / "models" / "net_g_latest.pth").is_file()
-
-
 def test_the_full_mihatp_x8_trains_on_a_cpu(data, tmp_path):
     """The network of the paper and all five feature layers; only the weights of the features are random."""
     command = ["-opt", *files("MiHATP", 8, tiny=False), "--data", str(data), "--force_yml", *ONE_SET]

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from mihatp_arch.cli.options import KeyPath, Options, nearest
-from mihatp_arch.cli.yaml_files import kind
+from mihatp_arch.options import KeyPath, Options, nearest
+from mihatp_arch.yaml_files import kind
 
 Target = Callable[..., Any]
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -19,10 +19,11 @@ from pathlib import Path
 import torch
 
 import mihatp_arch  # noqa: F401  at module level: DataLoader workers that are spawned import this module anew
+from mihatp_arch import yaml_files
 from mihatp_arch.checkpoints import find_training_state, newest_network
-from mihatp_arch.cli import experiment, report, yaml_files
-from mihatp_arch.cli.options import Options, force, read_options, replace_data_root
+from mihatp_arch.cli import experiment, report
 from mihatp_arch.errors import UserError
+from mihatp_arch.options import Options, force, read_options, replace_data_root
 from mihatp_arch.training.stopping import signals_noted
 
 _PROG = "basicsr"
@@ -130,11 +131,11 @@ def _options(arguments: argparse.Namespace) -> Options:
 
     command: str = arguments.command
     options = read_options(arguments.opt)
-    experiment.open_sections(options)
+    options.open("path", "logger")
     force(options, arguments.force_yml)
-    experiment.open_sections(options)
+    options.open("path", "logger")
     if arguments.data is not None:
-        replace_data_root(options, _demo() if arguments.data == "demo" else Path(arguments.data))
+        replace_data_root(options, demo_data() if arguments.data == "demo" else Path(arguments.data))
     training_file = experiment.choose_sets(options, command)
     warnings = experiment.fill_defaults(options, command)
     _stop(check_options(options, command))
@@ -162,6 +163,20 @@ def _options(arguments: argparse.Namespace) -> Options:
     return options
 
 
+def mistakes(options: Options) -> list[str]:
+    """What would stop a training with these options before it begins, a line each; the options are completed."""
+    from mihatp_arch.cli.checks import check_options
+    from mihatp_arch.cli.data_checks import check_data
+    from mihatp_arch.cli.dry_build import check_build
+
+    options.open("path", "logger")
+    experiment.choose_sets(options, "train")
+    experiment.fill_defaults(options, "train")
+    return (
+        check_options(options, "train") or check_data(options, launcher="none") or check_build(options, "train", None)
+    )
+
+
 def _stop(lines: list[str]) -> None:
     """Print the mistakes, one a line, and stop if there are any."""
     if not lines:
@@ -174,7 +189,7 @@ def _stop(lines: list[str]) -> None:
     raise UserError(shown[-1])
 
 
-def _demo() -> Path:
+def demo_data() -> Path:
     """The embedded data, built once below the current folder."""
     from datasets_prep.demo import build_demo
 

@@ -16,10 +16,10 @@ from mihatp_arch.cli.arguments import check_arguments, named_parameters
 from mihatp_arch.cli.core_types import check_core
 from mihatp_arch.cli.experiment import DEFAULTS
 from mihatp_arch.cli.option_keys import ANY, OptionKeys
-from mihatp_arch.cli.options import KeyPath, Options, nearest
 from mihatp_arch.cli.registered import check_named, check_type, find, known_names
 from mihatp_arch.cli.training_checks import check_training
-from mihatp_arch.cli.yaml_files import kind
+from mihatp_arch.options import KeyPath, Options, nearest
+from mihatp_arch.yaml_files import kind
 
 Line = Iterator[str]
 # basicsr's own option files carry them for data sets of every type, whether basicsr 1.4.2 reads them there or not.

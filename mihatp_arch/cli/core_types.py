@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from mihatp_arch.cli.arguments import annotation_mistake
 from mihatp_arch.cli.option_keys import ANY
-from mihatp_arch.cli.options import KeyPath, Options
+from mihatp_arch.options import KeyPath, Options
 
 Positive = Annotated[int, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]

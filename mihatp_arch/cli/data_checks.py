@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from mihatp_arch.cli.image_store import ImageStore, StoreError, read_folder, read_lmdb
-from mihatp_arch.cli.options import KeyPath, Options
+from mihatp_arch.options import KeyPath, Options
 
 
 def check_data(options: Options, *, launcher: str) -> list[str]:

@@ -13,11 +13,11 @@ from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
 from mihatp_arch.checkpoints import TrainingState
-from mihatp_arch.cli.options import KeyPath, Options
 from mihatp_arch.cli.registered import find
 from mihatp_arch.cli.training_checks import SCHEDULERS
 from mihatp_arch.cli.weights_check import check_resumed, check_weights
 from mihatp_arch.errors import UserError
+from mihatp_arch.options import KeyPath, Options
 
 # What constructors raise over their arguments, and over weights that they cannot find or fetch.
 _COMPLAINTS = (

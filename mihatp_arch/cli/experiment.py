@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from mihatp_arch.checkpoints import load_tensors, newest_network, weights_below
-from mihatp_arch.cli.options import Options
 from mihatp_arch.errors import UserError
+from mihatp_arch.options import Options
 
 # What basicsr reads without asking whether it is there, some of it only after hours (logger.py, sr_model.py, train.py).
 DEFAULTS = {
@@ -29,13 +29,6 @@ _COUNTS = (
     ("logger", "print_freq"),
     ("logger", "save_checkpoint_freq"),
 )
-
-
-def open_sections(options: Options) -> None:
-    """Let `--force_yml` write into `path` and `logger` even where the files leave them out."""
-    for key in ("path", "logger"):
-        if options.values.get(key) is None:
-            options.values[key] = {}
 
 
 def choose_sets(options: Options, command: str) -> bool:

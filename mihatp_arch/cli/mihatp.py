@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets_prep import arguments
-from mihatp_arch.cli import report
+from mihatp_arch.cli import benchmark, report
 
 PROG = "mihatp"
 
@@ -20,11 +20,11 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    from mihatp_arch.cli.basicsr import mistakes
     from mihatp_arch.evaluation.demo import run_demo  # matplotlib, which `prepare` does without
 
     options = {} if args.iterations is None else {"iterations": args.iterations}
-    run_demo(output=args.output, **options)
-    return 0
+    return run_demo(output=args.output, check=mistakes, **options)
 
 
 def _runs(args: argparse.Namespace) -> int:
@@ -64,6 +64,8 @@ def _parser() -> report.Parser:
     export.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="its folder, experiments/<name>")
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="new .safetensors file")
     export.add_argument("--weights", type=Path, metavar="PTH", help="one of its net_g (default: the best, else newest)")
+
+    benchmark.add_arguments(add("benchmark", benchmark.run, benchmark.SUMMARY))
 
     demo = add("demo", _demo, "Train and compare small networks on the embedded data, on the CPU.")
     demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="OUT", help="default: demo")

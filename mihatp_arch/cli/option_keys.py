@@ -14,7 +14,7 @@ from itertools import product
 from types import FunctionType, ModuleType
 from typing import Any
 
-from mihatp_arch.cli.options import KeyPath
+from mihatp_arch.options import KeyPath
 
 ANY = "*"  # any key, where a mapping is looped over
 _DEPTH = 4  # options are not nested deeper; a function that walks them calls itself without end

@@ -5,8 +5,8 @@ from typing import Any
 
 from basicsr.utils.registry import Registry
 
-from mihatp_arch.cli.options import KeyPath, Options, nearest
-from mihatp_arch.cli.yaml_files import kind
+from mihatp_arch.options import KeyPath, Options, nearest
+from mihatp_arch.yaml_files import kind
 
 
 def find(registry: Registry, name: Any) -> Callable[..., Any] | None:

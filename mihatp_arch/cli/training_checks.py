@@ -11,9 +11,9 @@ from basicsr.utils.registry import LOSS_REGISTRY
 
 from mihatp_arch.cli.arguments import check_arguments
 from mihatp_arch.cli.option_keys import OptionKeys
-from mihatp_arch.cli.options import KeyPath, Options
 from mihatp_arch.cli.registered import check_named, check_type, find
-from mihatp_arch.cli.yaml_files import kind
+from mihatp_arch.options import KeyPath, Options
+from mihatp_arch.yaml_files import kind
 
 # The schedules that BaseModel.setup_schedulers knows, by the names that it gives them.
 SCHEDULERS: dict[str, type] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mihatp_arch.checkpoints import TrainingState, load_tensors, weights_below
-from mihatp_arch.cli.options import Options
 from mihatp_arch.errors import UserError
+from mihatp_arch.options import Options
 
 
 def check_weights(options: Options, network: nn.Module, label: str, *, averaged: bool) -> Iterator[str]:

@@ -23,14 +23,16 @@ class Job:
         label: what the bar and an error call it.
         arguments: those of `basicsr`.
         folder: working folder, below which BasicSR writes `experiments/` and `results/`.
+        lock: file that only one process at a time holds; what it works on is its name without `.lock`.
         log: file that keeps the output.
-        threads: CPU threads the process may use.
+        threads: CPU threads the process may use; 0 leaves that to torch.
         iterations: length of the bar, 0 for a call that does not report iterations.
     """
 
     label: str
     arguments: Sequence[str]
     folder: Path
+    lock: Path
     log: Path
     threads: int
     iterations: int = 0
@@ -41,9 +43,10 @@ class Job:
         Raises:
             UserError: it failed; the line names the log and quotes its last line.
         """
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        command = [sys.executable, "-m", "mihatp_arch", *self.arguments]
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        threads = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"} if self.threads else {}
+        command = [sys.executable, "-m", "mihatp_arch.evaluation.attached", str(self.lock), *self.arguments]
+        for path in (self.log, self.lock):
+            path.parent.mkdir(parents=True, exist_ok=True)
         bar = tqdm(
             total=self.iterations or None, desc=f"{self.label:<16}", unit="it", position=position, dynamic_ncols=True
         )
@@ -53,7 +56,7 @@ class Job:
             subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=environment,
+                env=os.environ | threads,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

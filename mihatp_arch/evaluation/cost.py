@@ -1,23 +1,46 @@
-"""What a method costs: parameters, and milliseconds for one patch."""
+"""What a method costs on one patch: parameters, operations, time and memory, all methods measured in one run."""
 
+import os
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from basicsr.archs import build_network
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from mihatp_arch import yaml_files
 
 
-def trained_network(experiment: Path) -> nn.Module:
-    """The `net_g` of an experiment folder, built by the options that BasicSR recorded there, with its last weights."""
-    options = yaml.safe_load((experiment / f"{experiment.name}.yml").read_text(encoding="utf-8"))
-    network = build_network(options["network_g"])
-    weights = torch.load(experiment / "models" / "net_g_latest.pth", map_location="cpu", weights_only=True)
-    network.load_state_dict(weights.get("params_ema", weights["params"]))
-    return network.eval()
+@dataclass(frozen=True)
+class Cost:
+    """Of one forward of one patch.
+
+    Attributes:
+        parameters: trainable values of the network.
+        gflops: 10⁹ floating-point operations of its matrix products and convolutions, two for each multiply-add.
+        milliseconds: median of several, the networks taking turns.
+        mebibytes: the most that torch had allocated at once beside the weights.
+    """
+
+    parameters: int
+    gflops: float
+    milliseconds: float
+    mebibytes: float
+
+
+def network_of(options: Path) -> nn.Module:
+    """The network of an option file, as it is before training: what it costs does not depend on its weights.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return build_network(yaml_files.read(options)["network_g"]).eval()
 
 
 def parameters(network: nn.Module) -> int:
@@ -26,14 +49,57 @@ def parameters(network: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def milliseconds(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11) -> dict[str, float]:
-    """Median time of one forward on 1x3xwidthxwidth for each network, on the CPU, the networks taking turns."""
-    lq = torch.rand(1, 3, width, width, generator=torch.Generator().manual_seed(0))
+def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11) -> dict[str, Cost]:
+    """The cost of a 1x3xwidthxwidth LR patch for each network, on the GPU where there is one, else on the CPU."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    lq = torch.rand(1, 3, width, width, generator=torch.Generator().manual_seed(0)).to(device)
+    networks = {name: network.to(device) for name, network in networks.items()}
     times: dict[str, list[float]] = {name: [] for name in networks}
     for repeat in range(repeats + 1):
         for name, network in networks.items():
             start = time.perf_counter()
             network(lq)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             if repeat:  # the first round warms up
                 times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {
+        name: Cost(parameters(network), _gflops(network, lq), statistics.median(times[name]), _peak(network, lq))
+        for name, network in networks.items()
+    }
+
+
+def _gflops(network: nn.Module, lq: torch.Tensor) -> float:
+    with FlopCounterMode(display=False) as counter:
+        network(lq)
+    return counter.get_total_flops() / 1e9
+
+
+def _peak(network: nn.Module, lq: torch.Tensor) -> float:
+    if lq.device.type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        network(lq)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        network(lq)
+    held = most = 0
+    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
+    events = [one for one in recorded.profiler.kineto_results.events() if one.name() == "[memory]"]
+    for event in sorted(events, key=lambda one: one.start_ns()):
+        held += event.nbytes()  # type: ignore[attr-defined]
+        most = max(most, held)
+    return most / 2**20
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what kineto (torch 2.13) writes to the terminal past Python whenever it starts and stops."""
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)

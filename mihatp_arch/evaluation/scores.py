@@ -1,47 +1,83 @@
-"""Per-image PSNR and SSIM, BasicSR's own, of what `basicsr test` saved or bicubic interpolation makes."""
+"""Every image's metrics, by method: what `basicsr test` wrote, and the same for bicubic interpolation."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, nan
+from os import path as osp
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import cv2
 import numpy as np
-from basicsr.metrics import calculate_psnr, calculate_ssim
+from basicsr.data import build_dataset
+from basicsr.metrics import calculate_metric
+from basicsr.utils import tensor2img
 from basicsr.utils.matlab_functions import imresize
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from datasets_prep.lmdb_reader import decode_rgb, open_images
 from mihatp_arch.errors import UserError
 
 Image = NDArray[np.uint8]  # HxWx3, BGR as in BasicSR's files
-
-
-@dataclass(frozen=True)
-class Scores:
-    """PSNR in dB and SSIM of one method: test set -> patch key -> value."""
-
-    psnr: Mapping[str, Mapping[str, float]]
-    ssim: Mapping[str, Mapping[str, float]]
+Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric -> test set -> image -> value
 
 
 def over_sets(values: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
     """Mean and standard deviation over the test sets of each set's mean (paper, section 3.2).
 
-    One image that equals its HR has an infinite PSNR, and then so has the mean; the deviation is then nan.
+    What is infinite or undefined for an image is left out of its set, as in the validation's log; nan where nothing is
+    left.
     """
-    means = [mean(per_image.values()) for per_image in values.values()]
-    average = mean(means)
-    if not isfinite(average):  # stdev would stop with an AttributeError
-        return average, nan
-    return average, stdev(means) if len(means) > 1 else 0.0
+    sound = [[value for value in per_image.values() if isfinite(value)] for per_image in values.values()]
+    means = [mean(one) for one in sound if one]
+    if not means:
+        return nan, nan
+    return mean(means), stdev(means) if len(means) > 1 else 0.0
 
 
-def read_lmdb(path: Path) -> dict[str, Image]:
-    """All images of a BasicSR LMDB by key."""
-    with open_images(path) as reader:
-        return {key: np.ascontiguousarray(decode_rgb(value)[..., ::-1]) for key, value in reader}
+def read_scores(results: Path, sets: Sequence[str]) -> Scores:
+    """The metrics of every image below `results`, the folder of one tested experiment.
+
+    Raises:
+        UserError: a table is missing or damaged.
+    """
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for name in sets:
+        file = results / "metrics" / f"{name}.csv"
+        try:
+            with file.open(encoding="utf-8", newline="") as text:
+                rows = list(csv.DictReader(text))
+                if not rows:
+                    raise ValueError("no image")
+                for row in rows:
+                    image = row.pop("image")
+                    for metric, value in row.items():
+                        scores.setdefault(metric, {}).setdefault(name, {})[image] = float(value)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"'{file}' is missing or damaged: delete '{results}', and test again") from error
+    return scores
+
+
+def mean_of(many: Sequence[Scores]) -> Scores:
+    """The scores of several seeds as one: every image's mean."""
+    first = many[0]
+    return {
+        metric: {
+            name: {image: mean(one[metric][name][image] for one in many) for image in images}
+            for name, images in sets.items()
+        }
+        for metric, sets in first.items()
+    }
+
+
+def pairs(dataset: Mapping[str, Any], scale: int) -> Iterator[tuple[str, Image, Image]]:
+    """The name, LR and HR of every image of a test set, from its options."""
+    images = build_dataset({**dataset, "phase": "val", "scale": scale})
+    for index in range(len(images)):
+        one = images[index]
+        name = osp.splitext(osp.basename(one["lq_path"]))[0]
+        yield name, tensor2img([one["lq"]]), tensor2img([one["gt"]])  # type: ignore[misc]
 
 
 def bicubic(lq: Image, scale: int) -> Image:
@@ -50,35 +86,40 @@ def bicubic(lq: Image, scale: int) -> Image:
     return (enlarged.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def score(data: Path, sets: list[str], scale: int, restore: Callable[[str, str, Image], Image]) -> Scores:
-    """PSNR and SSIM (RGB, no border cropped) over the test sets below `data`.
+def measure_bicubic(
+    sets: Mapping[str, Mapping[str, Any]], scale: int, metrics: Mapping[str, Any], results: Path
+) -> None:
+    """What `basicsr test` writes for a network, for bicubic interpolation: tables and pictures below `results`."""
+    for name, dataset in sets.items():
+        table = results / "metrics" / f"{name}.csv"
+        if table.is_file():
+            continue
+        rows = []
+        for image, lq, gt in tqdm(pairs(dataset, scale), desc=f"{'bicubic ' + name:<16}", unit="image"):
+            sr = bicubic(lq, scale)
+            compared = {"img": sr, "img2": gt}
+            rows.append([image, *(calculate_metric(compared, dict(options)) for options in metrics.values())])
+            picture = picture_of(results, name, image)
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(picture), sr)
+        table.parent.mkdir(parents=True, exist_ok=True)
+        partial = table.with_name(f".{table.name}.partial")
+        with partial.open("w", encoding="utf-8", newline="") as text:
+            lines = csv.writer(text, lineterminator="\n")
+            lines.writerow(["image", *metrics])
+            lines.writerows(rows)
+        partial.replace(table)
 
-    Args:
-        data: data set folder, `<set>/HR.lmdb` and `<set>/LR_x<scale>.lmdb`.
-        sets: names of the test sets.
-        scale: of the LR images.
-        restore: (set, key, lq) -> the HR-sized image to score.
-    """
-    psnr: dict[str, dict[str, float]] = {}
-    ssim: dict[str, dict[str, float]] = {}
-    for name in sets:
-        gt, lq = (read_lmdb(data / name / f"{role}.lmdb") for role in ("HR", f"LR_x{scale}"))
-        psnr[name], ssim[name] = {}, {}
-        for key in sorted(gt):
-            image = restore(name, key, lq[key])
-            psnr[name][key] = float(calculate_psnr(image, gt[key], crop_border=0))
-            ssim[name][key] = float(calculate_ssim(image, gt[key], crop_border=0))
-    return Scores(psnr, ssim)
+
+def picture_of(results: Path, name: str, image: str) -> Path:
+    """Where the restored image of a test set lies, by BasicSR's names."""
+    return results / "visualization" / name / f"{image}_{results.name}.png"
 
 
-def saved_result(results: Path, experiment: str) -> Callable[[str, str, Image], Image]:
-    """A `restore` for `score` that reads what `basicsr test` saved below `results` with `save_img`."""
-
-    def restore(name: str, key: str, _: Image) -> Image:
-        path = results / experiment / "visualization" / name / f"{key}_{experiment}.png"
-        image = cv2.imread(str(path))
-        if image is None:
-            raise UserError(f"{path}: missing or damaged; run `basicsr test` again with val.save_img: true")
-        return image.astype(np.uint8)
-
-    return restore
+def read_picture(results: Path, name: str, image: str) -> Image:
+    """A restored image. Raises `UserError` where it is missing or damaged."""
+    path = picture_of(results, name, image)
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise UserError(f"'{path}' is missing or damaged: delete '{results}', and test again")
+    return picture.astype(np.uint8)

@@ -33,7 +33,11 @@ def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
         backend = "cpu:gloo,cuda:nccl"  # num_gpu: 0 keeps the tensors on the CPU
     if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) and os.environ.get("GROUP_WORLD_SIZE") == "1":
         kwargs |= _store_of_restart()
-    torch.distributed.init_process_group(backend=backend, **kwargs)
+    try:
+        torch.distributed.init_process_group(backend=backend, **kwargs)
+    except torch.distributed.DistNetworkError as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UserError(f"the processes cannot meet at {where} ({error}); set another MASTER_PORT") from error
 
 
 def _store_of_restart() -> dict[str, Any]:
@@ -52,10 +56,10 @@ def _slurm_environment(port: int | None) -> None:
     try:
         environment = {
             "RANK": os.environ["SLURM_PROCID"],
-            "WORLD_SIZE": os.environ["SLURM_NTASKS"],
-            "LOCAL_RANK": os.environ.get("SLURM_LOCALID", os.environ["SLURM_PROCID"]),
+            "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],  # a batch script outside srun has the other names
+            "LOCAL_RANK": os.environ["SLURM_LOCALID"],
         }
-        nodes = os.environ["SLURM_NODELIST"]
+        nodes = os.environ["SLURM_STEP_NODELIST"]
     except KeyError as error:
         raise UserError(f"--launcher slurm: the environment lacks {error}; start it with srun") from None
     if "MASTER_ADDR" not in os.environ:
@@ -64,7 +68,8 @@ def _slurm_environment(port: int | None) -> None:
         except (OSError, subprocess.CalledProcessError) as error:
             raise UserError("--launcher slurm: scontrol names no host; set MASTER_ADDR") from error
         environment["MASTER_ADDR"] = hosts.stdout.split()[0]
-    environment["MASTER_PORT"] = str(port or os.environ.get("MASTER_PORT", 29500))
+    own = 15000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 15000  # two jobs may share a node
+    environment["MASTER_PORT"] = str(port or os.environ.get("MASTER_PORT", own))
     os.environ.update(environment)
 
 

@@ -111,6 +111,8 @@ def update_learning_rate(self: BaseModel, current_iter: int, warmup_iter: int = 
         self.save(Start(**self.opt["start"]).at(done)[0], done)
         get_root_logger().info(f"Stopped by signal {asked} after iteration {done}; go on with --auto_resume.")
     if asked:
+        if distributed.is_initialized():
+            distributed.barrier()  # Slurm and torchrun end those that still save when the first has ended
         raise SystemExit(128 + asked)
     _update_learning_rate(self, current_iter, warmup_iter)
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a training after the iteration that runs; a second one ends it at once.
+"""SIGTERM and SIGINT end a training after the iteration that runs; a second request ends it at once.
 
 A process has one disposition for each signal, so what was asked of it is kept here once for the process.
 """
@@ -6,6 +6,7 @@ A process has one disposition for each signal, so what was asked of it is kept h
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,14 +15,16 @@ import torch
 from torch import distributed
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_asked: list[int] = []  # the signals that came
+_ONE_REQUEST = 10  # seconds: Slurm sends SIGTERM twice at once, and again to a step whose first task has ended
+_asked: list[tuple[int, float]] = []  # the signals that came, and when
 
 
 def _note(number: int, _: FrameType | None) -> None:
-    if _asked:
+    now = time.monotonic()
+    if _asked and (number == signal.SIGINT or now - _asked[0][1] > _ONE_REQUEST):
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-    _asked.append(number)
+    _asked.append((number, now))
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def signals_noted() -> Iterator[None]:
 
 def stop_asked() -> int:
     """The signal that came, or 0; the same answer in all processes of a group, who must stop at the same iteration."""
-    asked = _asked[0] if _asked else 0
+    asked = _asked[0][0] if _asked else 0
     if distributed.is_available() and distributed.is_initialized():
         answer = torch.tensor(asked)
         distributed.all_reduce(answer, distributed.ReduceOp.MAX)

@@ -80,10 +80,12 @@ def _report(
     root = Path(model.opt["path"]["experiments_root" if model.opt["is_train"] else "results_root"])
     file = root / "metrics" / (f"{dataset}_{current_iter}.csv" if model.opt["is_train"] else f"{dataset}.csv")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8", newline="") as text:
+    partial = file.with_name(f".{file.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as text:
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow(["image", *metrics])
         lines.writerows([image, *(values[metric] for metric in metrics)] for _, image, values in rows)
+    partial.replace(file)  # it is there whole, or the set counts as not validated
     model._initialize_best_metric_results(dataset)
     model.metric_results, deviations = {}, []
     for metric in metrics:

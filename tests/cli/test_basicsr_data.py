@@ -11,7 +11,7 @@ from basicsr_case import changed, edsr, write_data, write_lmdb
 
 from mihatp_arch.cli import experiment
 from mihatp_arch.cli.data_checks import check_data
-from mihatp_arch.cli.options import Options
+from mihatp_arch.options import Options
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_options_for_a_gpu_are_fitted_to_a_machine_without():
 
 def test_what_basicsr_needs_by_accident_is_filled_in():
     options = Options({"name": "x", "train": {"total_iter": 1e3, "scheduler": {"milestones": [2.5e2]}}})
-    experiment.open_sections(options)
+    options.open("path", "logger")
     experiment.fill_defaults(options, "test")
     assert options.values["logger"]["use_tb_logger"] is False
     assert options.values["val"] == {"save_img": False, "suffix": None}

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mihatp_arch.cli import yaml_files
-from mihatp_arch.cli.options import force, read_options, replace_data_root
+from mihatp_arch import yaml_files
 from mihatp_arch.errors import UserError
+from mihatp_arch.options import force, read_options, replace_data_root
 
 
 def _read(tmp_path: Path, *texts: str):
@@ -104,6 +104,21 @@ def test_another_type_starts_with_no_argument_of_the_old_one(tmp_path):
     assert other.values["network_g"] == {"type": "SwinIR"}
     assert other.values["train"]["scheduler"] == {"type": "CosineAnnealingRestartLR", "periods": [9]}
     assert other.values["train"]["optim_g"] == {"type": "AdamW", "lr": 1}
+
+
+def test_null_takes_an_argument_of_a_network_away(tmp_path):
+    options = _read(
+        tmp_path,
+        "network_g: {type: EDSR, num_feat: 64, mean: ~}\ntrain: {optim_g: {lr: 1}}\n",
+        "network_g: {num_feat: 16, img_size: 8, more: {x: 1}}\n",
+        "network_g: {img_size: ~, more: ~, window: ~, num_block: ~}\ntrain: {optim_g: {lr: ~}}\n",
+        "network_g: {num_block: 2}\n",
+    )
+    # What no earlier file gives stays there, for the checks to name; elsewhere null is a value.
+    assert options.values["network_g"] == {"type": "EDSR", "num_feat": 16, "mean": None, "window": None, "num_block": 2}
+    assert options.values["train"] == {"optim_g": {"lr": None}}
+    assert not {("network_g", "img_size"), ("network_g", "more"), ("network_g", "more", "x")} & options.origins.keys()
+    assert Path(options.origin(("network_g", "num_block"))).name == "3.yml"
 
 
 @pytest.mark.parametrize("overlay", ["train: 3\n", "scale: {x: 4}\n"])

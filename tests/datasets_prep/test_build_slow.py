@@ -1,6 +1,5 @@
 """Builds that are killed, that run out of disk, that a cluster does: the same bytes, or one clear line."""
 
-import json
 import os
 import random
 import shutil
@@ -8,11 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 from build_case import build, write_slides
-from distributed import Client
+from dask_case import cluster
 from tiles_case import hashes
 
 from datasets_prep.check import check_dataset
@@ -88,39 +86,6 @@ def test_work_that_was_done_is_not_done_again(slides, whole, tmp_path):
         assert now == before or process.poll() is not None or out.exists()
         time.sleep(0.05)
     assert process.wait() == 0 and hashes(out) == whole
-
-
-@contextmanager
-def cluster(folder):
-    """A Dask scheduler and two workers, processes of their own on the loopback."""
-    environment = os.environ | {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
-    file = folder / "scheduler.json"
-    scheduler = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    worker = ["worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--no-nanny"]
-    processes = []
-    try:
-        for arguments in (scheduler, worker, worker):
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
-                    cwd=folder,
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            )
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        address = json.loads(file.read_text())["address"]
-        with Client(address, timeout=60, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
-        yield address
-    finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=30)
 
 
 def test_a_dask_cluster_gives_the_same_bytes(slides, whole, tmp_path):

@@ -1,9 +1,11 @@
 """A job: `basicsr` in a process of its own, its progress, its log and its failure."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from basicsr.utils import MessageLogger, get_root_logger
+from filelock import FileLock
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.commands import ITERATION, Job
@@ -30,9 +32,21 @@ def test_other_lines_are_no_progress(line):
 
 
 def test_a_failure_names_the_log_and_quotes_its_last_line(tmp_path):
-    job = Job("train HAT", ["train", "-opt", "absent.yml"], tmp_path, tmp_path / "logs" / "train.log", 1, 10)
+    lock, log = tmp_path / "locks" / "HAT.lock", tmp_path / "logs" / "train.log"
+    job = Job("train HAT", ["train", "-opt", "absent.yml"], tmp_path, lock, log, 1, 10)
     with pytest.raises(UserError) as failure:
         job.run()
     line = "basicsr: error: there is no option file 'absent.yml'"
     assert str(failure.value) == f"train HAT failed with exit code 2 (see {job.log}): {line}"
     assert job.log.read_text().splitlines()[-1] == line
+
+
+def test_it_waits_for_another_process_at_work_on_the_same(tmp_path):
+    lock = tmp_path / "HAT.lock"
+    job = Job("train HAT", ["train", "-opt", "absent.yml"], tmp_path, lock, tmp_path / "train.log", 1)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(lock):
+            waiting = pool.submit(job.run)
+            assert not wait([waiting], timeout=5).done  # it fails at once when it is let in
+            assert job.log.read_text() == ""
+        assert "exit code 2" in str(waiting.exception(timeout=60))

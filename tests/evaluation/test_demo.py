@@ -33,10 +33,12 @@ def test_the_demo_ends_with_table_and_picture(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=540, check=False
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    table = (tmp_path / "demo" / "table.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\w+)", table, re.MULTILINE) == ["method", "bicubic", "SwinIR", "HAT", "MiHATP"]
+    demo = tmp_path / "demo"
+    table = (demo / "table1.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\w+)", table, re.MULTILINE)[:5] == ["method", "bicubic", "SwinIR", "HAT", "MiHATP"]
     assert table in run.stdout
-    assert (tmp_path / "demo" / "table.csv").read_text(encoding="utf-8").count("\n") == 5
-    assert (tmp_path / "demo" / "figure.png").stat().st_size > 50_000
-    recorded = tmp_path / "demo" / "experiments" / "MiHATP_x4" / "MiHATP_x4.yml"
+    assert (demo / "table1.csv").read_text(encoding="utf-8").count("\n") == 5
+    assert (demo / "figure2.png").stat().st_size > 50_000
+    assert (demo / "report.html").stat().st_size > 500_000
+    recorded = demo / "experiments" / "MiHATP_x4" / "MiHATP_x4.yml"
     assert yaml.safe_load(recorded.read_text())["train"]["total_iter"] == 3

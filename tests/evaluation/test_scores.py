@@ -1,48 +1,26 @@
-"""Scores are BasicSR's, set by set, and an infinite one stays visible."""
+"""Scores are those that `basicsr test` wrote, set by set; bicubic has the same files."""
 
 import math
 
-import cv2
 import numpy as np
 import pytest
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from basicsr.utils import img2tensor
-from basicsr.utils.lmdb_util import LmdbMaker
 from basicsr.utils.matlab_functions import imresize
+from benchmark_case import picture, plan
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.scores import bicubic, over_sets, read_lmdb, saved_result, score
-
-
-def picture(seed: int, width: int) -> np.ndarray:
-    """Smooth random colours: something that interpolation can do."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return cv2.resize(coarse, (width, width), interpolation=cv2.INTER_CUBIC)
-
-
-def put(folder, images: dict[str, np.ndarray]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    maker = LmdbMaker(str(folder), map_size=2**24)
-    for key, image in images.items():
-        maker.put(cv2.imencode(".png", image)[1].tobytes(), key, image.shape)
-    maker.close()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Two test sets at x4, of two and one patches."""
-    root = tmp_path_factory.mktemp("data")
-    for name, keys in (("test1", ("a", "b")), ("test2", ("c",))):
-        gt = {key: picture(ord(key), 48) for key in keys}
-        put(root / name / "HR.lmdb", gt)
-        put(root / name / "LR_x4.lmdb", {key: cv2.resize(one, (12, 12)) for key, one in gt.items()})
-    return root
-
-
-def test_an_lmdb_gives_back_what_was_put_in(data):
-    images = read_lmdb(data / "test1" / "HR.lmdb")
-    assert sorted(images) == ["a", "b"]
-    np.testing.assert_array_equal(images["a"], picture(ord("a"), 48))
+from mihatp_arch.evaluation.execute import metric_options
+from mihatp_arch.evaluation.scores import (
+    bicubic,
+    mean_of,
+    measure_bicubic,
+    over_sets,
+    pairs,
+    picture_of,
+    read_picture,
+    read_scores,
+)
 
 
 def test_bicubic_is_basicsrs_on_a_tensor():
@@ -61,31 +39,37 @@ def test_bicubic_does_not_wrap_where_it_overshoots():
     assert enlarged[:, 18:].min() > 215
 
 
-def test_every_patch_is_scored_against_its_own_hr(data):
-    asked = []
-
-    def restore(name, key, lq):
-        asked.append((name, key, lq.shape))
-        return bicubic(lq, 4)
-
-    scores = score(data, ["test1", "test2"], 4, restore)
-    assert asked == [("test1", "a", (12, 12, 3)), ("test1", "b", (12, 12, 3)), ("test2", "c", (12, 12, 3))]
-    for name, key in (("test1", "a"), ("test1", "b"), ("test2", "c")):
-        gt = picture(ord(key), 48)
-        image = bicubic(read_lmdb(data / name / "LR_x4.lmdb")[key], 4)
-        assert scores.psnr[name][key] == calculate_psnr(image, gt, crop_border=0, test_y_channel=False)
-        assert scores.ssim[name][key] == calculate_ssim(image, gt, crop_border=0, test_y_channel=False)
+@pytest.fixture(scope="module")
+def measured(small_data, tmp_path_factory):
+    """Bicubic's folder at x4, and the test sets."""
+    folder = tmp_path_factory.mktemp("bicubic")
+    sets = plan(folder, small_data, "SRCNN").test_sets()
+    results = folder / "bicubic_x4"
+    measure_bicubic(sets, 4, metric_options(4), results)
+    return results, sets
 
 
-def test_psnr_is_its_definition(data):
-    """One grey level off everywhere: 20·log10(255)."""
-    gt = {key: image for name in ("test1", "test2") for key, image in read_lmdb(data / name / "HR.lmdb").items()}
+def test_every_patch_is_measured_against_its_own_hr(measured):
+    results, sets = measured
+    scores = read_scores(results, list(sets))
+    assert list(scores) == ["psnr", "ssim", "hed_error", "hematoxylin_ratio", "lr_consistency"]
+    for name, dataset in sets.items():
+        found = list(pairs(dataset, 4))
+        assert [key for key, _, _ in found] == list(scores["psnr"][name]) == [f"{name}-0", f"{name}-1"]
+        for key, lq, gt in found:
+            assert lq.shape == (16, 16, 3) and gt.shape == (64, 64, 3)
+            sr = bicubic(lq, 4)
+            np.testing.assert_array_equal(read_picture(results, name, key), sr)
+            assert scores["psnr"][name][key] == calculate_psnr(sr, gt, crop_border=0, test_y_channel=False)
+            ssim = calculate_ssim(sr, gt, crop_border=0, test_y_channel=False)
+            assert scores["ssim"][name][key] == pytest.approx(ssim, abs=1e-9)
 
-    def one_off(_, key, __):
-        return np.where(gt[key] < 255, gt[key] + 1, 254).astype(np.uint8)
 
-    scores = score(data, ["test2"], 4, one_off)
-    assert scores.psnr["test2"]["c"] == pytest.approx(20 * math.log10(255), abs=1e-9)
+def test_what_is_measured_is_not_measured_again(measured):
+    results, sets = measured
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    measure_bicubic(sets, 4, metric_options(4), results)
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
 
 
 def test_sets_count_alike_whatever_their_size():
@@ -95,26 +79,33 @@ def test_sets_count_alike_whatever_their_size():
     assert over_sets({"test1": {"a": 30.0, "b": 20.0}}) == (25.0, 0.0)
 
 
-@pytest.mark.parametrize("sets", [{"test1": {"a": 30.0}}, {"test1": {"a": 30.0}, "test2": {"b": 31.0}}])
-def test_a_perfect_image_never_becomes_an_average(data, sets):
-    gt = read_lmdb(data / "test1" / "HR.lmdb")
-    perfect = score(data, ["test1"], 4, lambda _, key, __: gt[key])
-    assert perfect.psnr == {"test1": {"a": math.inf, "b": math.inf}}
-    assert perfect.ssim["test1"]["a"] == pytest.approx(1)
-    mean, deviation = over_sets({**sets, "perfect": perfect.psnr["test1"]})
-    assert mean == math.inf
-    assert math.isnan(deviation)
+def test_what_is_not_finite_is_left_out_of_its_set():
+    assert over_sets({"test1": {"a": 30.0, "b": math.inf}, "test2": {"c": math.nan}}) == (30.0, 0.0)
+    assert all(math.isnan(value) for value in over_sets({"test1": {"a": math.inf}}))
 
 
-def test_saved_results_are_read_by_basicsrs_names(tmp_path):
-    folder = tmp_path / "HAT_x4" / "visualization" / "test1"
-    folder.mkdir(parents=True)
-    image = picture(1, 48)
-    cv2.imwrite(str(folder / "a_HAT_x4.png"), image)
-    restore = saved_result(tmp_path, "HAT_x4")
-    np.testing.assert_array_equal(restore("test1", "a", image), image)
-    with pytest.raises(UserError, match=r"a_HAT_x4\.png: missing or damaged"):
-        (folder / "a_HAT_x4.png").write_bytes(b"no image")
-        restore("test1", "a", image)
-    with pytest.raises(UserError, match="save_img: true"):
-        restore("test1", "b", image)
+def test_seeds_are_averaged_image_by_image():
+    one, other = ({"psnr": {"t": {"a": a, "b": b}}} for a, b in ((1.0, 5.0), (3.0, 6.0)))
+    assert mean_of([one, other]) == {"psnr": {"t": {"a": 2.0, "b": 5.5}}}
+    assert mean_of([one]) == one
+
+
+@pytest.mark.parametrize("content", [None, "", "image,psnr\na,\n", "image,psnr\na,high\n", "picture,psnr\na,1\n"])
+def test_a_damaged_table_is_one_line(tmp_path, content):
+    file = tmp_path / "HAT_x4" / "metrics" / "test1.csv"
+    file.parent.mkdir(parents=True)
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UserError, match=r"test1\.csv' is missing or damaged"):
+        read_scores(tmp_path / "HAT_x4", ["test1"])
+
+
+def test_a_picture_that_is_missing_or_damaged_is_one_line(tmp_path):
+    path = picture_of(tmp_path / "HAT_x4", "test1", "a")
+    assert path == tmp_path / "HAT_x4" / "visualization" / "test1" / "a_HAT_x4.png"
+    with pytest.raises(UserError, match="missing or damaged"):
+        read_picture(tmp_path / "HAT_x4", "test1", "a")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="missing or damaged"):
+        read_picture(tmp_path / "HAT_x4", "test1", "a")

@@ -14,10 +14,10 @@ from datasets_prep.images import read_rgb
 from datasets_prep.lr import reduce_patch
 from datasets_prep.synthetic import synthesize
 from mihatp_arch.cli.checks import _check_metrics
-from mihatp_arch.cli.options import Options
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.scores import bicubic
 from mihatp_arch.metrics import calculate_hed_error, calculate_hematoxylin_ratio
+from mihatp_arch.options import Options
 
 OPTIONS = {
     "calculate_hed_error": {"crop_border": 0, "better": "lower"},

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -119,3 +120,30 @@ def test_torchrun_restarts_what_died(data, tmp_path):
     assert re.search(r"--auto_resume: .*\.state", (tmp_path / "log.txt").read_text())
     nets = [tmp_path / name / "experiments/SwinIR_x4/models/net_g_latest.pth" for name in ("undisturbed", "killed")]
     assert equal(*nets)
+
+
+def test_two_tasks_of_slurm_meet_and_a_stop_of_two_signals_is_saved(data, tmp_path):
+    """The environment that srun gives; SIGTERM comes twice, as in a preemption, and the second is no second request."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "node", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    more = ["train:total_iter=4000", "train:scheduler:periods=[4000]"]
+    command = [sys.executable, "-m", "mihatp_arch", "train", "--launcher", "slurm", *options(data, batch=4), *more]
+    tasks = []
+    with (tmp_path / "log.txt").open("w") as log:
+        for rank in ("0", "1"):
+            task = os.environ | CPU | step | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+            tasks.append(subprocess.Popen(command, cwd=tmp_path, env=task, stdout=log, stderr=log))
+        states = tmp_path / "experiments" / "SwinIR_x4" / "training_states"
+        deadline = time.monotonic() + 120
+        while not list(states.glob("*.state")) and tasks[0].poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for _ in range(2):
+            for task in tasks:
+                task.send_signal(signal.SIGTERM)
+        assert [task.wait(timeout=60) for task in tasks] == [143, 143], (tmp_path / "log.txt").read_text()[-3000:]
+    text = (tmp_path / "log.txt").read_text()
+    stopped = re.search(r"Stopped by signal 15 after iteration (\d+)", text)
+    assert "World size (gpu number): 2" in text and stopped is not None
+    assert (states / f"{stopped[1]}.state").is_file()

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
 
-from mihatp_arch.cli import yaml_files
+from mihatp_arch import yaml_files
 from mihatp_arch.errors import UserError
 
 KeyPath = tuple[str, ...]
@@ -45,6 +45,12 @@ class Options:
             value = value.get(key)
         return value
 
+    def open(self, *names: str) -> None:
+        """Put an empty mapping where one of these sections is left out or null, so that it can be written into."""
+        for name in names:
+            if self.values.get(name) is None:
+                self.values[name] = {}
+
     def section(self, *path: str) -> dict[str, Any]:
         """The mapping at `path`; empty where none stands."""
         value = self.get(*path)
@@ -60,7 +66,8 @@ def nearest(key: str, known: Iterable[str]) -> str:
 def read_options(files: Sequence[Path]) -> Options:
     """Read option files and merge them left to right.
 
-    Mappings merge deep and everything else replaces; `null` in a later file empties a key.
+    Mappings merge deep and everything else replaces; `null` in a later file empties a key. In `network_*` it takes away
+    what an earlier file gives, so that the network's default stands: an overlay's word for what a network has not.
 
     Raises:
         UserError: a file cannot be read, or puts a mapping in the place of a value (or the other way round).
@@ -80,6 +87,10 @@ def _merge(options: Options, base: dict[str, Any], overlay: dict[str, Any], path
                 f"{file}: {'.'.join(here)}: {yaml_files.kind(value)} cannot stand for {yaml_files.kind(old)}, "
                 f"which {options.origin(here)} gives"
             )
+        if value is None and key in base and path and path[-1].startswith("network_"):
+            del base[key]
+            _forget(options, here)
+            continue
         options.origins[here] = file
         if isinstance(value, dict):
             # The arguments of one class mean nothing to another: what names a new one starts empty.
@@ -88,11 +99,16 @@ def _merge(options: Options, base: dict[str, Any], overlay: dict[str, Any], path
             )
             base[key] = {} if anew else old
             if anew:
-                for stale in [one for one in options.origins if one[: len(here)] == here and one != here]:
-                    del options.origins[stale]
+                _forget(options, here)
+                options.origins[here] = file
             _merge(options, base[key], value, here, file)
         else:
             base[key] = value
+
+
+def _forget(options: Options, path: KeyPath) -> None:
+    """Drop the origins of the value at `path` and of all below it."""
+    options.origins = {key: origin for key, origin in options.origins.items() if key[: len(path)] != path}
 
 
 def _is_constructor(path: KeyPath) -> bool:
@@ -123,7 +139,7 @@ def force(options: Options, entries: Iterable[str]) -> None:
                 )
             section = section[key]
         section[path[-1]] = yaml_files.parse(text, source)
-        options.origins = {key: origin for key, origin in options.origins.items() if key[: len(path)] != path}
+        _forget(options, path)
         options.origins[path] = "--force_yml"
 
 

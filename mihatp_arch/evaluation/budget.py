@@ -1,0 +1,46 @@
+"""How long a method is trained: as its options say, a number of iterations, or a time on this machine."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+_LINE = re.compile(r"^(?P<time>[\d-]+ [\d:]+,\d+) INFO: .*\biter:\s*(?P<iter>[\d,]+)", re.MULTILINE)
+_WARM_UP = 4  # iterations that allocate, compile and fill caches
+
+
+def with_iterations(options: dict[str, Any], total: int) -> None:
+    """Train `total` iterations: the schedule keeps its shape, and what is saved and logged keeps pace.
+
+    Args:
+        options: those of a training, changed in place.
+        total: iterations, at least 1.
+    """
+    train, logger = options["train"], options["logger"]
+    share = total / train["total_iter"]
+    scheduler = train.get("scheduler") or {}
+    if "milestones" in scheduler:
+        scheduler["milestones"] = [max(1, round(share * one)) for one in scheduler["milestones"]]
+    if "periods" in scheduler:
+        scaled = [max(1, round(share * one)) for one in scheduler["periods"]]
+        scheduler["periods"] = [*scaled[:-1], max(1, scaled[-1], total - sum(scaled[:-1]))]
+    if train.get("warmup_iter", -1) > 0:
+        train["warmup_iter"] = max(1, round(share * train["warmup_iter"]))
+    train["total_iter"] = total
+    logger["save_checkpoint_freq"] = min(logger["save_checkpoint_freq"], max(1, total // 5))
+    logger["print_freq"] = min(logger["print_freq"], max(1, total // 50))
+    if options.get("val"):
+        options["val"]["val_freq"] = min(options["val"]["val_freq"], total)
+
+
+def seconds_per_iteration(log: str) -> float | None:
+    """Mean time of an iteration by BasicSR's log lines of a training with `print_freq: 1`; None where they are few."""
+    times = {int(found["iter"].replace(",", "")): _seconds(found["time"]) for found in _LINE.finditer(log)}
+    steady = {number: when for number, when in times.items() if number > _WARM_UP}
+    if len(steady) < 2:
+        return None
+    first, last = min(steady), max(steady)
+    return (steady[last] - steady[first]) / (last - first)
+
+
+def _seconds(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp()

@@ -1,0 +1,113 @@
+"""The benchmark whole, on a small data set: what is written, what is not done twice, and what fails."""
+
+import csv
+import re
+
+import pytest
+from benchmark_case import FAST, OPTIONS, OVERLAYS, write_benchmark
+
+from mihatp_arch.cli.mihatp import main
+
+
+@pytest.fixture
+def benchmark(tmp_path, small_data, monkeypatch, capfd):
+    """Call `mihatp benchmark`; its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def call(methods: dict, *more: str, **content) -> tuple[int, str, str]:
+        files = [str(one) for one in (write_benchmark(tmp_path, methods, **content), *OVERLAYS)]
+        arguments = ["-opt", *files, "--data", str(small_data), "-o", "out", "--force_yml", *FAST]
+        code = main(["benchmark", *arguments, *more])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def changed(folder) -> dict:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".pth", ".csv", ".png")}
+
+
+def test_from_options_to_report_and_nothing_twice(tmp_path, benchmark):
+    """Two methods and bicubic; again, where all is done; again, with one method more."""
+    out = tmp_path / "out"
+    methods = {"bicubic": None, "SRCNN": None, "HAT": None}
+    more = ["--methods", "bicubic", "SRCNN", "--cohort", "COAD"]
+    code, printed, _ = benchmark(methods, *more, total_iter=2)
+    assert code == 0
+    names = {"table1.md", "table1.csv", "table1.tex", "figure2.png", "cost.png", "report.html"}
+    assert names <= {path.name for path in out.iterdir()}
+    text = (out / "table1.md").read_text(encoding="utf-8")
+    assert text in printed
+    assert "| 23.11 | 0.7356 |" in text  # the paper's SRCNN on COAD at x4
+    assert re.findall(r"^\| (bicubic|SRCNN) ", text, re.MULTILINE)[:2] == ["bicubic", "SRCNN"]
+    bicubic, srcnn = _rows(out)
+    assert float(bicubic["psnr"]) > float(srcnn["psnr"]) > 5  # two iterations
+    assert (bicubic["parameters"], srcnn["iterations"]) == ("", "2")
+    assert int(srcnn["parameters"]) > 1000 and float(srcnn["gflops"]) > 0 and float(srcnn["peak_mib"]) > 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "MiHATP" not in page and page.count('<article class="crop">') == 3
+    log = (out / "logs" / "test_SRCNN_x4.log").read_text()
+    logged = float(re.findall(r"# psnr: ([\d.]+)", log)[0])
+    first = _csv(out / "results" / "SRCNN_x4" / "metrics" / "test1.csv")
+    assert sum(float(row["psnr"]) for row in first) / len(first) == pytest.approx(logged, abs=1e-4)
+
+    before = changed(out / "experiments") | changed(out / "results")
+    assert benchmark(methods, *more, total_iter=2)[0] == 0
+    assert changed(out / "experiments") | changed(out / "results") == before
+    assert _rows(out)[1]["psnr"] == srcnn["psnr"]
+
+    code, _, error = benchmark(methods, *more, total_iter=3)
+    assert code == 2
+    assert "is of a benchmark with other options (" in error and "give another -o" in error
+
+
+def test_a_method_that_fails_does_not_stop_the_others(tmp_path, benchmark):
+    methods = {"SRCNN": {"force": ["train:pixel_opt:loss_weight=1e+39"]}, "SHISRCNet": None}
+    code, printed, _ = benchmark(methods, total_iter=4)
+    assert code == 3
+    assert "failed: train SRCNN_x4 failed with exit code 2 (see " in printed and "not finite" in printed
+    assert [row["method"] for row in _rows(tmp_path / "out")] == ["SHISRCNet"]
+    assert "Failed: train SRCNN_x4" in (tmp_path / "out" / "table1.md").read_text(encoding="utf-8")
+
+
+def test_no_method_that_finished_is_one_line(tmp_path, benchmark):
+    code, _, error = benchmark(
+        {"bicubic": None, "SRCNN": {"force": ["train:pixel_opt:loss_weight=1e+39"]}}, total_iter=4
+    )
+    assert code == 2
+    assert error.splitlines()[-1].startswith("mihatp: error: no method has finished; the first failure: train SRCNN_x4")
+    assert not (tmp_path / "out" / "table1.md").exists()
+
+
+def test_weights_are_tested_as_they_are(tmp_path, benchmark):
+    import torch
+    from basicsr.archs import build_network
+
+    from mihatp_arch.options import read_options
+
+    files = [OPTIONS / "train_SRCNN_x4.yml", *OVERLAYS, OPTIONS / "overlays" / "tiny_SRCNN.yml"]
+    network = build_network(read_options(files).values["network_g"])
+    torch.save({"params": network.state_dict()}, tmp_path / "srcnn.pth")
+    code, _, error = benchmark({"SRCNN": {"weights": str(tmp_path / "srcnn.pth")}})
+    assert code == 0, error
+    assert not (tmp_path / "out" / "experiments").exists()
+    assert _rows(tmp_path / "out")[0]["iterations"] == "0"
+    assert "srcnn.pth" in (tmp_path / "out" / "logs" / "test_SRCNN_x4.log").read_text()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, benchmark):
+    (tmp_path / "out").write_text("a file")
+    code, _, error = benchmark({"SRCNN": None}, total_iter=2)
+    assert code == 2 and error.count("\n") == 1
+    assert "cannot write" in error and (tmp_path / "out").read_text() == "a file"
+
+
+def _csv(path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _rows(out) -> list[dict[str, str]]:
+    return _csv(out / "table1.csv")

@@ -1,0 +1,67 @@
+"""The sweep's grid and its mistakes."""
+
+import pytest
+from benchmark_case import FAST, OVERLAYS, plan, write_benchmark
+
+from mihatp_arch.cli.mihatp import main
+from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.execute import Place
+from mihatp_arch.evaluation.sweep import PARAMETERS, read_grid, run_sweep
+
+
+def test_a_grid_keeps_the_order_and_drops_what_is_twice_there():
+    assert read_grid(["tau=0.5,0.05,5e-1", "lambda=0"]) == {"tau": (0.5, 0.05), "lambda": (0.0,)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("taus=1", "expected NAME=VALUE,VALUE,… with NAME of tau, beta, lambda; did you mean 'tau'?"),
+        ("tau", "expected NAME=VALUE"),
+        ("tau=", "could not convert"),
+        ("tau=a,b", "could not convert"),
+        ("tau=0.1,nan", "every value must be finite"),
+    ],
+)
+def test_what_is_no_grid_is_one_line(wanted, message):
+    with pytest.raises(UserError) as refused:
+        read_grid([wanted])
+    assert message in str(refused.value) and f"--sweep {wanted}" in str(refused.value)
+
+
+def test_a_parameter_that_is_given_twice():
+    with pytest.raises(UserError, match="tau is given twice"):
+        read_grid(["tau=1", "tau=2"])
+
+
+def test_every_parameter_stands_where_the_options_have_it(tmp_path, small_data):
+    options = plan(tmp_path, small_data, "MiHATP").trained[0].options
+    assert {name: options.get(*path) for name, path in PARAMETERS.items()} == {
+        "tau": 0.05,
+        "beta": 0.01,
+        "lambda": 0.01,
+    }
+
+
+def test_only_mihatp_has_them(tmp_path, small_data):
+    with pytest.raises(UserError, match="--sweep: 'HAT' is not trained by MiHATPModel"):
+        run_sweep(plan(tmp_path, small_data, "HAT"), Place(tmp_path / "out", check=lambda _: []), ["tau=1"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--sweep", "tau=0"], "tau"),  # the loss refuses it before anything is trained
+        (["--sweep", "tau=1", "--storage", "nodatabase://x"], "--storage nodatabase://x: "),
+        (["--sweep", "tau=1", "--storage", "no url"], "--storage no url: "),
+    ],
+)
+def test_a_mistake_is_one_line_and_trains_nothing(tmp_path, small_data, monkeypatch, capsys, more, message):
+    monkeypatch.chdir(tmp_path)
+    files = [str(one) for one in (write_benchmark(tmp_path, {"MiHATP": None}), *OVERLAYS)]
+    forced = ["--force_yml", *FAST]
+    assert main(["benchmark", "-opt", *files, "--data", str(small_data), "-o", "out", *forced, *more]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and message in errors[0]
+    assert not (tmp_path / "out" / "experiments").exists()
