@@ -1,6 +1,7 @@
 """`basicsr` as it is typed: a real stock training, its test, its continuation, and two processes on CPUs."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_auto_resume_goes_on_from_the_newest_state_without_a_gpu(trained):
     assert "Start training from epoch: 0, iter: 2" in run.stdout + run.stderr
     assert (folder / "experiments" / NAME / "models" / "net_g_3.pth").is_file()
     assert [path.name for path in (folder / "experiments").iterdir()] == [NAME]
+
+
+def test_iterations_are_as_many_as_wanted_and_belong_to_one_experiment(tmp_path):
+    """Six images in batches of four: an epoch is one iteration, not two, and a validation has its own number."""
+    write_data(tmp_path / "datasets" / "toy")
+    write_options(tmp_path / "o.yml", changed(edsr(), "datasets", "train", "batch_size_per_gpu", to=4))
+    forced = ["--force_yml", "train:total_iter=5", "train:scheduler:milestones=[1]", "val:val_freq=2"]
+    run = _run([*MODULE, "train", "-opt", "o.yml", *forced, "logger:save_checkpoint_freq=5"], tmp_path)
+    assert run.returncode == 0, run.stderr
+    first = tmp_path / "experiments" / NAME
+    assert [int(found) for found in re.findall(r"iter: +(\d+), lr", run.stdout + run.stderr)] == [1, 2, 3, 4, 5]
+    assert sorted(path.name for path in (first / "metrics").iterdir()) == [f"toy_val_{at}.csv" for at in (2, 4, 5)]
+    more = ["name=another", "train:total_iter=7", f"path:resume_state={first}/training_states/5.state"]
+    run = _run([*MODULE, "train", "-opt", "o.yml", *forced, *more], tmp_path)
+    assert run.returncode == 2
+    assert "resume under the name that the state was trained with, or start anew" in run.stderr
+    assert not (tmp_path / "experiments" / "another").exists()
 
 
 def test_a_plugin_that_cannot_be_imported_is_named(tmp_path):
