@@ -221,6 +221,6 @@ def _write(
         name: [(one.value, one.psnr, one.ssim) for one in points if one.parameter == name]
         for name in dict.fromkeys(one.parameter for one in points)
     }
-    plots.sweep(curves, folder / "figure3.png", chosen={key: value for key, value in chosen.items() if value})
+    plots.sweep(curves, folder / "figure3.png", chosen={key: value for key, value in chosen.items() if value is not None})
     print(table.markdown(tables))
     print(f"picture: {folder / 'figure3.png'}")

@@ -46,6 +46,19 @@ def test_operations_and_memory_of_a_convolution_are_those_on_paper():
     assert output <= cost.mebibytes < 6 * output  # and what the convolution lays out for itself
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_attention_is_counted_whether_it_is_fused_or_not(fused):
+    class Attention(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q = x.flatten(2).transpose(1, 2)[:, None]  # 1x1xNx3
+            if fused:
+                return nn.functional.scaled_dot_product_attention(q, q, q)
+            return (q @ q.transpose(-1, -2)).softmax(-1) @ q
+
+    cost = measure({"a": Attention()}, width=16, repeats=1)["a"]
+    assert cost.gflops == pytest.approx(2 * 2 * 256 * 256 * 3 / 1e9)
+
+
 def test_a_network_that_holds_more_at_once_costs_more_memory():
     class Holding(nn.Module):
         def __init__(self, copies: int) -> None:
