@@ -221,6 +221,7 @@ def _write(
         name: [(one.value, one.psnr, one.ssim) for one in points if one.parameter == name]
         for name in dict.fromkeys(one.parameter for one in points)
     }
-    plots.sweep(curves, folder / "figure3.png", chosen={key: value for key, value in chosen.items() if value is not None})
+    marked = {name: value for name, value in chosen.items() if value is not None}
+    plots.sweep(curves, folder / "figure3.png", chosen=marked)
     print(table.markdown(tables))
     print(f"picture: {folder / 'figure3.png'}")
