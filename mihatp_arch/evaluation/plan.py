@@ -1,5 +1,6 @@
 """What is compared: a benchmark file, its methods with their complete options, and the same data under all of them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -156,6 +157,8 @@ def _method(
     data: Path | None,
     forced: Sequence[str],
 ) -> Method:
+    if not re.fullmatch(r"[\w.+-]+", name):
+        raise UserError(f"{file}: method '{name}': its name becomes one of files: letters, digits and . _ + - alone")
     if name in UNTRAINED and entry is None:
         return Method(name)
     entry = entry or MethodFile()

@@ -148,7 +148,9 @@ def _train_and_test(run: Run, folder: Path, threads: int, position: int) -> None
     done = folder / "experiments" / run.name / "models" / "net_g_latest.pth"
     if run.total and not done.is_file():
         tests = [f"datasets:{key}=null" for key in yaml_files.read(run.options)["datasets"] if key.startswith(TEST_SET)]
-        arguments = ["train", "--auto_resume", *common, "val:save_img=false", *tests]
+        # What was cut off before its first state has nothing to resume: basicsr puts it aside and starts anew.
+        begun = any((folder / "experiments" / run.name / "training_states").glob("[0-9]*.state"))
+        arguments = ["train", *["--auto_resume"] * begun, *common, "val:save_img=false", *tests]
         log = folder / "logs" / f"train_{run.name}.log"
         Job(f"train {run.name}", arguments, folder, lock, log, threads, run.total).run(position=position)
     if not tested(run, folder):

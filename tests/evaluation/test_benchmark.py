@@ -81,6 +81,16 @@ def test_no_method_that_finished_is_one_line(tmp_path, benchmark):
     assert not (tmp_path / "out" / "table1.md").exists()
 
 
+def test_what_was_cut_off_before_its_first_state_starts_anew_and_is_kept(tmp_path, benchmark):
+    models = tmp_path / "out" / "experiments" / "SRCNN_x4" / "models"
+    models.mkdir(parents=True)
+    (models / "net_g_1.pth").write_bytes(b"cut off")
+    code, _, error = benchmark({"SRCNN": None}, total_iter=2)
+    assert code == 0, error
+    (archived,) = (tmp_path / "out" / "experiments").glob("SRCNN_x4_archived_*")
+    assert (archived / "models" / "net_g_1.pth").read_bytes() == b"cut off"
+
+
 def test_weights_are_tested_as_they_are(tmp_path, benchmark):
     import torch
     from basicsr.archs import build_network

@@ -94,6 +94,7 @@ def test_a_checkpoint_of_another_architecture(tmp_path, refused):
         ({"scale": 3.5}, "scale"),
         ({"methods": {}}, "methods"),
         ({"methods": {"HAT": {"weight": "x"}}}, "weight"),
+        ({"methods": {"../HAT": None}}, "method '../HAT': its name becomes one of files"),
         ({"methods": {"bicubic": None}}, "no method has options"),
         ({"total_iter": 0}, "total_iter"),
         ({"total_iter": 5, "seconds": 3.0}, "exclude each other"),
