@@ -83,11 +83,16 @@ def read(file: Path) -> dict[str, Any]:
     return values
 
 
-def write(values: dict[str, Any], file: Path, heading: str) -> None:
-    """Write `values` as YAML below the comment line `heading`, in ASCII: basicsr opens it in the locale's encoding."""
+def text_of(values: dict[str, Any], heading: str) -> str:
+    """`values` as YAML below the comment line `heading`, in ASCII: basicsr opens it in the locale's encoding."""
     body = yaml.dump(values, Dumper=_Dumper, sort_keys=False)
     comment = " ".join(heading.split()).encode("ascii", "backslashreplace").decode()
-    file.write_text(f"# {comment}\n{body}", encoding="ascii")
+    return f"# {comment}\n{body}"
+
+
+def write(values: dict[str, Any], file: Path, heading: str) -> None:
+    """Write `text_of` the values."""
+    file.write_text(text_of(values, heading), encoding="ascii")
 
 
 def kind(value: Any) -> str:

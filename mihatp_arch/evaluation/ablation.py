@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation import compare, table
 from mihatp_arch.evaluation.benchmark import budget_note
 from mihatp_arch.evaluation.execute import Place, train_all
@@ -58,9 +57,7 @@ def run_ablation(plan: Plan, place: Place) -> int:
     Raises:
         UserError: as `run_benchmark`, or the plan has no MiHATP to take parts from.
     """
-    full = next((method for method in plan.trained if method.name == plan.ours), None)
-    if full is None or full.options is None or full.options.get("model_type") != "MiHATPModel":
-        raise UserError(f"--ablation: '{plan.ours}' is not trained by MiHATPModel: name the method under `ours`")
+    full = plan.mihatp("--ablation")
     methods = tuple(Method(one.name, variant(full, one)) for one in EXPERIMENTS)
     plan = replace(plan, methods=methods, ours="Exp8")
     results = train_all(plan, place)

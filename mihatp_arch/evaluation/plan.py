@@ -92,6 +92,13 @@ class Plan:
         """The options of the test sets, by their own names."""
         return {one["name"]: one for key, one in self.data().items() if key.startswith(TEST_SET) and one}
 
+    def mihatp(self, asked_by: str) -> Method:
+        """The method `ours`, which MiHATPModel trains. Raises `UserError`, with the option `asked_by`, for another."""
+        for method in self.trained:
+            if method.name == self.ours and method.options and method.options.get("model_type") == "MiHATPModel":
+                return method
+        raise UserError(f"{asked_by}: '{self.ours}' is not trained by MiHATPModel: name the method under `ours`")
+
 
 def read_plan(
     files: Sequence[Path],

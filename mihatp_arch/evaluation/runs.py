@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from datasets_prep.work import write_atomic
 from mihatp_arch import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.budget import seconds_per_iteration, with_iterations
@@ -81,11 +82,10 @@ def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics
 
 def write_whole(options: dict[str, Any], file: Path) -> None:
     """Write an option file that is there whole or not at all. Raises `UserError` where it cannot be written."""
-    partial = file.with_name(f".{file.name}.partial")
+    text = yaml_files.text_of(options, "one training of a benchmark, complete: basicsr train -opt this file")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        yaml_files.write(options, partial, "one training of a benchmark, complete: basicsr train -opt this file")
-        partial.replace(file)
+        write_atomic(file, text.encode("ascii"))
     except OSError as error:
         raise UserError(f"cannot write '{file}': {os.strerror(error.errno or 0)}") from error
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 from math import isfinite, nan
 from os import path as osp
 from pathlib import Path
@@ -17,6 +18,7 @@ from basicsr.utils.matlab_functions import imresize
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from datasets_prep.work import write_atomic
 from mihatp_arch.errors import UserError
 
 Image = NDArray[np.uint8]  # HxWx3, BGR as in BasicSR's files
@@ -103,12 +105,11 @@ def measure_bicubic(
             picture.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(picture), sr)
         table.parent.mkdir(parents=True, exist_ok=True)
-        partial = table.with_name(f".{table.name}.partial")
-        with partial.open("w", encoding="utf-8", newline="") as text:
-            lines = csv.writer(text, lineterminator="\n")
-            lines.writerow(["image", *metrics])
-            lines.writerows(rows)
-        partial.replace(table)
+        text = StringIO(newline="")
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(["image", *metrics])
+        lines.writerows(rows)
+        write_atomic(table, text.getvalue().encode())
 
 
 def picture_of(results: Path, name: str, image: str) -> Path:

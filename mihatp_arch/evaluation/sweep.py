@@ -64,9 +64,8 @@ def run_sweep(plan: Plan, place: Place, wanted: Sequence[str], *, storage: str |
     Raises:
         UserError: an unknown parameter, a value that is no number, no MiHATP, other options than the storage has.
     """
-    method = next((one for one in plan.trained if one.name == plan.ours), None)
-    if method is None or method.options is None or method.options.get("model_type") != "MiHATPModel":
-        raise UserError(f"--sweep: '{plan.ours}' is not trained by MiHATPModel: name the method under `ours`")
+    method = plan.mihatp("--sweep")
+    assert method.options is not None
     grid = read_grid(wanted)
     variants = tuple(_variant(method, name, value) for name, values in grid.items() for value in values)
     check_methods(replace(plan, methods=variants), place.check)
