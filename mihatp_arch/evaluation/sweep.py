@@ -72,7 +72,7 @@ def run_sweep(plan: Plan, place: Place, wanted: Sequence[str], *, storage: str |
     studies = {name: _study(plan, method.options, name, values, place, storage) for name, values in grid.items()}
     failures: dict[str, str] = {}
     for name, study in studies.items():
-        _work(study, name, method, plan, place, failures)
+        _work(study, name, grid[name], method, plan, place, failures)
     points = [point for name, study in studies.items() for point in _points(study, name, grid[name])]
     if not points:
         raise UserError(
@@ -141,11 +141,15 @@ def _study(
     if study.user_attrs.setdefault("options", mark) != mark:
         raise UserError(f"'{url}' has a sweep '{plan.name} {name}' with other options: give another -o or --storage")
     study.set_user_attr("options", mark)
-    there = {trial.user_attrs.get("value") for trial in study.get_trials(states=_LIVE)}
+    _enqueue(study, name, values)
+    return study
+
+
+def _enqueue(study: optuna.Study, name: str, values: Sequence[float]) -> None:
+    there = {trial.user_attrs.get("value") for trial in study.get_trials(deepcopy=False, states=_LIVE)}
     for value in values:
         if value not in there:
             study.enqueue_trial({name: value}, user_attrs={"value": value})
-    return study
 
 
 def _mark(plan: Plan, options: Options) -> str:
@@ -158,6 +162,7 @@ def _mark(plan: Plan, options: Options) -> str:
 def _work(
     study: optuna.Study,
     name: str,
+    values: Sequence[float],
     method: Method,
     plan: Plan,
     place: Place,
@@ -176,17 +181,34 @@ def _work(
             failure = train_and_test(run, place.folder, place.threads)
             if failure is not None:
                 failures[run.name] = failure
+                trial.set_user_attr("failure", failure)
                 raise UserError(failure)
         scores = mean_of([read_scores(place.folder / "results" / run.name, run.sets) for run in runs])
         trial.set_user_attr("ssim", over_sets(scores["ssim"])[0])
         return over_sets(scores["psnr"])[0]
 
-    while study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)):
+    quiet = 0  # seconds in which something is left and nothing waits or runs: whoever had it gave it up
+    while _is_left(study, values):
         if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             study.optimize(train, n_trials=1, catch=(UserError,))
-        else:
-            time.sleep(1)
-            fail_stale_trials(study)
+            continue
+        time.sleep(1)
+        fail_stale_trials(study)
+        quiet = 0 if study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) else quiet + 1
+        if quiet > _HEARTBEAT:
+            _enqueue(study, name, values)
+
+
+def _is_left(study: optuna.Study, values: Sequence[float]) -> bool:
+    """Whether a value has neither an end nor a failure of its training; one that a process gave up has none."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if "value" in trial.user_attrs]
+    settled = {
+        trial.user_attrs["value"]
+        for trial in trials
+        if trial.state == TrialState.COMPLETE or "failure" in trial.user_attrs
+    }
+    live = any(trial.state in (TrialState.WAITING, TrialState.RUNNING) for trial in trials)
+    return live or not settled.issuperset(values)
 
 
 def _points(study: optuna.Study, name: str, values: Sequence[float]) -> list[Point]:
