@@ -1,8 +1,11 @@
 """Networks; importing this package registers them with BasicSR."""
 
+from mihatp_arch.archs.first_stage import Autoencoder
 from mihatp_arch.archs.hat_arch import HAT
+from mihatp_arch.archs.ldm_arch import LDM
 from mihatp_arch.archs.mihatp_arch import MiHATP
+from mihatp_arch.archs.resshift_arch import ResShift
 from mihatp_arch.archs.shisrcnet_arch import SHISRCNet
 from mihatp_arch.archs.srcnn_arch import SRCNN
 
-__all__ = ["HAT", "SRCNN", "MiHATP", "SHISRCNet"]
+__all__ = ["HAT", "LDM", "SRCNN", "Autoencoder", "MiHATP", "ResShift", "SHISRCNet"]

@@ -1,6 +1,8 @@
 """Training loops' models; importing this package registers them with BasicSR."""
 
+from mihatp_arch.models.diffusion_model import DiffusionModel
+from mihatp_arch.models.first_stage_model import FirstStageModel
 from mihatp_arch.models.hat_model import HATModel
 from mihatp_arch.models.mihatp_model import MiHATPModel
 
-__all__ = ["HATModel", "MiHATPModel"]
+__all__ = ["DiffusionModel", "FirstStageModel", "HATModel", "MiHATPModel"]

@@ -173,7 +173,8 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
 def model_ema(self: SRModel, decay: float = 0.999) -> None:
     """Move the averaged network towards `net_g`: parameters by `decay`, buffers (running statistics) whole."""
     net, average = self.get_bare_model(self.net_g), self.net_g_ema
-    _lerp(dict(average.named_parameters()), dict(net.named_parameters()), 1 - decay)
+    moving = {name: p for name, p in average.named_parameters() if decay == 0 or p.requires_grad}  # not what is frozen
+    _lerp(moving, dict(net.named_parameters()), 1 - decay)
     buffers = dict(net.named_buffers())
     for name, buffer in average.named_buffers():
         buffer.copy_(buffers[name])

@@ -1,0 +1,118 @@
+"""The first stage of LDM and ResShift: VQ-f4 or KL-f4 of Rombach et al. (CVPR 2022), which are diffusers' classes."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, distributed, nn
+
+from mihatp_arch.errors import UserError
+
+
+@ARCH_REGISTRY.register()
+class Autoencoder(nn.Module):
+    """HR through the latent space and back: Bx3xHxW in [0, 1] -> the same size, for sides that are multiples of `factor`.
+
+    A diffusion model works on z / σ, with σ the standard deviation of the latents: it is measured while this is
+    trained, and 1/scaling_factor (KL) or 1 (VQ) in the published ones.
+
+    Args:
+        kind: `vq` quantises latents to a codebook, `kl` draws them near a normal distribution.
+        channels: of each level; a level halves the sides, but for the last.
+        blocks: residual blocks of a level.
+        latent_channels: channels of z.
+        codes: size of the codebook of `vq`.
+        norm_groups: of group normalisation.
+
+    Raises:
+        UserError: options that do not fit together.
+    """
+
+    latent_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        kind: Literal["vq", "kl"] = "vq",
+        channels: Sequence[int] = (128, 256, 512),
+        blocks: int = 2,
+        latent_channels: int = 3,
+        codes: int = 8192,
+        norm_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        from diffusers import AutoencoderKL, VQModel  # takes a second, which most commands need not wait
+
+        if kind not in ("vq", "kl"):
+            raise UserError(f"network: kind {kind!r} of a first stage is neither vq nor kl")
+        if not channels or min(blocks, latent_channels, codes, norm_groups, *channels) < 1:
+            raise UserError("network: channels, blocks, latent_channels, codes and norm_groups must be 1 or more each")
+        if any(width % norm_groups for width in channels):
+            raise UserError(f"network: channels {list(channels)} are no multiples of norm_groups {norm_groups}")
+        sizes: dict[str, Any] = {
+            "in_channels": 3,
+            "out_channels": 3,
+            "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+            "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+            "block_out_channels": tuple(channels),
+            "layers_per_block": blocks,
+            "latent_channels": latent_channels,
+            "norm_num_groups": norm_groups,
+        }
+        self.kind, self.factor, self.latent_channels = kind, 2 ** (len(channels) - 1), latent_channels
+        self.vae: Any = (
+            VQModel(**sizes, num_vq_embeddings=codes, vq_embed_dim=latent_channels, scaling_factor=1.0)
+            if kind == "vq"
+            else AutoencoderKL(**sizes)
+        )
+        self.register_buffer("latent_std", torch.zeros(()))  # 0: nothing measured yet
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Image in [-1, 1] -> latent / σ, for `vq` before it is quantised: Bx3xHxW -> BxCx(H/f)x(W/f)."""
+        return self._encode(image) / self._sigma()
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latent / σ -> image, about [-1, 1]."""
+        return self.vae.decode(latent * self._sigma()).sample
+
+    def forward(self, image: Tensor, *, with_loss: bool = False) -> tuple[Tensor, Tensor] | Tensor:
+        """Image in [0, 1] -> its reconstruction in [0, 1]; with `with_loss` also what holds the latents in shape.
+
+        That is the codebook's loss, or the divergence from a standard normal distribution by value of the image. Only
+        then, in training, σ is measured.
+        """
+        x = 2 * image - 1
+        if not with_loss:
+            return (self.decode(self.encode(x)) / 2 + 0.5).clamp(0, 1)
+        if self.kind == "kl":
+            posterior = self.vae.encode(x).latent_dist
+            latent, loss = posterior.sample(), posterior.kl().mean() / image[0].numel()
+            self._measure(posterior.mode())
+            return self.vae.decode(latent).sample / 2 + 0.5, loss
+        latent = self._encode(x)
+        self._measure(latent)
+        decoded, loss = self.vae.decode(latent, return_dict=False)
+        return decoded / 2 + 0.5, loss
+
+    def _encode(self, x: Tensor) -> Tensor:
+        return self.vae.encode(x).latents if self.kind == "vq" else self.vae.encode(x).latent_dist.mode()
+
+    def _sigma(self) -> Tensor:
+        return torch.where(self.latent_std > 0, self.latent_std, 1.0)
+
+    @torch.no_grad()
+    def _measure(self, latent: Tensor) -> None:
+        """Follow σ; the first time lay the codebook over the latents that are there, or most of it is never used."""
+        std = latent.float().std()
+        if self.latent_std > 0:
+            self.latent_std.lerp_(std, 0.01)
+            return
+        self.latent_std.copy_(std)
+        if self.kind == "vq":
+            codebook = self.vae.quantize.embedding.weight
+            flat = latent.float().transpose(0, 1).flatten(1).T
+            chosen = torch.randint(len(flat), (len(codebook),), device=flat.device)
+            codebook.copy_(flat[chosen] + 0.01 * std * torch.randn_like(codebook))
+            if distributed.is_initialized():
+                distributed.broadcast(codebook, 0)

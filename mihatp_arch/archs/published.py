@@ -1,0 +1,47 @@
+"""Weights of diffusers' folders under the names that our networks give them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mihatp_arch.errors import UserError
+
+
+def load_folder(folder: Path) -> dict[str, Tensor]:
+    """The state dict in a folder that diffusers has saved; nothing is downloaded.
+
+    A folder with unet/ and vqvae/, as CompVis/ldm-super-resolution-4x-openimages, is an `LDM`; one with config.json an
+    `Autoencoder`.
+
+    Raises:
+        UserError: the folder is neither, or cannot be loaded.
+    """
+    from diffusers import UNet2DModel  # takes a second, which most commands need not wait
+
+    if not (folder / "unet").is_dir():
+        return _autoencoder(folder)
+    unet = _load(UNet2DModel, folder / "unet").state_dict()
+    first_stage = _autoencoder(next((folder / name for name in ("vqvae", "vae") if (folder / name).is_dir()), folder))
+    return {f"unet.{name}": one for name, one in unet.items()} | {
+        f"first_stage.{name}": one for name, one in first_stage.items()
+    }
+
+
+def _autoencoder(folder: Path) -> dict[str, Tensor]:
+    from diffusers import AutoencoderKL, VQModel
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"'{folder}' is no folder of diffusers: it has neither unet/ and vqvae/ nor config.json")
+    kl = VQModel.load_config(folder).get("_class_name") == "AutoencoderKL"
+    vae = _load(AutoencoderKL if kl else VQModel, folder)
+    std = 1 / vae.config.scaling_factor if kl else 1.0  # the published LDM works on the latents of VQ as they are
+    return {f"vae.{name}": one for name, one in vae.state_dict().items()} | {"latent_std": torch.tensor(std)}
+
+
+def _load(kind: Any, folder: Path) -> Any:
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise UserError(f"'{folder}' cannot be loaded as {kind.__name__}: {str(error).splitlines()[0]}") from error
