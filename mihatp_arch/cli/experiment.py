@@ -86,6 +86,8 @@ def fill_defaults(options: Options, command: str) -> list[str]:
             values[key] = default
     if command == "test" and values.get("val") is None:
         values["val"] = {}
+    if command == "test":
+        options.section("path").pop("first_stage", None)  # the weights that are tested contain it
     for section, defaults in DEFAULTS.items():
         if isinstance(values.get(section), dict):
             values[section] = defaults | values[section]

@@ -35,6 +35,11 @@ def run_benchmark(plan: Plan, place: Place) -> int:
         published={name: published(plan.cohort, plan.scale, name) for name in scores},
         costs=_costs(plan, scores, output),
         iterations={run.method: run.total for run in results.runs},
+        bounds={
+            one.name: results.bounds[one.first_stage.name]
+            for one in plan.trained
+            if one.first_stage is not None and one.first_stage.name in results.bounds
+        },
     )
     title, note = f"{plan.name}: x{plan.scale}", budget_note(plan, results.failures)
     tables = [

@@ -28,6 +28,7 @@ class Line:
         published: the paper's numbers for this method, scale and cohort.
         cost: of one patch; None without a network.
         iterations: of the training, 0 for none.
+        bound: PSNR of its first stage's reconstruction of HR, mean and standard deviation over the test sets.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Line:
     published: Published | None = None
     cost: Cost | None = None
     iterations: int = 0
+    bound: tuple[float, float] | None = None
 
 
 def best_baseline(scores: Mapping[str, Sequence[Scores]], ours: str) -> str | None:
@@ -56,6 +58,7 @@ def lines(
     published: Mapping[str, Published | None],
     costs: Mapping[str, Cost],
     iterations: Mapping[str, int],
+    bounds: Mapping[str, Scores],
 ) -> list[Line]:
     """A line for each method.
 
@@ -66,6 +69,7 @@ def lines(
         published: method -> the paper's numbers.
         costs: method -> what a patch costs.
         iterations: method -> how long it was trained.
+        bounds: method -> the scores of its first stage.
     """
     pooled = {name: mean_of(seeds) for name, seeds in scores.items()}
     means = {name: {metric: over_sets(sets) for metric, sets in one.items()} for name, one in pooled.items()}
@@ -90,6 +94,7 @@ def lines(
                 published.get(name),
                 costs.get(name),
                 iterations.get(name, 0),
+                over_sets(bounds[name]["psnr"]) if name in bounds else None,
             )
         )
     return found

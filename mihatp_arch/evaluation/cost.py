@@ -17,19 +17,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mihatp_arch import yaml_files
 
+_ENOUGH = 2e4  # milliseconds: a network that samples for as long is not repeated as often as the others
+
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward of one patch.
+    """Of one forward of one patch; a diffusion model goes through all its steps.
 
     Attributes:
         parameters: trainable values of the network.
+        frozen: its other parameters: a first stage.
         gflops: 10⁹ floating-point operations of its matrix products and convolutions, two for each multiply-add.
         milliseconds: median of several, the networks taking turns.
         mebibytes: the most that torch had allocated at once beside the weights.
     """
 
     parameters: int
+    frozen: int
     gflops: float
     milliseconds: float
     mebibytes: float
@@ -58,6 +62,8 @@ def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11)
     times: dict[str, list[float]] = {name: [] for name in networks}
     for repeat in range(repeats + 1):
         for name, network in networks.items():
+            if sum(times[name]) > _ENOUGH:
+                continue
             start = time.perf_counter()
             network(lq)
             if device.type == "cuda":
@@ -65,7 +71,13 @@ def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11)
             if repeat:  # the first round warms up
                 times[name].append(1e3 * (time.perf_counter() - start))
     return {
-        name: Cost(parameters(network), _gflops(network, lq), statistics.median(times[name]), _peak(network, lq))
+        name: Cost(
+            parameters(network),
+            sum(p.numel() for p in network.parameters() if not p.requires_grad),
+            _gflops(network, lq),
+            statistics.median(times[name]),
+            _peak(network, lq),
+        )
         for name, network in networks.items()
     }
 

@@ -4,14 +4,19 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import torch
+from basicsr.archs import build_network
 
 from datasets_prep.executors import open_executor, run_all
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.plan import Plan, copied
-from mihatp_arch.evaluation.runs import Run, prepare_runs, train_and_test
+from mihatp_arch.evaluation.plan import Method, Plan, copied
+from mihatp_arch.evaluation.runs import Run, prepare_first_stages, prepare_runs, train_and_test
 from mihatp_arch.evaluation.scores import Scores, measure_bicubic, read_scores
 from mihatp_arch.metrics.lpips import backbone
 from mihatp_arch.options import Options
@@ -46,11 +51,13 @@ class Results:
         runs: every training.
         scores: method -> the scores of each seed, in the order of the plan, without what failed.
         failures: run -> why it failed.
+        bounds: first stage -> the scores of its reconstruction of HR.
     """
 
     runs: Sequence[Run]
     scores: Mapping[str, Sequence[Scores]]
     failures: Mapping[str, str]
+    bounds: Mapping[str, Scores]
 
 
 def metric_options(scale: int) -> dict[str, Any]:
@@ -75,17 +82,42 @@ def train_all(plan: Plan, place: Place) -> Results:
         UserError: a mistake in the options, other options than those of before, or no method that finished.
     """
     check_methods(plan, place.check)
-    runs = prepare_runs(plan, place.folder, metric_options(plan.scale))
-    failures = _execute(runs, place)
-    return Results(runs, _collect(plan, runs, place.folder, failures), failures)
+    metrics = metric_options(plan.scale)
+    first = prepare_first_stages(plan, place.folder, metrics)
+    failures = _execute(first, place)
+    bounds = {run.method: _scores(run, place.folder) for run in first if run.name not in failures}
+    runs = prepare_runs(plan, place.folder, metrics)
+    failures |= _execute(runs, place)
+    return Results(runs, _collect(plan, runs, place.folder, failures), failures, bounds)
+
+
+def _scores(run: Run, folder: Path) -> Scores:
+    return read_scores(folder / "results" / run.name, run.sets)
 
 
 def check_methods(plan: Plan, check: Check) -> None:
     """Refuse options that could not be trained. Raises `UserError` with the first mistake."""
-    for method in plan.trained:
+    for method in (*plan.first_stages, *plan.trained):
         assert method.options is not None
-        for mistake in check(copied(method.options)):
-            raise UserError(f"method '{method.name}': {mistake}")
+        options = copied(method.options)
+        with _stand_in(method.first_stage) as file:
+            if file is not None:
+                options.section("path")["first_stage"] = str(file)
+            for mistake in check(options):
+                raise UserError(f"method '{method.name}': {mistake}")
+
+
+@contextmanager
+def _stand_in(first_stage: Method | None) -> Iterator[Path | None]:
+    """A first stage as it is before training, for the checks of what is to work in it; None for None."""
+    if first_stage is None:
+        yield None
+        return
+    assert first_stage.options is not None
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"{first_stage.name}.pth"
+        torch.save({"params": build_network(deepcopy(first_stage.options.values["network_g"])).state_dict()}, file)
+        yield file
 
 
 def _execute(runs: Sequence[Run], place: Place) -> dict[str, str]:
@@ -122,7 +154,7 @@ def _collect(plan: Plan, runs: Sequence[Run], folder: Path, failures: Mapping[st
             results = folder / "results" / f"{method.name}_x{plan.scale}"
             measure_bicubic(plan.test_sets(), plan.scale, metric_options(plan.scale), results)
             scores[method.name] = [read_scores(results, list(plan.test_sets()))]
-        found = [read_scores(folder / "results" / run.name, run.sets) for run in done if run.method == method.name]
+        found = [_scores(run, folder) for run in done if run.method == method.name]
         if found:
             scores[method.name] = found
     return scores

@@ -23,6 +23,7 @@ class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     opt: str | list[str] | None = None
     weights: str | None = None
+    first_stage: str | None = None
     force: list[str] = []
 
 
@@ -47,11 +48,13 @@ class Method:
         name: in tables and pictures.
         options: of its training, complete but for its name and budget; None where nothing is trained.
         weights: a file of weights that is tested as it is; None trains.
+        first_stage: an autoencoder that is trained before, and that this works in; no line of the table.
     """
 
     name: str
     options: Options | None = None
     weights: Path | None = None
+    first_stage: "Method | None" = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ class Plan:
     total_iter: int | None = None
     seconds: float | None = None
     trained: tuple[Method, ...] = field(init=False)
+    first_stages: tuple[Method, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trained", tuple(one for one in self.methods if one.options is not None))
+        needed = {one.first_stage.name: one.first_stage for one in self.methods if one.first_stage is not None}
+        object.__setattr__(self, "first_stages", tuple(needed.values()))
 
     def data(self) -> Mapping[str, Any]:
         """The data sets of every method, by BasicSR's names."""
@@ -188,7 +194,17 @@ def _method(
     weights = None if entry.weights is None else Path(entry.weights).expanduser()
     if weights is not None:
         options.section("path").update(pretrain_network_g=str(weights.resolve()), strict_load_g=True)
-    return Method(name, options, weights)
+    first_stage = None
+    if entry.first_stage is not None:
+        beside = files[0].parent / file.name
+        first_stage = _method(entry.first_stage, None, beside, scale, overlays, data, forced)
+        options.section("path")["first_stage"] = trained_network(f"{entry.first_stage}_x{scale}")
+    return Method(name, options, weights, first_stage)
+
+
+def trained_network(run: str) -> str:
+    """Where a training leaves its network, below the folder of the benchmark."""
+    return f"experiments/{run}/models/net_g_latest.pth"
 
 
 def check_same_data(plan: Plan) -> None:
@@ -197,7 +213,7 @@ def check_same_data(plan: Plan) -> None:
     ours = _roots(first)
     if not any(name.startswith(TEST_SET) for name in ours):
         raise UserError(f"method '{first.name}': its options have no test set (datasets.{TEST_SET}1, …)")
-    for other in plan.trained[1:]:
+    for other in (*plan.trained[1:], *plan.first_stages):
         theirs = _roots(other)
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):

@@ -13,7 +13,7 @@ from mihatp_arch import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.budget import seconds_per_iteration, with_iterations
 from mihatp_arch.evaluation.commands import Job
-from mihatp_arch.evaluation.plan import TEST_SET, Method, Plan, copied
+from mihatp_arch.evaluation.plan import TEST_SET, Method, Plan, copied, trained_network
 
 _PILOT = 24  # iterations that tell how long one takes
 
@@ -39,7 +39,7 @@ class Run:
 
 def run_name(plan: Plan, method: str, seed: int | None) -> str:
     """The experiment of a method: `HAT_x4`, `HAT_x4_seed1`."""
-    return f"{method}_x{plan.scale}" + (f"_seed{seed}" if len(plan.seeds) > 1 else "")
+    return f"{method}_x{plan.scale}" + (f"_seed{seed}" if seed is not None and len(plan.seeds) > 1 else "")
 
 
 def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
@@ -49,6 +49,11 @@ def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[R
         UserError: `folder` holds a run of that name with other options, or cannot be written.
     """
     return [_prepare(plan, method, seed, folder, metrics) for method in plan.trained for seed in plan.seeds]
+
+
+def prepare_first_stages(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
+    """As `prepare_runs`, for what methods need before they can be trained; one serves all seeds."""
+    return [_prepare(plan, method, None, folder, metrics) for method in plan.first_stages]
 
 
 def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics: Mapping[str, Any]) -> Run:
@@ -145,7 +150,7 @@ def train_and_test(run: Run, folder: Path, threads: int, position: int = 0) -> s
 def _train_and_test(run: Run, folder: Path, threads: int, position: int) -> None:
     common = ["-opt", str(run.options), "--force_yml"]
     lock, _ = _places(folder, run.name)
-    done = folder / "experiments" / run.name / "models" / "net_g_latest.pth"
+    done = folder / trained_network(run.name)
     if run.total and not done.is_file():
         tests = [f"datasets:{key}=null" for key in yaml_files.read(run.options)["datasets"] if key.startswith(TEST_SET)]
         # What was cut off before its first state has nothing to resume: basicsr puts it aside and starts anew.

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import isnan
 from pathlib import Path
 
@@ -49,11 +49,16 @@ def mean_and_sd(value: tuple[float, float], form: str) -> str:
 
 
 def quality(lines: Sequence[Line], *, title: str, note: str = "") -> Table:
-    """Table 1 of the paper: quality, changes in percent, the paper's numbers where there are any."""
+    """Table 1 of the paper: quality, changes in percent, the paper's numbers where there are any.
+
+    A first stage's reconstruction of HR stands beside the method that works in it: more than that it cannot reach.
+    """
     metrics = [name for name in METRICS if name in lines[0].means and name not in STRUCTURE]
     columns = ["method", *(METRICS[name][0] for name in metrics), "Δ PSNR", "Δ SSIM"]
     published = any(line.published for line in lines)
     columns += ["paper: PSNR", "paper: SSIM"] if published else []
+    bounded = any(line.bound for line in lines)
+    columns += ["first stage: PSNR"] if bounded else []
     seeds = any(line.over_seeds for line in lines)
     columns += ["sd over seeds (dB)"] if seeds else []
     rows = []
@@ -62,6 +67,8 @@ def quality(lines: Sequence[Line], *, title: str, note: str = "") -> Table:
         row += [f"{line.gain[name]:+.2f} %" if name in line.gain else "" for name in ("psnr", "ssim")]
         if published:
             row += [f"{line.published.psnr:.2f}", f"{line.published.ssim:.4f}"] if line.published else ["", ""]
+        if bounded:
+            row.append(mean_and_sd(line.bound, METRICS["psnr"][1]) if line.bound else "")
         if seeds:
             row.append(f"{line.over_seeds['psnr']:.2f}" if line.over_seeds else "")
         rows.append(row)
@@ -116,6 +123,7 @@ def cost(lines: Sequence[Line], *, patch: int, device: str) -> Table:
     for line in lines:
         if line.cost is not None:
             count = f"{line.cost.parameters:,}".replace(",", " ")
+            count += f" + {line.cost.frozen:,}".replace(",", " ") if line.cost.frozen else ""
             numbers = [
                 f"{line.cost.gflops:.3g}",
                 f"{line.cost.milliseconds:.1f}",
@@ -123,7 +131,8 @@ def cost(lines: Sequence[Line], *, patch: int, device: str) -> Table:
             ]
             rows.append([line.method, count, *numbers, f"{line.iterations:,}".replace(",", " ")])
     heads = ["method", "parameters", "GFLOPs", "ms", "peak MiB", "iterations trained"]
-    note = f"One {patch}×{patch} patch on {device}, all methods in one run."
+    note = f"One {patch}×{patch} patch on {device}, all methods in one run; a diffusion model takes all its steps."
+    note += " Parameters after + are those of a first stage." if any(one.cost and one.cost.frozen for one in lines) else ""
     return Table("Cost of a patch", heads, rows, note=note)
 
 
@@ -216,16 +225,15 @@ def write_csv(lines: Sequence[Line], path: Path) -> None:
     metrics = [name for name in METRICS if name in lines[0].means]
     heads = ["method", *(f"{name}{suffix}" for name in metrics for suffix in ("", "_sd", "_sd_over_seeds"))]
     heads += ["psnr_gain_percent", "ssim_gain_percent", "psnr_difference", "p", "share_better", "paper_psnr"]
-    heads += ["paper_ssim", "parameters", "gflops", "ms_per_patch", "peak_mib", "iterations"]
+    heads += ["paper_ssim", "first_stage_psnr", "parameters", "frozen_parameters", "gflops", "ms_per_patch", "peak_mib"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heads)
+        writer.writerow([*heads, "iterations"])
         for line in lines:
             numbers: list[Cell] = [line.method]
             for name in metrics:
                 numbers += [*line.means[name], line.over_seeds.get(name)]
             numbers += [line.gain.get("psnr"), line.gain.get("ssim"), line.difference, line.p, line.won]
-            numbers += [*(line.published or (None, None))]
-            cost = line.cost
-            numbers += [cost.parameters, cost.gflops, cost.milliseconds, cost.mebibytes] if cost else [None] * 4
+            numbers += [*(line.published or (None, None)), line.bound[0] if line.bound else None]
+            numbers += astuple(line.cost) if line.cost else [None] * 5
             writer.writerow([*numbers, line.iterations])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mihatp_arch.archs.swin_blocks import SwinAttention, SwinBlock, SwinOptions
-from mihatp_arch.archs.swin_unet import ResBlock, SwinUNet, encode_time
+from mihatp_arch.archs.swin_blocks import SwinBlock, SwinOptions
+from mihatp_arch.archs.swin_unet import Level, ResBlock, SwinUNet, encode_time
 from mihatp_arch.errors import UserError
 
 SMALL = {"model_channels": 8, "channel_mult": (1, 2), "swin_embed": 16, "swin_heads": 2, "norm_groups": 4}
@@ -39,7 +39,7 @@ def test_it_has_the_number_of_parameters_of_the_authors_code(window_size, parame
 
 def regions(side, shift):
     """Which window every pixel of an axis is in: they begin at `shift`, modulo the window; none wraps around."""
-    return (torch.arange(side) - shift) // WINDOW if side > WINDOW else torch.zeros(side, dtype=torch.int64)
+    return (torch.arange(side) - shift) // WINDOW
 
 
 def naive_attention(attention, x, shift):
@@ -67,14 +67,14 @@ def naive_attention(attention, x, shift):
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2])
-@pytest.mark.parametrize("size", [(8, 12), (4, 8), (8, 4), (4, 4)])
+@pytest.mark.parametrize(("size", "shifts"), [((8, 12), True), ((4, 8), False), ((8, 4), False), ((4, 4), False)])
 @torch.no_grad()
-def test_attention_is_that_of_the_regions(shift, size):
-    """Regions are cut at the borders; an axis that one window spans is not cut."""
-    attention = perturbed(SwinAttention(OPTIONS, shift=shift))
+def test_attention_is_that_of_the_regions(shift, size, shifts):
+    """Shifted regions are cut at the borders; a map one window high or wide is not shifted."""
+    block = perturbed(SwinBlock(OPTIONS, shift=shift))
     x = torch.randn(2, *size, 8)
-    expected = torch.stack([naive_attention(attention, one, shift) for one in x])
-    torch.testing.assert_close(attention(x), expected, atol=1e-5, rtol=1e-5)
+    expected = torch.stack([naive_attention(block.attn, one, shift * shifts) for one in x])
+    torch.testing.assert_close(block.attn(x, block.index, block.masks), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("pixel", [(0, 5), (11, 5), (5, 0), (5, 11), (0, 0), (11, 11), (0, 11), (6, 6)])
@@ -98,6 +98,25 @@ def test_a_residual_block_is_its_equation():
     torch.testing.assert_close(block(x, time), block.skip(x) + block.leave[-1](h))
     fresh = ResBlock(8, 8, time_channels=4, options=OPTIONS)
     assert torch.equal(fresh(x, time), x)  # it starts as the identity
+
+
+def test_a_swin_block_is_its_equations():
+    block = perturbed(SwinBlock(OPTIONS, shift=2))
+    x = torch.randn(2, 8, 8, 12)
+    attended = block.attn(block.norm1(x).permute(0, 2, 3, 1), block.index, block.masks).permute(0, 3, 1, 2)
+    y = x + attended
+    hidden = nn.functional.gelu(block.mlp.fc1(block.norm2(y)))
+    torch.testing.assert_close(block(x), y + block.mlp.fc2(hidden))
+
+
+def test_the_swin_layer_of_a_level_follows_its_first_block():
+    level = perturbed(Level([12, 12], 8, time_channels=4, options=OPTIONS))
+    x, skips, time = torch.randn(2, 8, 8, 8), torch.randn(2, 2, 4, 8, 8), torch.randn(2, 4)
+    first = level.blocks[0](torch.cat([x, skips[0]], 1), time)
+    first = level.swin.unembed(level.swin.blocks(level.swin.embed(first)))
+    second = level.blocks[1](torch.cat([first, skips[1]], 1), time)
+    assert [block.attn.shift for block in level.swin.blocks] == [0, WINDOW // 2]
+    torch.testing.assert_close(level(x, time, list(skips)), [first, second])
 
 
 def test_time_is_encoded_by_cosines_and_sines():

@@ -79,7 +79,7 @@ def test_the_crop_shows_the_same_place_of_every_method(tmp_path):
 def test_plots_are_drawn_with_and_without_a_network(tmp_path):
     lines = [
         Line("bicubic", {"psnr": (26.0, 0.5)}, {}, {}),
-        Line("HAT", {"psnr": (28.0, 0.5)}, {}, {}, cost=Cost(100, 1.5, 20.0, 3.0)),
+        Line("HAT", {"psnr": (28.0, 0.5)}, {}, {}, cost=Cost(100, 0, 1.5, 20.0, 3.0)),
     ]
     both, one = tmp_path / "both.png", tmp_path / "one.png"
     plots.quality_against_cost(lines, both)

@@ -8,7 +8,7 @@ from benchmark_case import FAST, OPTIONS, OVERLAYS, plan, write_benchmark
 from mihatp_arch.cli.mihatp import main
 from mihatp_arch.evaluation.plan import read_plan
 
-ALL = ("bicubic", "SRCNN", "SHISRCNet", "SwinIR", "HAT", "MiHATP")
+ALL = ("bicubic", "SRCNN", "LDM", "IDM", "ResShift", "SHISRCNet", "SwinIR", "HAT", "MiHATP")
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
@@ -17,6 +17,8 @@ def test_the_projects_benchmark_files_have_every_method(scale):
     assert tuple(one.name for one in found.methods) == ALL
     assert [one.name for one in found.trained] == list(ALL[1:])
     assert found.ours == "MiHATP" and found.scale == scale and found.seeds == (None,)
+    assert [one.name for one in found.first_stages] == ["VQF4"]
+    assert [one.name for one in found.trained if one.first_stage is not None] == ["LDM", "ResShift"]
     assert list(found.test_sets()) == ["test1", "test2", "test3", "test4", "test5"]
     for method in found.trained:
         assert method.options.get("scale") == scale

@@ -47,8 +47,9 @@ def compared() -> list[Line]:
         "MiHATP",
         "HAT",
         published={"MiHATP": Published(26.5634, 0.7834)},
-        costs={"HAT": Cost(20_772_507, 1234.5, 12.34, 100.0), "MiHATP": Cost(999, 0.5, 1234.5, 8.25)},
+        costs={"HAT": Cost(20_772_507, 0, 1234.5, 12.34, 100.0), "MiHATP": Cost(999, 0, 0.5, 1234.5, 8.25)},
         iterations={"HAT": 150_000},
+        bounds={},
     )
 
 
@@ -89,7 +90,26 @@ def test_cost_leaves_what_has_no_network_out(compared):
         ["HAT", "20 772 507", "1.23e+03", "12.3", "100.0", "150 000"],
         ["MiHATP", "999", "0.5", "1234.5", "8.2", "0"],
     ]
-    assert table.note == "One 192×192 patch on a CPU, 2 threads, all methods in one run."
+    assert table.note.startswith("One 192×192 patch on a CPU, 2 threads, all methods in one run; ")
+    assert "first stage" not in table.note
+
+
+def test_a_first_stage_stands_beside_the_method_that_works_in_it(tmp_path):
+    found = {"LDM": SCORES["bicubic"], "HAT": SCORES["HAT"]}
+    costs = {"LDM": Cost(1000, 55_322_782, 1.0, 2.0, 3.0)}
+    both = lines(
+        found, "HAT", "LDM", published={}, costs=costs, iterations={}, bounds={"LDM": scores((31.0, 33.0), (1, 1))[0]}
+    )
+    table = quality(both, title="")
+    assert table.columns[-1] == "first stage: PSNR"
+    assert [row[-1] for row in table.rows] == ["32.00 ± 1.41", ""]
+    paid = cost(both, patch=192, device="a CPU")
+    assert paid.rows[0][1] == "1 000 + 55 322 782" and paid.note.endswith("those of a first stage.")
+    write_csv(both, tmp_path / "table1.csv")
+    with (tmp_path / "table1.csv").open(newline="", encoding="utf-8") as file:
+        ldm, hat = csv.DictReader(file)
+    assert (ldm["first_stage_psnr"], ldm["parameters"], ldm["frozen_parameters"]) == ("32.0", "1000", "55322782")
+    assert (hat["first_stage_psnr"], ldm["peak_mib"], ldm["iterations"]) == ("", "3.0", "0")
 
 
 def test_the_ratio_that_is_nearest_to_one_is_best(compared):
