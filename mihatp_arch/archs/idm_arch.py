@@ -104,7 +104,7 @@ class IDM(Diffusion):
             raise UserError(f"network: beta_start {beta_start} and beta_end {beta_end} must rise between 0 and 1")
         if not (0 <= full_scale_share <= 1 and 0 <= dropout < 1):
             raise UserError(
-                f"network: full_scale_share {full_scale_share} and dropout {dropout} must be shares of 1 (dropout: less)"
+                f"network: full_scale_share {full_scale_share} must lie in [0, 1], dropout {dropout} in [0, 1)"
             )
         if min(num_blocks, encoder_feat, encoder_blocks, hidden, norm_groups) < 1:
             raise UserError(

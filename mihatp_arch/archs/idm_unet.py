@@ -1,6 +1,5 @@
 """The U-Net of IDM (Gao et al., CVPR 2023): SR3's, told the noise level, with implicit functions for upsampling."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ class UNetOptions:
 
 
 def encode_level(gamma: Tensor, dim: int) -> Tensor:
-    """B noise levels in [0, 1] -> Bxdim, float32 in [-1, 1]: sines, then cosines, of falling frequency; `dim` is even."""
+    """B noise levels in [0, 1] -> Bxdim, float32 in [-1, 1]: sines, then cosines, falling in frequency; even `dim`."""
     frequencies = MAX_PERIOD ** (-torch.arange(dim // 2, device=gamma.device) / (dim // 2))
     angles = gamma[:, None].float() * frequencies
     return torch.cat([angles.sin(), angles.cos()], 1)
@@ -72,6 +71,31 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         h = self.second(self.first(x) + self.noise(noise)[..., None, None])
         return self.attend(self.skip(x) + h)
+
+
+class Level(nn.Module):
+    """The residual blocks of one scale, in a row.
+
+    Args:
+        in_channels: of what each block sees, the features that are joined included.
+        out_channels: of every block.
+        attends: whether each has attention.
+        options: of the blocks.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int, *, attends: bool, options: UNetOptions) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            ResBlock(channels, out_channels, attends=attends, options=options) for channels in in_channels
+        )
+
+    def forward(self, x: Tensor, noise: Tensor, joined: Sequence[Tensor] = ()) -> list[Tensor]:
+        """What each block gives; block i sees joined[i] too, if there are any."""
+        found: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            x = block(torch.cat([x, joined[i]], 1) if joined else x, noise)
+            found.append(x)
+        return found
 
 
 def offsets(size: int, source: int, device: torch.device) -> Tensor:
@@ -125,7 +149,8 @@ class UNet(nn.Module):
     def __init__(self, options: UNetOptions) -> None:
         super().__init__()
         widths = options.widths
-        self.dim = now = widths[0]
+        self.dim, self.num_blocks = widths[0], options.num_blocks
+        now = self.dim
         self.embed = nn.Sequential(nn.Linear(now, 4 * now), nn.SiLU(), nn.Linear(4 * now, now))
         self.enter = nn.Conv2d(6, now, 3, padding=1)
         self.encoder, self.down = nn.ModuleList(), nn.ModuleList()
@@ -135,14 +160,14 @@ class UNet(nn.Module):
                 self.down.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
                 skips.append(now)
             sees = [now] + [width] * (options.num_blocks - 1)
-            self.encoder.append(_blocks(sees, width, level in options.attention_levels, options))
+            self.encoder.append(Level(sees, width, attends=level in options.attention_levels, options=options))
             skips += [width] * options.num_blocks
             now = width
         self.middle = nn.ModuleList(ResBlock(now, now, attends=one, options=options) for one in (True, False))
         decoder: list[nn.Module] = []
         for level, width in reversed(list(enumerate(widths))):
             sees = [one + skips.pop() for one in (now, *[width] * options.num_blocks)]
-            decoder.append(_blocks(sees, width, level in options.attention_levels, options))
+            decoder.append(Level(sees, width, attends=level in options.attention_levels, options=options))
             now = width
         self.decoder = nn.ModuleList(reversed(decoder))
         self.up = nn.ModuleList(ImplicitUpsample(w, hidden=options.hidden, gelu=options.mlp_gelu) for w in widths[1:])
@@ -152,21 +177,16 @@ class UNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # in bf16 all levels above 0.998 would be one
             noise = self.embed(encode_level(gamma, self.dim))
         skips = [self.enter(x)]
-        for level, blocks in enumerate(self.encoder):
-            if level:
-                skips.append(self.down[level - 1](skips[-1]))
-            for block in blocks:  # pyright: ignore[reportGeneralTypeIssues]
-                skips.append(block(skips[-1], noise))
+        for i, level in enumerate(self.encoder):
+            if i:
+                skips.append(self.down[i - 1](skips[-1]))
+            skips += level(skips[-1], noise)
         x = skips[-1]
         for block in self.middle:
             x = block(x, noise)
-        for level in reversed(range(len(self.decoder))):
-            for block in self.decoder[level]:  # pyright: ignore[reportGeneralTypeIssues]
-                x = block(torch.cat([x, skips.pop()], 1), noise)
-            if level:
-                x = self.up[level - 1](x, modulations[level - 1], skips[-1].shape[-2:])
+        for i, level in reversed(list(enumerate(self.decoder))):
+            joined = [skips.pop() for _ in range(self.num_blocks + 1)]
+            x = level(x, noise, joined)[-1]
+            if i:
+                x = self.up[i - 1](x, modulations[i - 1], skips[-1].shape[-2:])
         return self.leave(x)
-
-
-def _blocks(sees: Sequence[int], width: int, attends: bool, options: UNetOptions) -> nn.ModuleList:
-    return nn.ModuleList(ResBlock(channels, width, attends=attends, options=options) for channels in sees)

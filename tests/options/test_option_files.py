@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 
 import pytest
+import torch
 import yaml
 from basicsr.archs import build_network
 from basicsr.utils.options import ordered_yaml, parse_options
@@ -23,6 +24,7 @@ TRAINING = sorted(FOLDER.glob("train_*.yml"))
 TEST = sorted(FOLDER.glob("test_*.yml"))
 SCALES = (2, 4, 8)
 METHODS = ("HAT", "MiHATP", "SHISRCNet", "SRCNN", "SwinIR")
+DIFFUSION = ("IDM", "LDM", "ResShift", "VQF4")  # with losses and lengths of their own
 RANDOM_FEATURES = "train:contrastive_opt:features:weights=random"  # no download in a test
 
 
@@ -34,12 +36,16 @@ def read(name: str) -> dict:
     return read_options([FOLDER / f"{name}.yml"]).values
 
 
-def prepared(*files: Path) -> Options:
-    """The options as `basicsr` has them when it checks them."""
+def prepared(folder: Path, *files: Path) -> Options:
+    """The options as `basicsr` has them when it checks them, with a first stage in `folder` where one is needed."""
     options = read_options(files)
     options.open("path", "logger")
     if options.section("train", "contrastive_opt"):
         force(options, [RANDOM_FEATURES])
+    if options.get("path", "first_stage") is not None:
+        stage = build_network({"type": "Autoencoder", **options.section("network_g", "first_stage")})
+        torch.save({"params": stage.state_dict()}, folder / "first_stage.pth")
+        options.section("path")["first_stage"] = str(folder / "first_stage.pth")
     command = files[0].stem.partition("_")[0]
     experiment.choose_sets(options, command)
     experiment.fill_defaults(options, command)
@@ -59,28 +65,28 @@ def flat(values: dict, *above: str) -> dict[tuple[str, ...], object]:
 
 
 def test_every_method_has_its_file_at_every_scale():
-    assert {path.stem for path in TRAINING} >= {f"train_{method}_x{scale}" for method in METHODS for scale in SCALES}
+    assert {path.stem for path in TRAINING} >= {f"train_{method}_x{scale}" for method in METHODS + DIFFUSION for scale in SCALES}
     assert {path.stem for path in TEST} == {f"test_MiHATP_x{scale}" for scale in SCALES}
 
 
 @pytest.mark.parametrize("file", [*TRAINING, *TEST], ids=named)
-def test_a_file_is_sound_and_its_network_and_losses_can_be_built(file):
+def test_a_file_is_sound_and_its_network_and_losses_can_be_built(file, tmp_path):
     command = file.stem.partition("_")[0]
-    options = prepared(file)
+    options = prepared(tmp_path, file)
     options.section("path").pop("pretrain_network_g", None)  # nothing is trained here
     assert mistakes(options, command) == []
     assert options.values["name"] == file.stem.removeprefix(f"{command}_")
 
 
 @pytest.mark.parametrize("file", TRAINING, ids=named)
-def test_the_small_overlays_go_over_every_file(file):
+def test_the_small_overlays_go_over_every_file(file, tmp_path):
     method = file.stem.split("_")[1]
     # The method's own stands last: it takes away what the others have and its network has not.
     overlays = [FOLDER / "overlays" / name for name in ("tiny.yml", "demo.yml", f"tiny_{method}.yml")]
-    options = prepared(file, *(overlay for overlay in overlays if overlay.is_file()))
+    options = prepared(tmp_path, file, *(overlay for overlay in overlays if overlay.is_file()))
     assert mistakes(options, "train") == []
     network = build_network(options.values["network_g"])
-    assert parameters(network) < 600_000
+    assert parameters(network) < (1_200_000 if method in DIFFUSION else 600_000)
 
 
 @pytest.mark.parametrize("file", [*TRAINING, *TEST], ids=named)
@@ -88,8 +94,8 @@ def test_scale_patch_and_window_fit_together(file):
     options = read_options([file]).values
     network, scale = options["network_g"], options["scale"]
     assert file.stem.endswith(f"_x{scale}")
-    assert network["upscale"] == scale
-    if "window_size" in network:
+    assert network.get("upscale", scale) == scale
+    if "img_size" in network:
         assert network["img_size"] * scale == 192
         assert network["img_size"] % network["window_size"] == 0
     for dataset in options["datasets"].values():
@@ -108,16 +114,33 @@ def test_methods_differ_in_nothing_but_themselves(scale):
         options["path"].pop("pretrain_network_c", None)
         return {key: value for key, value in options.items() if key not in ("name", "model_type", "network_g")}
 
-    files = [file for file in TRAINING if file.stem.endswith(f"_x{scale}")]
-    assert len(files) >= len(METHODS)
+    files = [FOLDER / f"train_{method}_x{scale}.yml" for method in METHODS]
     for one, other in pairwise(files):
         assert shared(one) == shared(other)
 
 
-@pytest.mark.parametrize("kind", [*(f"train_{method}" for method in METHODS), "test_MiHATP"])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("method", DIFFUSION)
+def test_diffusion_has_the_data_of_the_others_and_settings_of_its_own(method, scale):
+    ours, theirs = read(f"train_{method}_x{scale}"), read(f"train_SRCNN_x{scale}")
+    for options in (ours, theirs):
+        del options["datasets"]["train"]["batch_size_per_gpu"]
+    for section in ("datasets", "scale", "num_gpu", "manual_seed"):
+        assert ours[section] == theirs[section]
+    assert ours["val"]["metrics"] == theirs["val"]["metrics"]
+    if method != "VQF4":
+        assert ours["train"]["total_iter"] == theirs["train"]["total_iter"]
+        assert ours["train"]["ema_decay"] >= 0.999
+    if "first_stage" in ours["network_g"]:
+        stage = read(f"train_VQF4_x{scale}")
+        assert ours["network_g"]["first_stage"] == {k: v for k, v in stage["network_g"].items() if k != "type"}
+        assert ours["path"]["first_stage"] == f"experiments/{stage['name']}/models/net_g_latest.pth"
+
+
+@pytest.mark.parametrize("kind", [*(f"train_{method}" for method in METHODS + DIFFUSION), "test_MiHATP"])
 def test_scales_differ_in_what_a_scale_decides(kind):
     allowed = {("name",), ("scale",)} | {("network_g", key) for key in ("upscale", "img_size", "window_size")}
-    allowed |= {("network_g", "use_checkpoint"), ("path", "pretrain_network_g")}
+    allowed |= {("network_g", "use_checkpoint"), ("path", "pretrain_network_g"), ("path", "first_stage")}
     x4 = flat(read(f"{kind}_x4"))
     for scale in (2, 8):
         other = flat(read(f"{kind}_x{scale}"))

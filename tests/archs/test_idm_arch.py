@@ -1,0 +1,394 @@
+"""IDM: its size, the noise schedule, training at many sizes, the implicit decoder, sampling."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mihatp_arch.archs.diffusion import ImageNoise
+from mihatp_arch.archs.idm_arch import IDM, keep_products, side_at
+from mihatp_arch.archs.idm_blocks import BiasedLeakyReLU, Blur, EqualConv, EqualLinear, Modulation, ScaledShift
+from mihatp_arch.archs.idm_unet import Attention, ImplicitUpsample, encode_level, offsets
+from mihatp_arch.errors import UserError
+
+SMALL = {
+    "num_feat": 8,
+    "mult": (1, 2, 2),
+    "num_blocks": 1,
+    "attention_levels": (2,),
+    "norm_groups": 4,
+    "encoder_feat": 8,
+    "encoder_blocks": 1,
+    "hidden": 16,
+    "timesteps": 50,
+    "steps": 5,
+}
+
+
+def small(**options) -> IDM:
+    return IDM(**{**SMALL, **options}).eval()
+
+
+def test_it_has_the_number_of_parameters_of_the_authors_code():
+    """Without those of theirs that nothing uses: 115 153 415 + 1 222 171 + 215 299 there, 16 789 215 of them idle."""
+    with torch.device("meta"):
+        net = IDM()
+    count = {name: sum(p.numel() for p in part.parameters()) for name, part in net.named_children()}
+    assert count == {"encoder": 1_222_147, "pyramid": 5_502_528, "unet": 93_076_995}
+    assert sum(count.values()) == 99_801_670
+    assert net.multiple == 4
+    attend = {
+        name.rpartition(".blocks")[0] or name for name, part in net.unet.named_modules() if isinstance(part, Attention)
+    }
+    assert attend == {"encoder.3", "decoder.3", "middle.0.attend"}
+
+
+@pytest.mark.parametrize(("upscale", "multiple"), [(2, 8), (4, 4), (8, 2)])
+def test_legal_sizes_are_those_that_halve_four_times(upscale, multiple):
+    with torch.device("meta"):
+        assert IDM(upscale=upscale).multiple == multiple
+        assert IDM(upscale=upscale, mult=(1, 2), attention_levels=()).multiple == 1
+
+
+@pytest.mark.parametrize("upscale", [2, 4, 8])
+@pytest.mark.parametrize("size", [(2, 2), (5, 8)])
+def test_shapes_of_samples(upscale, size):
+    out = small(upscale=upscale, steps=1)(torch.rand(2, 3, *size))
+    assert out.shape == (2, 3, size[0] * upscale, size[1] * upscale)
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+def test_a_sample_is_its_images_own():
+    net = small(eta=1.0, upscale=2)
+    lq = torch.rand(3, 3, 6, 7)
+    torch.manual_seed(1)
+    together = net(lq)
+    torch.manual_seed(2)
+    assert torch.equal(together, net(lq))
+    torch.testing.assert_close(net(lq.flip(0)).flip(0), together, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.cat([net(one[None]) for one in lq]), together, atol=1e-5, rtol=0)
+
+
+def test_seed_and_eta_change_a_sample():
+    net = small(upscale=2)
+    lq = torch.rand(1, 3, 6, 6)
+    first = net(lq)
+    net.seed = 1
+    assert (net(lq) - first).abs().max() > 0.01
+    net.seed, net.eta = 0, 1.0
+    again = net(lq)
+    assert (again - first).abs().max() > 0.01
+    assert torch.equal(again, net(lq))
+
+
+def test_the_schedule_is_its_products():
+    keep = keep_products(2000, 1e-6, 1e-2)
+    assert keep.shape == (2001,)
+    assert keep[0] == 1
+    product = 1.0
+    for t in range(2000):
+        product *= 1 - (1e-6 + t * (1e-2 - 1e-6) / 1999)
+    assert keep[-1].item() == pytest.approx(product, rel=1e-9)
+    assert keep[1].item() == pytest.approx(1 - 1e-6, abs=1e-12)
+    net = small(timesteps=2000)
+    torch.testing.assert_close(net.gamma, keep.sqrt().float())
+    torch.testing.assert_close(net.scheduler.alphas_cumprod, keep[1:])
+    assert net.scheduler.final_alpha_cumprod == 1
+
+
+def test_noise_levels_lie_between_those_of_neighbouring_steps():
+    net = small(timesteps=2, steps=1, beta_start=0.1, beta_end=0.5)
+    gamma = net.noise_levels(4000)
+    one, two = 0.9**0.5, 0.45**0.5
+    assert gamma.min() == pytest.approx(two, abs=0.01)
+    assert gamma.max() == pytest.approx(1, abs=0.01)
+    assert (gamma > one).float().mean() == pytest.approx(0.5, abs=0.05)  # t = 1 and t = 2 are as likely
+    assert gamma[gamma > one].mean() == pytest.approx((1 + one) / 2, abs=0.01)
+    assert len(small().noise_levels(8).unique()) == 8
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_the_true_noise_leads_to_the_true_image(eta, monkeypatch):
+    net = small(upscale=2, eta=eta, timesteps=200, steps=50)
+    x0 = torch.rand(2, 3, 12, 16) * 2 - 1
+
+    def epsilon(x_t, gamma, condition):
+        level = gamma[:, None, None, None].double()
+        return ((x_t.double() - level * x0) / (1 - level**2).sqrt()).float()
+
+    monkeypatch.setattr(net, "epsilon", epsilon)
+    torch.testing.assert_close(net(torch.rand(2, 3, 6, 8)), x0 / 2 + 0.5, atol=1e-4, rtol=0)
+
+
+def test_all_steps_with_eta_1_are_those_of_sr3(monkeypatch):
+    """Against the posterior q(x_{t-1} | x_t, x_0) with x_0 clipped, its own variance, and none at the last step."""
+    net = small(upscale=2, eta=1.0, timesteps=6, steps=6, beta_start=0.01, beta_end=0.6)
+    lq = torch.rand(1, 3, 6, 6)
+    seen = []
+
+    def epsilon(x_t, gamma, condition):
+        seen.append((x_t, gamma))
+        return torch.tanh(3 * x_t + 1)
+
+    monkeypatch.setattr(net, "epsilon", epsilon)
+    last = net.draw(lq, ImageNoise(lq, 5), iter)
+    noise = ImageNoise(lq, 5)
+    beta, keep = torch.linspace(0.01, 0.6, 6, dtype=torch.float64), keep_products(6, 0.01, 0.6)
+    x = noise(3, 12, 12)
+    for t, (x_t, gamma) in zip(range(6, 0, -1), seen, strict=True):
+        torch.testing.assert_close(x_t, x, atol=1e-5, rtol=0)
+        assert gamma.item() == pytest.approx(keep[t].sqrt().item())
+        x0 = ((x - (1 - keep[t]).sqrt() * torch.tanh(3 * x + 1)) / keep[t].sqrt()).clamp(-1, 1)
+        share = 1 - keep[t]
+        mean = keep[t - 1].sqrt() * beta[t - 1] / share * x0 + (1 - beta[t - 1]).sqrt() * (1 - keep[t - 1]) / share * x
+        x = mean + ((1 - keep[t - 1]) / share * beta[t - 1]).sqrt() * noise(3, 12, 12)
+    torch.testing.assert_close(last, x, atol=1e-5, rtol=0)
+
+
+def test_the_condition_is_made_once_for_all_steps(monkeypatch):
+    net = small(upscale=2)
+    calls = []
+    whole = net.condition
+    monkeypatch.setattr(net, "condition", lambda *args: calls.append(args[1:]) or whole(*args))
+    net(torch.rand(1, 3, 6, 6))
+    assert calls == [((12, 12), 1.0)]
+
+
+def test_sizes_lie_on_the_way_from_lr_to_hr():
+    assert [side_at(p, 48, 192, 16) for p in (0, 0.04, 0.07, 0.5, 0.96, 1)] == [48, 48, 64, 128, 192, 192]
+    assert side_at(0, 24, 192, 16) == 32  # never less than LR
+    assert side_at(0, 2, 16, 16) == 16
+
+
+def test_samples_of_a_batch_have_sizes_of_their_own(monkeypatch):
+    net = small(full_scale_share=0)
+    lq, gt = torch.rand(8, 3, 8, 12) * 2 - 1, torch.rand(8, 3, 32, 48) * 2 - 1
+    told = []
+    whole = net.condition
+    monkeypatch.setattr(net, "condition", lambda *args: told.append((len(args[0]), *args[1:])) or whole(*args))
+    said, noise = net.learn(lq, gt)
+    assert len(told) > 1
+    assert sum(count for count, _, _ in told) == 8
+    assert said.shape == noise.shape == (sum(3 * count * h * w for count, (h, w), _ in told),)
+    for _, (height, width), s in told:
+        assert height % 4 == width % 4 == 0
+        assert s == pytest.approx((height + width - 20) / 60)
+
+
+def test_a_share_of_the_samples_is_trained_at_full_size():
+    net = small(mult=(1, 1), attention_levels=(), full_scale_share=0.25)
+    lq, gt = torch.zeros(2000, 3, 8, 8), torch.zeros(2000, 3, 32, 32)
+    sizes = net._sizes(lq, gt)
+    assert len(sizes[32, 32]) / 2000 == pytest.approx(0.25 + 0.75 / 24, abs=0.04)  # half of the last of 12 steps
+    assert sorted(sizes) == [(side, side) for side in range(8, 33, 2)]
+
+
+def test_full_size_only_gives_images():
+    for options in ({"continuous": False}, {"full_scale_share": 1.0}):
+        said, noise = small(**options)(torch.rand(3, 3, 4, 4), torch.rand(3, 3, 16, 16))
+        assert said.shape == noise.shape == (3, 3, 16, 16)
+        assert noise.std() == pytest.approx(1, abs=0.1)
+
+
+def test_what_the_network_sees_in_training(monkeypatch):
+    """x_t belongs to the noise that is returned, to γ, and to HR resized; at full size to HR itself."""
+    net = small()
+    lq, gt = torch.rand(2, 3, 8, 8) * 2 - 1, torch.rand(2, 3, 32, 32) * 2 - 1
+    seen = []
+    monkeypatch.setattr(net, "epsilon", lambda x_t, gamma, condition: seen.append((x_t, gamma)) or x_t)
+    for side in (32, 20):
+        monkeypatch.setattr(net, "_sizes", lambda lq, gt, side=side: {(side, side): [0, 1]})
+        _, noise = net.learn(lq, gt)
+        x_t, gamma = seen.pop()
+        level = gamma[:, None, None, None]
+        resized = F.interpolate(gt, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+        torch.testing.assert_close(x_t, level * resized + (1 - level**2).sqrt() * noise, atol=1e-5, rtol=0)
+        assert gamma[0] != gamma[1]
+
+
+def test_the_output_depends_on_the_scale_from_the_start():
+    net = small()
+    lq, x_t = torch.rand(1, 3, 8, 8), torch.randn(1, 3, 16, 16)
+    with torch.no_grad():
+        outs = [net.epsilon(x_t, torch.ones(1), net.condition(lq, (16, 16), s)) for s in (0.0, 0.5, 1.0)]
+    assert (outs[0] - outs[1]).abs().mean() > 0.01
+    assert (outs[1] - outs[2]).abs().mean() > 0.01
+
+
+def test_the_output_depends_on_lr_and_noise_level_of_each_sample():
+    net = small()
+    lq, x_t, gamma = torch.rand(2, 3, 8, 8), torch.randn(2, 3, 16, 16), torch.tensor([0.2, 0.9])
+    with torch.no_grad():
+        both = net.epsilon(x_t, gamma, net.condition(lq, (16, 16), 1.0))
+        for i in range(2):
+            alone = net.epsilon(x_t[i : i + 1], gamma[i : i + 1], net.condition(lq[i : i + 1], (16, 16), 1.0))
+            torch.testing.assert_close(both[i : i + 1], alone, atol=1e-5, rtol=0)
+        assert (net.epsilon(x_t, gamma.flip(0), net.condition(lq, (16, 16), 1.0)) - both).abs().max() > 1e-3
+        assert (net.epsilon(x_t, gamma, net.condition(lq.flip(0), (16, 16), 1.0)) - both).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mlp_gelu", [False, True])
+def test_every_parameter_gets_a_gradient(mlp_gelu):
+    net = small(mlp_gelu=mlp_gelu, full_scale_share=0).train()
+    said, noise = net(torch.rand(4, 3, 4, 8), torch.rand(4, 3, 16, 32))
+    (said - noise).abs().mean().backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or p.grad.abs().max() == 0] == []
+
+
+def test_ordinary_layers_start_orthogonal_and_equalised_ones_do_not():
+    net = small()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            matrix = module.weight.flatten(1)
+            matrix = matrix if len(matrix) < matrix.shape[1] else matrix.T
+            torch.testing.assert_close(matrix @ matrix.T, torch.eye(len(matrix)), atol=1e-4, rtol=0)
+            assert module.bias is None or module.bias.abs().max() == 0
+        if isinstance(module, EqualLinear):
+            assert module.bias.eq(1).all()
+    weight = torch.cat([m.weight.flatten() for m in net.modules() if isinstance(m, EqualConv)])
+    assert weight.std().item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(("source", "size"), [((4, 6), (8, 12)), ((3, 5), (7, 8)), ((5, 5), (5, 6))])
+def test_the_decoder_asks_the_nearest_feature(source, size):
+    """Against `grid_sample`, of the feature and of its coordinates, as the method is written."""
+
+    def centres(*sides):
+        axes = [(2 * torch.arange(n) + 1) / n - 1 for n in sides]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+    up = ImplicitUpsample(4, hidden=8, gelu=True)
+    nn.init.uniform_(up.activate.bias)
+    x, scale, shift = torch.randn(2, 4, *source), torch.randn(2, 4, 1, 1), torch.randn(2, 4, *source)
+    feature = F.leaky_relu(x * scale + shift + up.activate.bias[:, None, None], 0.2) * 2**0.5
+    coordinates, wanted = centres(*source).expand(2, 2, *source), centres(*size).expand(2, 2, *size)
+    grid = wanted.permute(0, 2, 3, 1).flip(-1)
+    near, at = (F.grid_sample(one, grid, mode="nearest", align_corners=False) for one in (feature, coordinates))
+    where = (wanted - at) * torch.tensor(source)[:, None, None]
+    expected = up.mlp(torch.cat([near, where], 1))
+    torch.testing.assert_close(up(x, Modulation(scale, shift), size), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_offsets_are_within_a_pixel():
+    torch.testing.assert_close(offsets(6, 3, torch.device("cpu")), torch.tensor([-0.5, 0.5] * 3))
+    assert offsets(5, 5, torch.device("cpu")).abs().max() < 1e-6
+
+
+def test_scale_and_shift_weigh_own_and_other_features():
+    part = ScaledShift(3, 5)
+    feature, s = torch.randn(2, 3, 4, 6), torch.tensor([0.0, 0.7])
+    scale, shift = part(feature, s)
+    own, other = part.own.weight * s + 1, part.other.weight * s + 1  # 5x2
+    norm = (own**2 + other**2).sqrt()
+    torch.testing.assert_close(scale[..., 0, 0], (own / norm).T)
+    torch.testing.assert_close(shift, part.conv(feature) * (other / norm).T[..., None, None])
+
+
+def test_equalised_layers_keep_the_variance():
+    x = torch.randn(4, 64, 32, 32)
+    out = EqualConv(64, 128)(x)
+    assert out[..., 1:-1, 1:-1].std().item() == pytest.approx(1, abs=0.1)
+    assert BiasedLeakyReLU(128)(out).square().mean().item() == pytest.approx(1, abs=0.1)
+    assert EqualConv(64, 8, stride=2)(x).shape == (4, 8, 16, 16)
+
+
+def test_the_blur_keeps_a_flat_image():
+    out = Blur()(torch.ones(1, 2, 5, 6))
+    torch.testing.assert_close(out[..., 1:-1, 1:-1], torch.ones(1, 2, 3, 4))
+    assert out[0, 0, 0, 0] == pytest.approx((4 / 5) ** 2)
+
+
+def test_attention_is_the_written_sum():
+    part = Attention(4, 2)
+    x = torch.randn(2, 4, 3, 5)
+    q, k, v = part.qkv(part.norm(x)).flatten(2).chunk(3, 1)
+    weights = (q.transpose(1, 2) @ k / 2).softmax(-1)
+    expected = x + part.out((v @ weights.transpose(1, 2)).view_as(x))
+    torch.testing.assert_close(part(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_noise_level_is_encoded_as_sines_and_cosines():
+    found = encode_level(torch.tensor([0.5, 1.0]), 4)
+    expected = torch.tensor([[0.5, 0.005], [1, 0.01]])
+    torch.testing.assert_close(found, torch.cat([expected.sin(), expected.cos()], 1))
+
+
+def test_bf16_autocast_stays_close():
+    net = small(upscale=2)
+    lq, x_t, gamma = torch.rand(2, 3, 8, 8), torch.randn(2, 3, 16, 16), torch.tensor([0.3, 0.99])
+    with torch.no_grad():
+        full = net.epsilon(x_t, gamma, net.condition(lq, (16, 16), 1.0))
+        with torch.autocast("cpu", torch.bfloat16):
+            half = net.epsilon(x_t, gamma, net.condition(lq, (16, 16), 1.0))
+            sample = net(lq)
+    assert half.dtype == sample.dtype == torch.float32
+    assert (half - full).abs().mean() < 0.02 * full.abs().mean() + 0.01
+    assert (sample - net(lq)).abs().mean() < 0.05
+
+
+def test_training_under_autocast_is_finite():
+    net = small(upscale=2).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        said, noise = net(torch.rand(4, 3, 8, 8), torch.rand(4, 3, 16, 16))
+    (said - noise).abs().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_its_weights_load_strictly():
+    one, other = small(), small()
+    other.load_state_dict(one.state_dict(), strict=True)
+    lq = torch.rand(1, 3, 4, 4)
+    assert torch.equal(one(lq), other(lq))
+    assert not any("gamma" in key or "kernel" in key for key in one.state_dict())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"upscale": 3},
+        {"upscale": 0},
+        {"steps": 0},
+        {"steps": 51},
+        {"steps": 20},
+        {"timesteps": 1, "steps": 1},
+        {"eta": 2},
+        {"eta": -1},
+        {"beta_start": 0},
+        {"beta_start": 0.1, "beta_end": 0.01},
+        {"beta_end": 1},
+        {"full_scale_share": 1.5},
+        {"dropout": 1},
+        {"dropout": -0.1},
+        {"num_blocks": 0},
+        {"encoder_feat": 0},
+        {"encoder_blocks": 0},
+        {"hidden": 0},
+        {"norm_groups": 0},
+        {"norm_groups": 3},
+        {"num_feat": 0},
+        {"num_feat": 7, "norm_groups": 1},
+        {"mult": (1,)},
+        {"mult": ()},
+        {"mult": (1, 0)},
+        {"attention_levels": (3,)},
+        {"attention_levels": (-1,)},
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options):
+    with pytest.raises(UserError, match=r"^network: [^\n]+$"):
+        small(**options)
+
+
+def test_misspelt_option_is_an_error():
+    with pytest.raises(TypeError, match="etas"):
+        small(etas=1)
+
+
+def test_images_of_other_sizes_are_refused():
+    with torch.device("meta"):
+        net = IDM(upscale=2)
+    with pytest.raises(UserError, match=r"^lq is 9×4: IDM x2 needs at least 5 pixels a side$"):
+        net.sample(torch.rand(1, 3, 4, 9))
+    with pytest.raises(UserError, match="multiples of 16 pixels, not on 24×24"):
+        net(torch.rand(1, 3, 12, 12), torch.rand(1, 3, 24, 24))
