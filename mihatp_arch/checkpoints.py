@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mihatp_arch.errors import UserError
 
@@ -96,21 +96,6 @@ def weights_below(path: Path, held: dict[str, Any], key: str | None) -> dict[str
 
 def _bare(name: str) -> str:
     return name.removeprefix("module.").removeprefix("_orig_mod.")
-
-
-def misfit(state: dict[str, Tensor], network: nn.Module) -> str | None:
-    """The first tensor of `state` whose name or shape is not `network`'s, in words; None where all fit."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if not odd:
-        return None
-    there, here = _shape(found.get(odd[0])), _shape(wanted.get(odd[0]))
-    return f"{odd[0]} is {there} there and {here} in this {type(network).__name__} ({len(odd)} differ)"
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"
 
 
 def newest_network(folder: Path) -> Path | None:

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import cv2
 import pytest
-from end_to_end_case import ONE_SET, files, schedule
+from end_to_end_case import ONE_SET, files, schedule, weights
 
 from datasets_prep.demo import build_demo
 from mihatp_arch.cli.basicsr import main
 from mihatp_arch.evaluation.scores import over_sets, read_scores
+
+SIZE = "datasets:train:gt_size=64"  # window 8 at x8
 
 
 @pytest.fixture(scope="module")
@@ -15,17 +18,60 @@ def data(tmp_path_factory) -> Path:
     return build_demo(tmp_path_factory.mktemp("embedded") / "data")
 
 
+def command(method: str, scale: int, data: Path, *more: str) -> list[str]:
+    return ["-opt", *files(method, scale), "--data", str(data), "--force_yml", *ONE_SET, *more]
+
+
+def check_results(folder: Path, name: str, iteration: int) -> None:
+    """The test gives what the last validation of the training gave."""
+    assert (folder / "experiments" / name / "models" / "net_g_latest.pth").is_file()
+    trained = folder / "experiments" / name / "metrics" / f"test2_{iteration}.csv"
+    tested = read_scores(folder / "results" / name, ["test2"])
+    assert len(tested["psnr"]["test2"]) == 7 and 3 < over_sets(tested["psnr"])[0] < 60
+    assert trained.read_text() == (folder / "results" / name / "metrics" / "test2.csv").read_text()
+
+
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("method", ["SRCNN", "SHISRCNet", "SwinIR", "HAT", "MiHATP"])
 def test_every_method_trains_and_is_tested_at_every_scale(data, tmp_path, monkeypatch, method, scale):
     monkeypatch.chdir(tmp_path)
-    command = ["-opt", *files(method, scale), "--data", str(data), "--force_yml", *ONE_SET]
-    sizes = ["datasets:train:gt_size=64"]  # window 8 at x8
-    assert main(["train", *command, *schedule(2), *sizes]) == 0
-    assert main(["test", *command]) == 0
+    given = command(method, scale, data)
+    assert main(["train", *given, *schedule(2), SIZE]) == 0
+    assert main(["test", *given]) == 0
+    check_results(tmp_path, f"{method}_x{scale}", 2)
+
+
+@pytest.fixture(scope="module")
+def first_stage(data, tmp_path_factory) -> Path:
+    """One for all scales: it sees HR alone."""
+    folder = tmp_path_factory.mktemp("first_stage")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        given = command("VQF4", 4, data)
+        assert main(["train", *given, *schedule(2, of=4), SIZE]) == 0
+        assert main(["train", "--auto_resume", *given, *schedule(4), SIZE]) == 0
+        assert main(["test", *given]) == 0
+    check_results(folder, "VQF4_x4", 4)
+    return folder / "experiments" / "VQF4_x4" / "models" / "net_g_latest.pth"
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("method", ["LDM", "IDM", "ResShift"])
+def test_every_diffusion_method_trains_resumes_and_is_tested(
+    data, first_stage, tmp_path, monkeypatch, capsys, method, scale
+):
+    monkeypatch.chdir(tmp_path)
+    stage = [] if method == "IDM" else [f"path:pretrain_network_first_stage={first_stage}"]
+    given = command(method, scale, data, "train:ema_decay=0.9", *(["network_g:steps=4"] if method != "ResShift" else []))
+    assert main(["train", *given, *schedule(2, of=4), SIZE, *stage]) == 0
     name = f"{method}_x{scale}"
-    assert (tmp_path / "experiments" / name / "models" / "net_g_latest.pth").is_file()
-    trained = tmp_path / "experiments" / name / "metrics" / "test2_2.csv"
-    tested = read_scores(tmp_path / "results" / name, ["test2"])
-    assert len(tested["psnr"]["test2"]) == 7 and 3 < over_sets(tested["psnr"])[0] < 60
-    assert trained.read_text() == (tmp_path / "results" / name / "metrics" / "test2.csv").read_text()
+    experiment = tmp_path / "experiments" / name
+    assert main(["train", "--auto_resume", *given, *schedule(4), SIZE, *stage]) == 0
+    assert main(["test", *given]) == 0  # the first stage is in its weights
+    check_results(tmp_path, name, 4)
+    assert f"--auto_resume: {experiment / 'training_states' / '2.state'}" in capsys.readouterr().out
+    held = weights(experiment / "models" / "net_g_latest.pth")
+    for key, tensor in weights(first_stage).items() if stage else ():
+        assert tensor.equal(held[f"first_stage.{key}"]), key
+    picture = cv2.imread(str(experiment / "visualization" / "samples_test2_4.png"))
+    assert picture is not None and picture.shape[1] == 3 * picture.shape[0] // 4  # LR, sample, HR of four images

@@ -119,8 +119,9 @@ class IDM(Diffusion):
             raise UserError(
                 f"network: attention_levels {list(attention_levels)}: the levels of mult are 0 to {len(mult) - 1}"
             )
-        self.unit = 2 ** (len(mult) - 1)
-        super().__init__(upscale=upscale, multiple=self.unit // math.gcd(self.unit, upscale), seed=seed)
+        unit = 2 ** (len(mult) - 1)
+        super().__init__(upscale=upscale, multiple=unit // math.gcd(unit, upscale), seed=seed)
+        self.unit = unit
         widths = [num_feat * one for one in mult]
         self.encoder = Encoder(encoder_feat, encoder_blocks)
         self.pyramid = Pyramid(widths)
@@ -130,8 +131,10 @@ class IDM(Diffusion):
         self.full_scale_share = full_scale_share if continuous else 1.0
         keep = keep_products(timesteps, beta_start, beta_end)
         self.register_buffer("gamma", keep.sqrt().float(), persistent=False)
-        self.scheduler = DDIMScheduler(timesteps, beta_start, beta_end, "linear", timestep_spacing="trailing")
-        self.scheduler.alphas_cumprod = keep[1:]  # its own are of float32, in which 1 - β_1 is 6 % off
+        self.scheduler = DDIMScheduler(
+            timesteps, beta_start, beta_end, "linear", clip_sample=True, timestep_spacing="trailing"
+        )
+        self.scheduler.alphas_cumprod = keep[1:]  # its own are of float32, in which 1 - ᾱ_1 is 1 % off
 
     def learn(self, lq: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
         """ε_θ and ε, for a noise level, a noise and a p of each sample; the mean over all of their pixels is the loss.

@@ -54,7 +54,6 @@ CORE_TYPES: dict[str, Any] = {
     "path.pretrain_network_*": str | None,
     "path.param_key_*": str | None,
     "path.strict_load_*": bool,
-    "path.first_stage": str | None,
     "path.resume_state": str | None,
     "path.ignore_resume_networks": list[str] | None,
     "datasets.*.name": str,

@@ -31,10 +31,10 @@ def world_size(launcher: str) -> int:
 
 def _check_files(options: Options) -> Iterator[str]:
     for key, value in options.section("path").items():
-        if value is not None and (key.startswith("pretrain_network") or key in ("resume_state", "first_stage")):
+        if value is not None and (key.startswith("pretrain_network") or key == "resume_state"):
             file = Path(value).expanduser()
             if not (file.exists() if key != "resume_state" else file.is_file()):
-                hint = "; `basicsr train -opt options/train_VQF4_x4.yml` makes one" if key == "first_stage" else ""
+                hint = " (`basicsr train -opt options/train_VQF4_x4.yml` makes one)" if "first_stage" in key else ""
                 yield options.problem(
                     ("path", key), f"there is no file '{file}'{hint}; name one that is there, or null"
                 )

@@ -64,7 +64,8 @@ def _check_weights(
     ema = command == "train" and (options.get("train", "ema_decay") or 0) > 0
     for key in sorted(networks.keys() | named | saved):
         label = key.removeprefix("network_")
-        network = networks.get(key, networks.get("network_g"))  # a branch without options is built as network_g
+        whole = networks.get("network_g")
+        network = networks.get(key, getattr(whole, label, whole))  # a part of network_g, or a branch built as it
         if network is None:
             continue
         if resumed and key in saved:

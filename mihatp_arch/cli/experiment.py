@@ -87,7 +87,7 @@ def fill_defaults(options: Options, command: str) -> list[str]:
     if command == "test" and values.get("val") is None:
         values["val"] = {}
     if command == "test":
-        options.section("path").pop("first_stage", None)  # the weights that are tested contain it
+        options.section("path").pop("pretrain_network_first_stage", None)  # the weights that are tested contain it
     for section, defaults in DEFAULTS.items():
         if isinstance(values.get(section), dict):
             values[section] = defaults | values[section]

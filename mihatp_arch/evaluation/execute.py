@@ -102,7 +102,7 @@ def check_methods(plan: Plan, check: Check) -> None:
         options = copied(method.options)
         with _stand_in(method.first_stage) as file:
             if file is not None:
-                options.section("path")["first_stage"] = str(file)
+                options.section("path")["pretrain_network_first_stage"] = str(file)
             for mistake in check(options):
                 raise UserError(f"method '{method.name}': {mistake}")
 

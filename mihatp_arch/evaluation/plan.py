@@ -198,7 +198,7 @@ def _method(
     if entry.first_stage is not None:
         beside = files[0].parent / file.name
         first_stage = _method(entry.first_stage, None, beside, scale, overlays, data, forced)
-        options.section("path")["first_stage"] = trained_network(f"{entry.first_stage}_x{scale}")
+        options.section("path")["pretrain_network_first_stage"] = trained_network(f"{entry.first_stage}_x{scale}")
     return Method(name, options, weights, first_stage)
 
 

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from mihatp_arch.archs.diffusion import Diffusion
 from mihatp_arch.archs.latent import LatentDiffusion
-from mihatp_arch.checkpoints import load_tensors, misfit, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.step import Losses, take_step
 
@@ -25,7 +24,7 @@ _SHOWN = 4  # images of a validation whose samples are put side by side
 class DiffusionModel(SRModel):
     """SRModel for a `Diffusion` network: `pixel_opt` compares its output with ε, or with x_0 for ResShift.
 
-    * `path.first_stage`: trained weights of the `Autoencoder` inside LDM or ResShift: a file, or a folder of diffusers.
+    * `path.pretrain_network_first_stage`: trained weights of the `Autoencoder` inside LDM or ResShift: a file, or a folder of diffusers.
       The network's own weights contain them, so that nothing else needs it.
     * `val.precision`: `bf16` samples under autocast.
     * Averaged weights (EMA) sample where there are any. A validation in training leaves
@@ -51,20 +50,18 @@ class DiffusionModel(SRModel):
         size, multiple = opt["datasets"]["train"].get("gt_size"), network.multiple * network.upscale
         if size % multiple:
             raise UserError(f"datasets.train.gt_size: {size} is no multiple of {multiple}, which this network needs")
-        if not isinstance(network, LatentDiffusion):
-            return
-        if path.get("first_stage"):
-            _load_first_stage(network, path["first_stage"])
-        elif not path.get("pretrain_network_g"):
+        trained = path.get("pretrain_network_first_stage") or path.get("pretrain_network_g")
+        if isinstance(network, LatentDiffusion) and not trained:
             raise UserError(
-                f"path.first_stage: {type(network).__name__} needs a trained first stage: `basicsr train -opt "
-                "options/train_VQF4.yml` makes one, a folder of diffusers is one too"
+                f"path.pretrain_network_first_stage: {type(network).__name__} needs a trained first stage: `basicsr "
+                "train -opt options/train_VQF4_x4.yml` makes one, a folder of diffusers is one too"
             )
 
     def init_training_settings(self) -> None:
         """The first stage goes in before the average is made, which has it too."""
-        if self.opt["path"].get("first_stage"):
-            _load_first_stage(self.get_bare_model(self.net_g), self.opt["path"]["first_stage"])
+        trained = self.opt["path"].get("pretrain_network_first_stage")
+        if trained:
+            self.load_network(self.get_bare_model(self.net_g).first_stage, trained, True, "params_ema")
         super().init_training_settings()
 
     def setup_optimizers(self) -> None:
@@ -114,16 +111,3 @@ class DiffusionModel(SRModel):
         if len(self._samples) < _SHOWN and all(row.shape[2] == other.shape[2] for other in self._samples):
             self._samples.append(row)
         return visuals
-
-
-def _load_first_stage(network: LatentDiffusion, value: str) -> None:
-    """Put trained weights into the first stage of `network`. Raises `UserError` where they are of another one."""
-    path = Path(value).expanduser()
-    held = load_tensors(path)
-    state = weights_below(path, held, "params_ema")
-    mistake = misfit(state, network.first_stage)
-    if mistake:
-        raise UserError(
-            f"path.first_stage: '{value}' is no first stage as network_g.first_stage describes it: {mistake}"
-        )
-    network.first_stage.load_state_dict(state, assign=next(network.parameters()).is_meta)

@@ -6,7 +6,7 @@ from diffusers import AutoencoderKL, UNet2DModel, VQModel
 from diffusion_case import FIRST_STAGE, SMALL, build
 
 from mihatp_arch.archs import LDM, Autoencoder
-from mihatp_arch.checkpoints import load_tensors, misfit
+from mihatp_arch.checkpoints import load_tensors
 from mihatp_arch.errors import UserError
 
 KL = {"channels": [8, 8, 16], "blocks": 1, "norm_groups": 4, "latent_channels": 4, "kind": "kl"}
@@ -84,7 +84,6 @@ def test_a_folder_of_diffusers_is_a_first_stage(tmp_path, kind):
     net.vae.register_to_config(scaling_factor=0.5)
     net.vae.save_pretrained(tmp_path / "vae")
     state = load_tensors(tmp_path / "vae")
-    assert misfit(state, net) is None
     other = Autoencoder(**(FIRST_STAGE if kind is VQModel else KL)).eval()
     other.load_state_dict(state)
     assert other.latent_std == (1 if kind is VQModel else 2)  # VQ's latents go into LDM as they are
@@ -107,7 +106,6 @@ def test_a_folder_of_diffusers_is_an_ldm(tmp_path):
         renamed[name] = tensor
     torch.save(renamed, file)
     state = load_tensors(tmp_path)
-    assert misfit(state, net) is None
     other = LDM(**SMALL["LDM"], first_stage=FIRST_STAGE).eval()
     other.load_state_dict(state)
     lq = torch.rand(1, 3, 8, 8)

@@ -42,10 +42,10 @@ def prepared(folder: Path, *files: Path) -> Options:
     options.open("path", "logger")
     if options.section("train", "contrastive_opt"):
         force(options, [RANDOM_FEATURES])
-    if options.get("path", "first_stage") is not None:
+    if options.get("path", "pretrain_network_first_stage") is not None:
         stage = build_network({"type": "Autoencoder", **options.section("network_g", "first_stage")})
         torch.save({"params": stage.state_dict()}, folder / "first_stage.pth")
-        options.section("path")["first_stage"] = str(folder / "first_stage.pth")
+        options.section("path")["pretrain_network_first_stage"] = str(folder / "first_stage.pth")
     command = files[0].stem.partition("_")[0]
     experiment.choose_sets(options, command)
     experiment.fill_defaults(options, command)
@@ -134,13 +134,13 @@ def test_diffusion_has_the_data_of_the_others_and_settings_of_its_own(method, sc
     if "first_stage" in ours["network_g"]:
         stage = read(f"train_VQF4_x{scale}")
         assert ours["network_g"]["first_stage"] == {k: v for k, v in stage["network_g"].items() if k != "type"}
-        assert ours["path"]["first_stage"] == f"experiments/{stage['name']}/models/net_g_latest.pth"
+        assert ours["path"]["pretrain_network_first_stage"] == f"experiments/{stage['name']}/models/net_g_latest.pth"
 
 
 @pytest.mark.parametrize("kind", [*(f"train_{method}" for method in METHODS + DIFFUSION), "test_MiHATP"])
 def test_scales_differ_in_what_a_scale_decides(kind):
     allowed = {("name",), ("scale",)} | {("network_g", key) for key in ("upscale", "img_size", "window_size")}
-    allowed |= {("network_g", "use_checkpoint"), ("path", "pretrain_network_g"), ("path", "first_stage")}
+    allowed |= {("network_g", "use_checkpoint"), ("path", "pretrain_network_g"), ("path", "pretrain_network_first_stage")}
     x4 = flat(read(f"{kind}_x4"))
     for scale in (2, 8):
         other = flat(read(f"{kind}_x{scale}"))
