@@ -26,6 +26,7 @@ setup(
         "einops",
         "timm>=1.0.9",
         "kornia>=0.7.3",
+        "diffusers>=0.32",
         "opencv-python",
         "lmdb",
         "lpips",

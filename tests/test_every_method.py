@@ -4,7 +4,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from end_to_end_case import ONE_SET, files, schedule, weights
+from end_to_end_case import ONE_SET, equal, files, schedule, weights
+from small_data_case import write_data
 
 from datasets_prep.demo import build_demo
 from mihatp_arch.cli.basicsr import main
@@ -22,12 +23,12 @@ def command(method: str, scale: int, data: Path, *more: str) -> list[str]:
     return ["-opt", *files(method, scale), "--data", str(data), "--force_yml", *ONE_SET, *more]
 
 
-def check_results(folder: Path, name: str, iteration: int) -> None:
+def check_results(folder: Path, name: str, iteration: int, images: int = 7) -> None:
     """The test gives what the last validation of the training gave."""
     assert (folder / "experiments" / name / "models" / "net_g_latest.pth").is_file()
     trained = folder / "experiments" / name / "metrics" / f"test2_{iteration}.csv"
     tested = read_scores(folder / "results" / name, ["test2"])
-    assert len(tested["psnr"]["test2"]) == 7 and 3 < over_sets(tested["psnr"])[0] < 60
+    assert len(tested["psnr"]["test2"]) == images and 3 < over_sets(tested["psnr"])[0] < 60
     assert trained.read_text() == (folder / "results" / name / "metrics" / "test2.csv").read_text()
 
 
@@ -42,36 +43,49 @@ def test_every_method_trains_and_is_tested_at_every_scale(data, tmp_path, monkey
 
 
 @pytest.fixture(scope="module")
-def first_stage(data, tmp_path_factory) -> Path:
+def small(tmp_path_factory) -> Path:
+    """Two images of 64 pixels: sampling takes its time."""
+    return write_data(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def first_stage(small, tmp_path_factory) -> Path:
     """One for all scales: it sees HR alone."""
     folder = tmp_path_factory.mktemp("first_stage")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        given = command("VQF4", 4, data)
+        given = command("VQF4", 4, small)
         assert main(["train", *given, *schedule(2, of=4), SIZE]) == 0
         assert main(["train", "--auto_resume", *given, *schedule(4), SIZE]) == 0
         assert main(["test", *given]) == 0
-    check_results(folder, "VQF4_x4", 4)
+    check_results(folder, "VQF4_x4", 4, 2)
     return folder / "experiments" / "VQF4_x4" / "models" / "net_g_latest.pth"
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("method", ["LDM", "IDM", "ResShift"])
 def test_every_diffusion_method_trains_resumes_and_is_tested(
-    data, first_stage, tmp_path, monkeypatch, capsys, method, scale
+    small, first_stage, tmp_path, monkeypatch, capsys, method, scale
 ):
     monkeypatch.chdir(tmp_path)
     stage = [] if method == "IDM" else [f"path:pretrain_network_first_stage={first_stage}"]
-    given = command(method, scale, data, "train:ema_decay=0.9", *(["network_g:steps=4"] if method != "ResShift" else []))
+    given = command(
+        method, scale, small, "train:ema_decay=0.9", *(["network_g:steps=4"] if method != "ResShift" else [])
+    )
     assert main(["train", *given, *schedule(2, of=4), SIZE, *stage]) == 0
     name = f"{method}_x{scale}"
     experiment = tmp_path / "experiments" / name
     assert main(["train", "--auto_resume", *given, *schedule(4), SIZE, *stage]) == 0
     assert main(["test", *given]) == 0  # the first stage is in its weights
-    check_results(tmp_path, name, 4)
+    check_results(tmp_path, name, 4, 2)
     assert f"--auto_resume: {experiment / 'training_states' / '2.state'}" in capsys.readouterr().out
+    if scale == 4:  # t, noise and what the first stage sees are the same as without the stop
+        straight = [*given, *schedule(4), SIZE, *stage, "name=straight"]
+        assert main(["train", *straight]) == 0
+        networks = (tmp_path / "experiments" / one / "models" / "net_g_latest.pth" for one in (name, "straight"))
+        assert equal(*networks)
     held = weights(experiment / "models" / "net_g_latest.pth")
     for key, tensor in weights(first_stage).items() if stage else ():
         assert tensor.equal(held[f"first_stage.{key}"]), key
     picture = cv2.imread(str(experiment / "visualization" / "samples_test2_4.png"))
-    assert picture is not None and picture.shape[1] == 3 * picture.shape[0] // 4  # LR, sample, HR of four images
+    assert picture is not None and picture.shape == (2 * 64, 3 * 64, 3)  # LR, sample, HR of two images

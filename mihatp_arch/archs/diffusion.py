@@ -1,4 +1,4 @@
-"""What LDM, IDM and ResShift share: training and sampling behind one `forward`, noise of each image's own, legal sizes."""
+"""What LDM, IDM and ResShift share: training and sampling in one `forward`, noise of each image's own, legal sizes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256

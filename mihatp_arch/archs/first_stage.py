@@ -12,10 +12,10 @@ from mihatp_arch.errors import UserError
 
 @ARCH_REGISTRY.register()
 class Autoencoder(nn.Module):
-    """HR through the latent space and back: Bx3xHxW in [0, 1] -> the same size, for sides that are multiples of `factor`.
+    """HR through the latent space and back: Bx3xHxW in [0, 1] -> the same, for sides that are multiples of `factor`.
 
-    A diffusion model works on z / σ, with σ the standard deviation of the latents: it is measured while this is
-    trained, and 1/scaling_factor (KL) or 1 (VQ) in the published ones.
+    A diffusion model works on (z - μ) / σ, with μ and σ of each channel of the latents: they are measured while this is
+    trained; in the published ones μ = 0 and σ = 1/scaling_factor (KL) or 1 (VQ).
 
     Args:
         kind: `vq` quantises latents to a codebook, `kl` draws them near a normal distribution.
@@ -29,6 +29,7 @@ class Autoencoder(nn.Module):
         UserError: options that do not fit together.
     """
 
+    latent_mean: Tensor
     latent_std: Tensor
 
     def __init__(
@@ -66,21 +67,22 @@ class Autoencoder(nn.Module):
             if kind == "vq"
             else AutoencoderKL(**sizes)
         )
-        self.register_buffer("latent_std", torch.zeros(()))  # 0: nothing measured yet
+        self.register_buffer("latent_mean", torch.zeros(latent_channels, 1, 1))
+        self.register_buffer("latent_std", torch.zeros(latent_channels, 1, 1))  # 0: nothing measured yet
 
     def encode(self, image: Tensor) -> Tensor:
-        """Image in [-1, 1] -> latent / σ, for `vq` before it is quantised: Bx3xHxW -> BxCx(H/f)x(W/f)."""
-        return self._encode(image) / self._sigma()
+        """Image in [-1, 1] -> (z - μ) / σ, for `vq` before it is quantised: Bx3xHxW -> BxCx(H/f)x(W/f)."""
+        return (self._encode(image) - self.latent_mean) / self._sigma()
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Latent / σ -> image, about [-1, 1]."""
-        return self.vae.decode(latent * self._sigma()).sample
+        """(z - μ) / σ -> image, about [-1, 1]."""
+        return self.vae.decode(latent * self._sigma() + self.latent_mean).sample
 
     def forward(self, image: Tensor, *, with_loss: bool = False) -> tuple[Tensor, Tensor] | Tensor:
         """Image in [0, 1] -> its reconstruction in [0, 1]; with `with_loss` also what holds the latents in shape.
 
         That is the codebook's loss, or the divergence from a standard normal distribution by value of the image. Only
-        then, in training, σ is measured.
+        then, in training, μ and σ are measured.
         """
         x = 2 * image - 1
         if not with_loss:
@@ -103,16 +105,18 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def _measure(self, latent: Tensor) -> None:
-        """Follow σ; the first time lay the codebook over the latents that are there, or most of it is never used."""
-        std = latent.float().std()
-        if self.latent_std > 0:
+        """Follow μ and σ; the first time lay the codebook over the latents there are, or most of it is never used."""
+        flat = latent.float().transpose(0, 1).flatten(1)
+        std, mean = (one.view_as(self.latent_std) for one in torch.std_mean(flat, 1))
+        if bool((self.latent_std > 0).all()):
             self.latent_std.lerp_(std, 0.01)
+            self.latent_mean.lerp_(mean, 0.01)
             return
         self.latent_std.copy_(std)
+        self.latent_mean.copy_(mean)
         if self.kind == "vq":
             codebook = self.vae.quantize.embedding.weight
-            flat = latent.float().transpose(0, 1).flatten(1).T
-            chosen = torch.randint(len(flat), (len(codebook),), device=flat.device)
-            codebook.copy_(flat[chosen] + 0.01 * std * torch.randn_like(codebook))
+            chosen = torch.randint(flat.shape[1], (len(codebook),), device=flat.device)
+            codebook.copy_(flat.T[chosen] + 0.01 * std.flatten() * torch.randn_like(codebook))
             if distributed.is_initialized():
                 distributed.broadcast(codebook, 0)

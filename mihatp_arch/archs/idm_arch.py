@@ -98,8 +98,6 @@ class IDM(Diffusion):
         from diffusers import DDIMScheduler  # takes a second, which most commands need not wait
 
         check_steps(steps, timesteps, eta)
-        if timesteps % steps:
-            raise UserError(f"network: steps {steps} do not divide the {timesteps} timesteps: not all noise would go")
         if not 0 < beta_start <= beta_end < 1:
             raise UserError(f"network: beta_start {beta_start} and beta_end {beta_end} must rise between 0 and 1")
         if not (0 <= full_scale_share <= 1 and 0 <= dropout < 1):

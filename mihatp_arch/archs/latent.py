@@ -34,7 +34,7 @@ class LatentDiffusion(Diffusion):
         return 3 * max(1, self.first_stage.factor // self.upscale) ** 2
 
     def condition(self, lq: Tensor) -> Tensor:
-        """LR on the latent's grid: as it is where s is the first stage's factor f, folded where s < f, else enlarged."""
+        """LR on the grid of the latent: as it is where s is its factor f, folded where s < f, enlarged where s > f."""
         factor = self.first_stage.factor
         if self.upscale < factor:
             return F.pixel_unshuffle(lq, factor // self.upscale)

@@ -59,8 +59,6 @@ class LDM(LatentDiffusion):
         from diffusers import DDIMScheduler, UNet2DModel  # takes a second, which most commands need not wait
 
         check_steps(steps, timesteps, eta)
-        if timesteps % steps:
-            raise UserError(f"network: steps {steps} do not divide the {timesteps} timesteps: not all noise would go")
         if any(width % norm_groups for width in channels) or any(channels[one] % head_dim for one in attention_levels):
             raise UserError(
                 f"network: channels {list(channels)} must be multiples of norm_groups {norm_groups}, and of head_dim "
@@ -95,7 +93,7 @@ class LDM(LatentDiffusion):
         x0 = self.encode(gt)
         t = torch.randint(self.timesteps, (len(x0),), device=x0.device)
         noise = torch.randn_like(x0)
-        x_t = self.scheduler.add_noise(x0, noise, t)
+        x_t = self.scheduler.add_noise(x0, noise, t)  # type: ignore[arg-type]
         return self._epsilon(x_t, t, self.condition(lq)), noise
 
     def draw(self, lq: Tensor, noise: ImageNoise, steps: Steps) -> Tensor:

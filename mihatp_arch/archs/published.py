@@ -1,5 +1,6 @@
 """Weights of diffusers' folders under the names that our networks give them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,15 @@ def _autoencoder(folder: Path) -> dict[str, Tensor]:
 
     if not (folder / "config.json").is_file():
         raise UserError(f"'{folder}' is no folder of diffusers: it has neither unet/ and vqvae/ nor config.json")
-    kl = VQModel.load_config(folder).get("_class_name") == "AutoencoderKL"
+    try:
+        kl = json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"] == "AutoencoderKL"
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{folder / 'config.json'}' is no configuration of diffusers") from error
     vae = _load(AutoencoderKL if kl else VQModel, folder)
     std = 1 / vae.config.scaling_factor if kl else 1.0  # the published LDM works on the latents of VQ as they are
-    return {f"vae.{name}": one for name, one in vae.state_dict().items()} | {"latent_std": torch.tensor(std)}
+    shape = (vae.config.latent_channels, 1, 1)
+    moments = {"latent_mean": torch.zeros(shape), "latent_std": torch.full(shape, std)}
+    return {f"vae.{name}": one for name, one in vae.state_dict().items()} | moments
 
 
 def _load(kind: Any, folder: Path) -> Any:

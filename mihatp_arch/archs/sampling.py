@@ -17,6 +17,8 @@ def check_steps(steps: int, timesteps: int, eta: float) -> None:
         raise UserError(f"network: steps {steps}: sampling takes at least one")
     if steps > timesteps:
         raise UserError(f"network: steps {steps} are more than the {timesteps} timesteps of the schedule")
+    if timesteps % steps:
+        raise UserError(f"network: steps {steps} do not divide the {timesteps} timesteps: not all noise would go")
     if not 0 <= eta <= 1:
         raise UserError(f"network: eta {eta} lies outside 0 (no new noise) to 1 (as DDPM)")
 

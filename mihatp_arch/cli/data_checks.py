@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from basicsr.utils.registry import ARCH_REGISTRY
 
 from mihatp_arch.cli.image_store import ImageStore, StoreError, read_folder, read_lmdb
+from mihatp_arch.cli.registered import find
+from mihatp_arch.errors import UserError
 from mihatp_arch.options import KeyPath, Options
 
 
@@ -150,6 +153,7 @@ def _check_sizes(
         )
     if not train:
         yield from _check_borders(options, smallest, *gt.sizes[smallest])
+        yield from _check_least(options, name, smallest, *gt.sizes[smallest])
 
 
 def _check_borders(options: Options, image: str, height: int, width: int) -> Iterator[str]:
@@ -160,6 +164,25 @@ def _check_borders(options: Options, image: str, height: int, width: int) -> Ite
             yield options.problem(
                 path, f"{border} from each side leaves nothing of '{image}', which is {height}x{width}"
             )
+
+
+def _check_least(options: Options, name: str, image: str, height: int, width: int) -> Iterator[str]:
+    """A network that pads by reflection says, as its `smallest`, how many pixels of LR that takes."""
+    network = find(ARCH_REGISTRY, options.get("network_g", "type"))
+    if not hasattr(network, "smallest"):
+        return
+    arguments = {key: value for key, value in options.section("network_g").items() if key != "type"}
+    try:
+        with torch.device("meta"):
+            least: int = network(**arguments).smallest  # type: ignore[misc]
+    except (TypeError, ValueError, UserError):
+        return  # it cannot be built: dry_build.py says why
+    if min(height, width) // (options.get("scale") or 1) < least:
+        side = least * (options.get("scale") or 1)
+        yield options.problem(
+            ("datasets", name),
+            f"'{image}' is {height}x{width}, too small for {options.get('network_g', 'type')}: it needs {side} a side",
+        )
 
 
 def _check_batch(options: Options, images: int, processes: int) -> Iterator[str]:

@@ -51,7 +51,7 @@ def check_build(options: Options, command: str, resumed: TrainingState | None = 
             lines += _check_weights(options, command, networks, resumed)
         if command == "train":
             _build_training(lines, options)
-    return lines or [*_ask_model(options, command)]
+        return lines or [*_ask_model(options, command)]
 
 
 def _check_weights(

@@ -68,6 +68,7 @@ def run_ablation(plan: Plan, place: Place) -> int:
         published={},
         costs={},
         iterations={run.method: run.total for run in results.runs},
+        bounds={},
     )
     tables = [table3(lines, title=f"{plan.name}: ablation x{plan.scale}", note=budget_note(plan, results.failures))]
     table.write(tables, place.folder / "table3")

@@ -132,7 +132,9 @@ def cost(lines: Sequence[Line], *, patch: int, device: str) -> Table:
             rows.append([line.method, count, *numbers, f"{line.iterations:,}".replace(",", " ")])
     heads = ["method", "parameters", "GFLOPs", "ms", "peak MiB", "iterations trained"]
     note = f"One {patch}×{patch} patch on {device}, all methods in one run; a diffusion model takes all its steps."
-    note += " Parameters after + are those of a first stage." if any(one.cost and one.cost.frozen for one in lines) else ""
+    note += (
+        " Parameters after + are those of a first stage." if any(one.cost and one.cost.frozen for one in lines) else ""
+    )
     return Table("Cost of a patch", heads, rows, note=note)
 
 

@@ -4,6 +4,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from basicsr.archs import build_network
 from basicsr.models.sr_model import SRModel
@@ -24,8 +25,8 @@ _SHOWN = 4  # images of a validation whose samples are put side by side
 class DiffusionModel(SRModel):
     """SRModel for a `Diffusion` network: `pixel_opt` compares its output with ε, or with x_0 for ResShift.
 
-    * `path.pretrain_network_first_stage`: trained weights of the `Autoencoder` inside LDM or ResShift: a file, or a folder of diffusers.
-      The network's own weights contain them, so that nothing else needs it.
+    * `path.pretrain_network_first_stage`: trained weights of the `Autoencoder` inside LDM or ResShift, a file or a
+      folder of diffusers. The network's own weights contain them, so that nothing else needs it.
     * `val.precision`: `bf16` samples under autocast.
     * Averaged weights (EMA) sample where there are any. A validation in training leaves
       `visualization/samples_<set>_<iteration>.png`: LR, sample and HR of its first images.
@@ -100,13 +101,17 @@ class DiffusionModel(SRModel):
         name = f"samples_{dataloader.dataset.opt['name']}_{current_iter}"
         imwrite(picture, str(Path(self.opt["path"]["visualization"]) / f"{name}.png"))
         if tb_logger:
-            tb_logger.add_image(name.rpartition("_")[0], picture[..., ::-1], current_iter, dataformats="HWC")
+            tb_logger.add_image(name.rpartition("_")[0], np.flip(picture, -1), current_iter, dataformats="HWC")
 
     def get_current_visuals(self) -> dict[str, Tensor]:
         """BasicSR's; the first of a validation are kept, beside one another."""
         visuals = super().get_current_visuals()
         height, width = visuals["result"].shape[-2:]
-        images = [F.interpolate(visuals["lq"], (height, width)), visuals["result"], *([visuals["gt"]] * ("gt" in visuals))]
+        images = [
+            F.interpolate(visuals["lq"], (height, width)),
+            visuals["result"],
+            *([visuals["gt"]] * ("gt" in visuals)),
+        ]
         row = torch.cat(images, 3)[0]
         if len(self._samples) < _SHOWN and all(row.shape[2] == other.shape[2] for other in self._samples):
             self._samples.append(row)

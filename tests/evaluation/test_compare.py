@@ -20,7 +20,9 @@ def one_image(psnr: float, ssim: float) -> dict:
 
 def compared(found: dict, ours: str) -> dict:
     baseline = best_baseline(found, ours)
-    return {line.method: line for line in lines(found, ours, baseline, published={}, costs={}, iterations={}, bounds={})}
+    return {
+        line.method: line for line in lines(found, ours, baseline, published={}, costs={}, iterations={}, bounds={})
+    }
 
 
 # Table 1, COAD, the percentages beside PSNR; SRCNN's at x2 is a misprint (9.96 for 9.99).

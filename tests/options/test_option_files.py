@@ -65,7 +65,9 @@ def flat(values: dict, *above: str) -> dict[tuple[str, ...], object]:
 
 
 def test_every_method_has_its_file_at_every_scale():
-    assert {path.stem for path in TRAINING} >= {f"train_{method}_x{scale}" for method in METHODS + DIFFUSION for scale in SCALES}
+    assert {path.stem for path in TRAINING} >= {
+        f"train_{method}_x{scale}" for method in METHODS + DIFFUSION for scale in SCALES
+    }
     assert {path.stem for path in TEST} == {f"test_MiHATP_x{scale}" for scale in SCALES}
 
 
@@ -140,7 +142,11 @@ def test_diffusion_has_the_data_of_the_others_and_settings_of_its_own(method, sc
 @pytest.mark.parametrize("kind", [*(f"train_{method}" for method in METHODS + DIFFUSION), "test_MiHATP"])
 def test_scales_differ_in_what_a_scale_decides(kind):
     allowed = {("name",), ("scale",)} | {("network_g", key) for key in ("upscale", "img_size", "window_size")}
-    allowed |= {("network_g", "use_checkpoint"), ("path", "pretrain_network_g"), ("path", "pretrain_network_first_stage")}
+    allowed |= {
+        ("network_g", "use_checkpoint"),
+        ("path", "pretrain_network_g"),
+        ("path", "pretrain_network_first_stage"),
+    }
     x4 = flat(read(f"{kind}_x4"))
     for scale in (2, 8):
         other = flat(read(f"{kind}_x{scale}"))
