@@ -6,24 +6,11 @@ import pytest
 import torch
 from basicsr.utils.logger import initialized_logger
 from basicsr_case import changed, edsr
+from small_ldm_case import LDM, STAGE
 
 from mihatp_arch.archs import Autoencoder
 from mihatp_arch.cli.dry_build import check_build
 from mihatp_arch.options import Options
-
-STAGE = {"channels": [4, 4, 8], "blocks": 1, "codes": 8, "norm_groups": 2}
-LDM = {
-    "type": "LDM",
-    "upscale": 4,
-    "first_stage": STAGE,
-    "channels": [8, 8],
-    "blocks": 1,
-    "attention_levels": [1],
-    "head_dim": 4,
-    "norm_groups": 4,
-    "timesteps": 20,
-    "steps": 5,
-}
 
 
 def ldm(folder, **network: Any) -> dict[str, Any]:

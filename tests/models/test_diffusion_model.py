@@ -5,24 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from small_ldm_case import LDM, STAGE
 
 from mihatp_arch.archs import Autoencoder
 from mihatp_arch.errors import UserError
 from mihatp_arch.models import DiffusionModel, FirstStageModel
-
-STAGE = {"channels": [4, 4, 8], "blocks": 1, "codes": 8, "norm_groups": 2}
-LDM = {
-    "type": "LDM",
-    "upscale": 4,
-    "first_stage": STAGE,
-    "channels": [8, 8],
-    "blocks": 1,
-    "attention_levels": [1],
-    "head_dim": 4,
-    "norm_groups": 4,
-    "timesteps": 20,
-    "steps": 5,
-}
 
 
 def options(folder, network: dict[str, Any], **train: Any) -> dict[str, Any]:
