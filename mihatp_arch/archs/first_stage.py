@@ -9,6 +9,8 @@ from torch import Tensor, distributed, nn
 
 from mihatp_arch.errors import UserError
 
+_PATIENCE = 100
+
 
 @ARCH_REGISTRY.register()
 class Autoencoder(nn.Module):
@@ -31,6 +33,7 @@ class Autoencoder(nn.Module):
 
     latent_mean: Tensor
     latent_std: Tensor
+    idle: Tensor
 
     def __init__(
         self,
@@ -69,6 +72,8 @@ class Autoencoder(nn.Module):
         )
         self.register_buffer("latent_mean", torch.zeros(latent_channels, 1, 1))
         self.register_buffer("latent_std", torch.zeros(latent_channels, 1, 1))  # 0: nothing measured yet
+        if kind == "vq":
+            self.register_buffer("idle", torch.full((codes,), _PATIENCE))  # training steps that nothing fell on a code
 
     def encode(self, image: Tensor) -> Tensor:
         """Image in [-1, 1] -> (z - μ) / σ, for `vq` before it is quantised: Bx3xHxW -> BxCx(H/f)x(W/f)."""
@@ -94,8 +99,10 @@ class Autoencoder(nn.Module):
             return self.vae.decode(latent).sample / 2 + 0.5, loss
         latent = self._encode(x)
         self._measure(latent)
-        decoded, loss = self.vae.decode(latent, return_dict=False)
-        return decoded / 2 + 0.5, loss
+        self._lay_codes(latent)
+        quantised, loss, (_, _, chosen) = self.vae.quantize(latent)
+        self._count(chosen)
+        return self.vae.decoder(self.vae.post_quant_conv(quantised)) / 2 + 0.5, loss
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.vae.encode(x).latents if self.kind == "vq" else self.vae.encode(x).latent_dist.mode()
@@ -105,18 +112,32 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def _measure(self, latent: Tensor) -> None:
-        """Follow μ and σ; the first time lay the codebook over the latents there are, or most of it is never used."""
-        flat = latent.float().transpose(0, 1).flatten(1)
-        std, mean = (one.view_as(self.latent_std) for one in torch.std_mean(flat, 1))
-        if bool((self.latent_std > 0).all()):
-            self.latent_std.lerp_(std, 0.01)
-            self.latent_mean.lerp_(mean, 0.01)
+        std, mean = torch.std_mean(latent.float(), (0, 2, 3), keepdim=True)
+        first = not bool(self.latent_std.any())
+        self.latent_std.lerp_(std[0], 1.0 if first else 0.01)
+        self.latent_mean.lerp_(mean[0], 1.0 if first else 0.01)
+
+    @torch.no_grad()
+    def _lay_codes(self, latent: Tensor) -> None:
+        """Put codes that nothing falls on where latents are.
+
+        At the start all are so: of codes as they are initialised nearly none would ever be used, and what the first of
+        them cannot say (colour) would never be learnt.
+        """
+        idle = self.idle >= _PATIENCE
+        if not bool(idle.any()):
             return
-        self.latent_std.copy_(std)
-        self.latent_mean.copy_(mean)
-        if self.kind == "vq":
-            codebook = self.vae.quantize.embedding.weight
-            chosen = torch.randint(flat.shape[1], (len(codebook),), device=flat.device)
-            codebook.copy_(flat.T[chosen] + 0.01 * std.flatten() * torch.randn_like(codebook))
-            if distributed.is_initialized():
-                distributed.broadcast(codebook, 0)
+        codebook = self.vae.quantize.embedding.weight
+        flat = latent.float().transpose(0, 1).flatten(1).T
+        drawn = flat[torch.randint(len(flat), (len(codebook),), device=flat.device)]
+        if distributed.is_initialized():
+            distributed.broadcast(drawn, 0)
+        codebook.copy_(torch.where(idle[:, None], drawn, codebook))
+        self.idle.masked_fill_(idle, 0)
+
+    @torch.no_grad()
+    def _count(self, chosen: Tensor) -> None:
+        self.idle += 1
+        self.idle[chosen] = 0
+        if distributed.is_initialized():
+            distributed.all_reduce(self.idle, distributed.ReduceOp.MIN)

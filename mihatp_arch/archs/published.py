@@ -43,7 +43,8 @@ def _autoencoder(folder: Path) -> dict[str, Tensor]:
     std = 1 / vae.config.scaling_factor if kl else 1.0  # the published LDM works on the latents of VQ as they are
     shape = (vae.config.latent_channels, 1, 1)
     moments = {"latent_mean": torch.zeros(shape), "latent_std": torch.full(shape, std)}
-    return {f"vae.{name}": one for name, one in vae.state_dict().items()} | moments
+    codes = {} if kl else {"idle": torch.zeros(vae.config.num_vq_embeddings, dtype=torch.long)}
+    return {f"vae.{name}": one for name, one in vae.state_dict().items()} | moments | codes
 
 
 def _load(kind: Any, folder: Path) -> Any:

@@ -50,7 +50,7 @@ def test_training_measures_the_deviation_of_the_latents(options):
     assert loss > 0 and all(p.grad is not None for p in net.parameters())
 
 
-def test_the_codebook_is_laid_over_the_latents_once():
+def test_codes_are_laid_over_the_latents_and_again_where_nothing_falls_on_them():
     net = Autoencoder(**FIRST_STAGE).train()
     codebook = net.vae.quantize.embedding.weight
     image = torch.rand(4, 3, 32, 32)
@@ -62,6 +62,14 @@ def test_the_codebook_is_laid_over_the_latents_once():
     after = codebook.clone()
     net(image, with_loss=True)
     assert torch.equal(codebook, after)
+    with torch.no_grad():
+        codebook[5] = 100.0
+    for _ in range(120):
+        net(image, with_loss=True)
+    latents = latent.transpose(0, 1).flatten(1).T
+    assert (codebook[5] - latents).abs().sum(1).min() < 1e-5
+    net(image)
+    assert torch.equal(net.idle, net.idle.clone().clamp(0, 99))
 
 
 def test_gradients_pass_through_the_quantiser():

@@ -7,7 +7,8 @@ import pytest
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from basicsr.utils import img2tensor
 from basicsr.utils.matlab_functions import imresize
-from benchmark_case import picture, plan
+from benchmark_case import plan
+from small_data_case import picture
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.execute import metric_options
