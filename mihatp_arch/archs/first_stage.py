@@ -73,6 +73,7 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(latent_channels, 1, 1))
         self.register_buffer("latent_std", torch.zeros(latent_channels, 1, 1))  # 0: nothing measured yet
         if kind == "vq":
+            self.vae.quantize.legacy = False  # β = 0.25 weighs the commitment; in LDM's code it weighs the codebook
             self.register_buffer("idle", torch.full((codes,), _PATIENCE))  # training steps that nothing fell on a code
 
     def encode(self, image: Tensor) -> Tensor:
