@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, distributed, nn
 
@@ -14,7 +15,7 @@ _PATIENCE = 100
 
 @ARCH_REGISTRY.register()
 class Autoencoder(nn.Module):
-    """HR through the latent space and back: Bx3xHxW in [0, 1] -> the same, for sides that are multiples of `factor`.
+    """HR through the latent space and back: Bx3xHxW in [0, 1] -> the same; sides are padded to multiples of `factor`.
 
     A diffusion model works on (z - μ) / σ, with μ and σ of each channel of the latents: they are measured while this is
     trained; in the published ones μ = 0 and σ = 1/scaling_factor (KL) or 1 (VQ).
@@ -92,7 +93,9 @@ class Autoencoder(nn.Module):
         """
         x = 2 * image - 1
         if not with_loss:
-            return (self.decode(self.encode(x)) / 2 + 0.5).clamp(0, 1)
+            height, width = x.shape[-2:]
+            x = F.pad(x, (0, -width % self.factor, 0, -height % self.factor), mode="replicate")
+            return (self.decode(self.encode(x))[..., :height, :width] / 2 + 0.5).clamp(0, 1)
         if self.kind == "kl":
             posterior = self.vae.encode(x).latent_dist
             latent, loss = posterior.sample(), posterior.kl().mean() / image[0].numel()

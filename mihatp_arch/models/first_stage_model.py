@@ -1,11 +1,14 @@
 """Training of the first stage of LDM and ResShift: HR goes in, and HR is to come out."""
 
+from copy import deepcopy
 from typing import Any
 
 import torch
+from basicsr.archs import build_network
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from mihatp_arch.archs.first_stage import Autoencoder
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.step import Losses, take_step
 
@@ -22,8 +25,15 @@ class FirstStageModel(SRModel):
     @staticmethod
     def check_options(opt: dict[str, Any]) -> None:
         """Refuse what is no autoencoder's training, before data are opened."""
-        if opt["network_g"]["type"] != "Autoencoder":
-            raise UserError(f"network_g.type: FirstStageModel trains Autoencoder, not {opt['network_g']['type']}")
+        with torch.device("meta"):
+            network = build_network(deepcopy(opt["network_g"]))
+        if not isinstance(network, Autoencoder):
+            raise UserError(f"network_g.type: FirstStageModel trains Autoencoder, not {type(network).__name__}")
+        size = opt["datasets"]["train"].get("gt_size")
+        if size % network.factor:
+            raise UserError(
+                f"datasets.train.gt_size: {size} is no multiple of {network.factor}, which this network needs"
+            )
         if not opt["train"].get("pixel_opt"):
             raise UserError("train.pixel_opt: FirstStageModel needs it; give type: L1Loss")
 

@@ -30,6 +30,7 @@ def test_there_and_back(options):
     assert back.shape == image.shape and back.min() >= 0 and back.max() <= 1
     torch.testing.assert_close((net.decode(latent) / 2 + 0.5).clamp(0, 1), back)
     assert torch.equal(net(image), back)  # nothing is drawn outside training
+    assert net(image[..., :13, :22]).shape == (2, 3, 13, 22)
 
 
 @pytest.mark.parametrize("options", [FIRST_STAGE, KL], ids=["vq", "kl"])

@@ -58,6 +58,10 @@ def test_a_first_stage_that_is_not_there(refused, tmp_path):
 def test_patches_that_are_no_multiples(refused, tmp_path):
     options = changed(ldm(tmp_path, channels=[8] * 4), "datasets", "train", "gt_size", to=48)
     assert "datasets.train.gt_size: 48 is no multiple of 32, which this network needs" in refused(options)
+    stage = {"type": "Autoencoder", **STAGE, "channels": [4, 4, 4, 4]}
+    options = changed(edsr(), "network_g", to=stage) | {"model_type": "FirstStageModel"}
+    options = changed(options, "datasets", "train", "gt_size", to=20)
+    assert "datasets.train.gt_size: 20 is no multiple of 8, which this network needs" in refused(options)
 
 
 def test_the_checks_leave_basicsrs_logger_to_basicsr(tmp_path):

@@ -124,18 +124,14 @@ def test_processes_share_a_sweep_and_do_again_what_one_of_them_left(small_data, 
 
 
 def test_a_first_stage_is_trained_once_and_stands_beside_what_works_in_it(small_data, tmp_path):
-    stage = {"first_stage": "VQF4"}
-    file = write_benchmark(tmp_path, {"LDM": stage, "ResShift": stage, "SRCNN": None}, total_iter=3, seeds=[0, 1])
+    file = write_benchmark(tmp_path, {"bicubic": None, "LDM": {"first_stage": "VQF4"}}, total_iter=3, seeds=[0, 1])
     out = tmp_path / "out"
     printed = done(*command(file, small_data, out))
     assert "| first stage: PSNR |" in printed
-    ldm, resshift, srcnn = table(out / "table1.csv")
-    assert ldm["first_stage_psnr"] == resshift["first_stage_psnr"] != "" and srcnn["first_stage_psnr"] == ""
-    assert (
-        float(ldm["first_stage_psnr"]) > 3 and int(ldm["frozen_parameters"]) == int(resshift["frozen_parameters"]) > 0
-    )
-    runs = {f"{method}_x4_seed{seed}" for method in ("LDM", "ResShift", "SRCNN") for seed in (0, 1)}
-    assert {path.name for path in (out / "experiments").iterdir()} == {"VQF4_x4", *runs}
+    bicubic, ldm = table(out / "table1.csv")
+    assert float(ldm["first_stage_psnr"]) > 3 and bicubic["first_stage_psnr"] == ""
+    assert int(ldm["frozen_parameters"]) > 0
+    assert {path.name for path in (out / "experiments").iterdir()} == {"VQF4_x4", "LDM_x4_seed0", "LDM_x4_seed1"}
     newest = {path: path.stat().st_mtime_ns for path in out.rglob("net_g_latest.pth")}
     done(*command(file, small_data, out))
     assert {path: path.stat().st_mtime_ns for path in out.rglob("net_g_latest.pth")} == newest
