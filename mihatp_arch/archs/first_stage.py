@@ -10,7 +10,7 @@ from torch import Tensor, distributed, nn
 
 from mihatp_arch.errors import UserError
 
-_PATIENCE = 100
+_PATIENCE = 100  # training steps without a latent, after which a code is laid anew
 
 
 @ARCH_REGISTRY.register()

@@ -19,9 +19,10 @@ def check_data(options: Options, *, launcher: str) -> list[str]:
     lines = [*_check_files(options), *_check_roots(options), *_check_shared(options)]
     if lines:
         return lines
+    least = _least_side(options)
     for name, dataset in options.section("datasets").items():
         if dataset["type"] == "PairedImageDataset":
-            lines += _check_pairs(options, name, world_size(launcher))
+            lines += _check_pairs(options, name, world_size(launcher), least)
     return lines
 
 
@@ -77,7 +78,7 @@ def _check_shared(options: Options) -> Iterator[str]:
                 return
 
 
-def _check_pairs(options: Options, name: str, processes: int) -> Iterator[str]:
+def _check_pairs(options: Options, name: str, processes: int, least: int) -> Iterator[str]:
     """Lines about one PairedImageDataset: both sides sound, same names, sizes that fit, enough for a batch."""
     path = ("datasets", name)
     dataset = options.section(*path)
@@ -104,7 +105,7 @@ def _check_pairs(options: Options, name: str, processes: int) -> Iterator[str]:
             path, f"'{alone[0]}' has no partner in {missing} ({len(gt.names)} HR, {len(lq.names)} LR images)"
         )
         return
-    yield from _check_sizes(options, name, gt, lq, partners)
+    yield from _check_sizes(options, name, gt, lq, partners, least)
     if name == "train":
         yield from _check_batch(options, len(gt.names), processes)
 
@@ -128,7 +129,7 @@ def _renamed(template: str, name: str) -> str:
 
 
 def _check_sizes(
-    options: Options, name: str, gt: ImageStore, lq: ImageStore, partners: dict[str, str]
+    options: Options, name: str, gt: ImageStore, lq: ImageStore, partners: dict[str, str], least: int
 ) -> Iterator[str]:
     scale = options.get("scale") or 1
     train = name == "train"
@@ -153,7 +154,13 @@ def _check_sizes(
         )
     if not train:
         yield from _check_borders(options, smallest, *gt.sizes[smallest])
-        yield from _check_least(options, name, smallest, *gt.sizes[smallest])
+        height, width = gt.sizes[smallest]
+        if min(height, width) < least:
+            yield options.problem(
+                ("datasets", name),
+                f"'{smallest}' is {height}x{width}, too small for {options.get('network_g', 'type')}: "
+                f"it needs {least} a side",
+            )
 
 
 def _check_borders(options: Options, image: str, height: int, width: int) -> Iterator[str]:
@@ -166,23 +173,18 @@ def _check_borders(options: Options, image: str, height: int, width: int) -> Ite
             )
 
 
-def _check_least(options: Options, name: str, image: str, height: int, width: int) -> Iterator[str]:
-    """A network that pads by reflection says, as its `smallest`, how many pixels of LR that takes."""
+def _least_side(options: Options) -> int:
+    """Pixels of HR a side; a network that pads by reflection says, as its `smallest`, how many of LR that takes."""
     network = find(ARCH_REGISTRY, options.get("network_g", "type"))
     if not hasattr(network, "smallest"):
-        return
+        return 0
     arguments = {key: value for key, value in options.section("network_g").items() if key != "type"}
     try:
         with torch.device("meta"):
-            least: int = network(**arguments).smallest  # type: ignore[misc]
+            smallest: int = network(**arguments).smallest  # type: ignore[misc]
     except (TypeError, ValueError, UserError):
-        return  # it cannot be built: dry_build.py says why
-    if min(height, width) // (options.get("scale") or 1) < least:
-        side = least * (options.get("scale") or 1)
-        yield options.problem(
-            ("datasets", name),
-            f"'{image}' is {height}x{width}, too small for {options.get('network_g', 'type')}: it needs {side} a side",
-        )
+        return 0  # it cannot be built: dry_build.py says why
+    return smallest * (options.get("scale") or 1)
 
 
 def _check_batch(options: Options, images: int, processes: int) -> Iterator[str]:

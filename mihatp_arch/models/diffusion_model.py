@@ -95,7 +95,7 @@ class DiffusionModel(SRModel):
         """BasicSR's, and the samples of the first images as one picture."""
         self._samples = []
         super().validation(dataloader, current_iter, tb_logger, save_img)
-        if not self.opt["is_train"] or self.opt.get("rank", 0) != 0 or not self._samples:
+        if self.opt.get("rank", 0) != 0 or not self._samples:
             return
         picture = tensor2img(torch.cat(self._samples, 1), rgb2bgr=True)
         name = f"samples_{dataloader.dataset.opt['name']}_{current_iter}"
@@ -106,6 +106,8 @@ class DiffusionModel(SRModel):
     def get_current_visuals(self) -> dict[str, Tensor]:
         """BasicSR's; the first of a validation are kept, beside one another."""
         visuals = super().get_current_visuals()
+        if not self.opt["is_train"] or len(self._samples) == _SHOWN:
+            return visuals
         height, width = visuals["result"].shape[-2:]
         images = [
             F.interpolate(visuals["lq"], (height, width)),
@@ -113,6 +115,6 @@ class DiffusionModel(SRModel):
             *([visuals["gt"]] * ("gt" in visuals)),
         ]
         row = torch.cat(images, 3)[0]
-        if len(self._samples) < _SHOWN and all(row.shape[2] == other.shape[2] for other in self._samples):
+        if all(row.shape[2] == other.shape[2] for other in self._samples):
             self._samples.append(row)
         return visuals
