@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from mihatp_arch.archs.attention import attend
+from mihatp_arch.archs.attend import attend
+from mihatp_arch.archs.linear import Linear
 from mihatp_arch.errors import UserError
 
 Position = Literal["lepe", "bias", "none"]
@@ -68,9 +69,9 @@ class DeformableAttention(nn.Module):
         self.fused = fused
 
         group_dim = dim // num_groups
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(dim, 2 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.q = Linear(dim, dim)
+        self.kv = Linear(dim, 2 * dim)
+        self.proj = Linear(dim, dim)
         # A cell and one pixel around it: centred on the cell, and overlapping its neighbours.
         self.offset_conv = nn.Conv2d(
             group_dim, group_dim, self.stride + 2, stride=self.stride, padding=1, groups=group_dim
@@ -91,7 +92,7 @@ class DeformableAttention(nn.Module):
         k, v = self.sample(x, points)
         heads = rearrange(q, "b y x (h d) -> b h (y x) d", h=self.num_heads)
         bias = self.displacement_bias(points, x.shape[1], x.shape[2]) if self.position == "bias" else None
-        out = attend(heads, k, v, bias, fused=self.fused)
+        out = attend(heads, k, v, bias, scale=heads.shape[-1] ** -0.5, fused=self.fused)
         out = rearrange(out, "b h (y x) d -> b y x (h d)", y=x.shape[1])
         if self.position == "lepe":
             out = out + self.lepe(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -99,10 +100,12 @@ class DeformableAttention(nn.Module):
 
     def points(self, q: Tensor) -> Tensor:
         """Where each group looks: (B·groups)xIxJx2, as (x, y) in [-1, 1] over the image, fp32."""
-        grouped = rearrange(q, "b y x (g c) -> (b g) c y x", g=self.num_groups)
+        grouped = rearrange(q.to(self.offset_conv.weight.dtype), "b y x (g c) -> (b g) c y x", g=self.num_groups)
         grouped = F.pad(grouped, (0, -q.shape[2] % self.stride, 0, -q.shape[1] % self.stride))
-        hidden = self.offset_norm(self.offset_conv(grouped).permute(0, 2, 3, 1))
-        offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).float()
+        with torch.autocast(q.device.type, enabled=False):  # few numbers; strided and by channel, bf16 is slower
+            hidden = self.offset_norm(self.offset_conv(grouped).permute(0, 2, 3, 1))
+            offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        offset = offset.float()
         I, J = offset.shape[1:3]  # noqa: E741
         half_cell = offset.new_tensor([1 / J, 1 / I])
         points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * half_cell

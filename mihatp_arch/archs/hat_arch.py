@@ -15,8 +15,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mihatp_arch.archs.attention import key_window, overlap_index, shift_masks, window_index
 from mihatp_arch.archs.hat_blocks import RHAG, BlockOptions, Positions
+from mihatp_arch.archs.windows import Partition, key_window, overlap_index, shift_masks, window_index
 from mihatp_arch.errors import UserError
 
 NUM_FEAT = 64  # channels of the up-sampler, as in the official code
@@ -169,8 +169,14 @@ class HAT(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The groups: Bxembed_dimxHxW -> the same, H and W multiples of the window."""
-        positions = Positions(self.relative_position_index_SA, self.relative_position_index_OCA, self.shift_masks)
         x = self.patch_embed(x.permute(0, 2, 3, 1))
+        shape, ws = (x.shape[0], x.shape[1], x.shape[2]), self.window_size
+        positions = Positions(
+            self.relative_position_index_SA,
+            self.relative_position_index_OCA,
+            self.shift_masks,
+            *(Partition.of(shape, window_size=ws, shift=shift, device=x.device) for shift in (0, ws // 2)),
+        )
         for layer in self.layers:
             if self.use_checkpoint and torch.is_grad_enabled():
                 x = checkpoint(layer, x, positions, use_reentrant=False)  # type: ignore[assignment]

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
-from mihatp_arch.archs.attention import CAB, OverlappingAttention, WindowAttention, key_window
+from mihatp_arch.archs.attention import CAB, OverlappingAttention, WindowAttention
+from mihatp_arch.archs.drop_path import DropPath
+from mihatp_arch.archs.linear import Mlp
+from mihatp_arch.archs.windows import Partition, key_window
 from mihatp_arch.errors import UserError
 
 
@@ -46,36 +48,40 @@ class BlockOptions:
 
 @dataclass(frozen=True)
 class Positions:
-    """Position indices and shift masks of one window size, shared by all blocks (attention.py)."""
+    """What all blocks share on one batch of maps (windows.py): indices, masks, plain and shifted windows."""
 
     window: Tensor
     overlap: Tensor
-    shift: Tensor
+    masks: Tensor
+    plain: Partition
+    shifted: Partition
 
 
 class HAB(nn.Module):
     """Hybrid attention block: x + (S)W-MSA(n) + conv_scale·CAB(n), n = Norm(x), then the MLP; BxHxWxC -> BxHxWxC."""
 
-    def __init__(self, options: BlockOptions, *, shift: int, drop_path: float) -> None:
+    def __init__(self, options: BlockOptions, *, shifted: bool, drop_path: float) -> None:
         super().__init__()
+        self.shifted = shifted
         self.conv_scale = options.conv_scale
         self.norm1 = nn.LayerNorm(options.dim)
         self.attn = WindowAttention(
             options.dim,
             num_heads=options.num_heads,
             window_size=options.window_size,
-            shift=shift,
             qkv_bias=options.qkv_bias,
             fused=options.fused_attn,
         )
         self.conv_block = CAB(options.dim, compress_ratio=options.compress_ratio, squeeze_factor=options.squeeze_factor)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = DropPath(drop_path, calls=2) if drop_path else nn.Identity()
         self.norm2 = nn.LayerNorm(options.dim)
         self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio))
 
     def mix(self, n: Tensor, positions: Positions) -> Tensor:
         """The attention branches on the normalised map n: SW-MSA(n) + α CAB(n)."""
-        return self.drop_path(self.attn(n, positions.window, positions.shift)) + self.conv_scale * self.conv_block(n)
+        partition = positions.shifted if self.shifted else positions.plain
+        attended = self.attn(n, positions.window, positions.masks, partition)
+        return self.drop_path(attended) + self.conv_scale * self.conv_block(n)
 
     def forward(self, x: Tensor, positions: Positions) -> Tensor:
         x = x + self.mix(self.norm1(x), positions)
@@ -129,9 +135,8 @@ class RHAG(nn.Module):
         block: Callable[..., HAB] = HAB,
     ) -> None:
         super().__init__()
-        shifts = (0, options.window_size // 2)
         self.residual_group = AttenBlocks(
-            [block(options, shift=shifts[i % 2], drop_path=rate) for i, rate in enumerate(drop_paths)], OCAB(options)
+            [block(options, shifted=i % 2 == 1, drop_path=rate) for i, rate in enumerate(drop_paths)], OCAB(options)
         )
         self.conv = nn.Conv2d(options.dim, options.dim, 3, padding=1) if resi_connection == "1conv" else nn.Identity()
 

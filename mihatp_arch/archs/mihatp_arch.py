@@ -36,8 +36,8 @@ class MHAB(HAB):
     With `norm_residual` false the lone X_Norm of the last line is left out; β = 0 is then exactly HAB.
     """
 
-    def __init__(self, options: BlockOptions, *, shift: int, drop_path: float, dat: DATOptions) -> None:
-        super().__init__(options, shift=shift, drop_path=drop_path)
+    def __init__(self, options: BlockOptions, *, shifted: bool, drop_path: float, dat: DATOptions) -> None:
+        super().__init__(options, shifted=shifted, drop_path=drop_path)
         self.beta = dat.beta
         self.norm_residual = dat.norm_residual
         self.dat = DeformableAttention(

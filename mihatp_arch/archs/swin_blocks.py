@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from mihatp_arch.archs.attention import WindowAttention, shift_masks, window_index
+from mihatp_arch.archs.attention import WindowAttention
+from mihatp_arch.archs.windows import Partition, shift_masks, window_index
 from mihatp_arch.errors import UserError
 
 
@@ -46,18 +47,6 @@ class SwinOptions:
             raise UserError(f"network: dropout {self.dropout} must be 0 or more, and below 1")
 
 
-class SwinAttention(WindowAttention):
-    """(Shifted) window self-attention that does not shift a map one window high or wide, as Swin does not.
-
-    The shift would only cut that window in two.
-    """
-
-    def forward(self, x: Tensor, index: Tensor, masks: Tensor) -> Tensor:
-        if min(x.shape[1:3]) == self.window_size:
-            return self.proj(self._windows(self.qkv(x), self.bias(index)))
-        return super().forward(x, index, masks)
-
-
 class SwinBlock(nn.Module):
     """Attention and an MLP of 1×1 convolutions, each after a group normalisation and with a skip: BxCxHxW -> BxCxHxW.
 
@@ -75,17 +64,26 @@ class SwinBlock(nn.Module):
         super().__init__()
         dim, window_size = options.swin_embed, options.window_size
         self.norm1 = nn.GroupNorm(options.norm_groups, dim)
-        self.attn = SwinAttention(
-            dim, num_heads=options.swin_heads, window_size=window_size, shift=shift, qkv_bias=True, fused=True
+        self.attn = WindowAttention(
+            dim, num_heads=options.swin_heads, window_size=window_size, qkv_bias=True, fused=True
         )
+        self.shift = shift
         self.drop = nn.Dropout(options.dropout)
         self.norm2 = nn.GroupNorm(options.norm_groups, dim)
         self.mlp = Mlp(dim, int(dim * options.mlp_ratio), drop=options.dropout, use_conv=True)
         self.register_buffer("index", window_index(window_size), persistent=False)
         self.register_buffer("masks", shift_masks(window_size, shift), persistent=False)
 
+    def attend(self, x: Tensor) -> Tensor:
+        """The attention, BxHxWxC -> BxHxWxC; a map one window high or wide is not shifted: that window would be cut."""
+        batch, height, width = x.shape[:3]
+        window_size = self.attn.window_size
+        shift = 0 if min(height, width) == window_size else self.shift
+        partition = Partition.of((batch, height, width), window_size=window_size, shift=shift, device=x.device)
+        return self.attn(x, self.index, self.masks, partition)
+
     def forward(self, x: Tensor) -> Tensor:
-        attended = self.attn(self.norm1(x).permute(0, 2, 3, 1), self.index, self.masks)
+        attended = self.attend(self.norm1(x).permute(0, 2, 3, 1))
         x = x + self.drop(attended.permute(0, 3, 1, 2))
         return x + self.mlp(self.norm2(x))
 

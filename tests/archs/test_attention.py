@@ -1,52 +1,100 @@
-"""Window attention: the fast paths against the plain ones, and the kept bias."""
+"""Window attention: the fast paths against the plain ones."""
 
 import pytest
 import torch
 from torch import nn
 
-from mihatp_arch.archs.attention import (
-    CAB,
-    OverlappingAttention,
-    WindowAttention,
-    attend,
-    overlap_index,
-    shift_masks,
-    window_index,
-)
+from mihatp_arch.archs import attend as attend_module
+from mihatp_arch.archs.attend import attend
+from mihatp_arch.archs.attention import CAB, OverlappingAttention, WindowAttention
+from mihatp_arch.archs.linear import FromHeads, HeadLinear, Linear
+from mihatp_arch.archs.windows import Partition, overlap_index, shift_masks, window_index
 
 
-def window_attention(shift, *, window=4, dim=12, heads=3, fused=True):
+def window_attention(*, fused=True):
     torch.manual_seed(1)
-    module = WindowAttention(dim, num_heads=heads, window_size=window, shift=shift, qkv_bias=True, fused=fused)
+    module = WindowAttention(12, num_heads=3, window_size=4, qkv_bias=True, fused=fused)
     nn.init.normal_(module.relative_position_bias_table)
     return module
 
 
-@pytest.mark.parametrize("with_bias", [True, False])
-def test_fused_equals_plain_with_gradients(with_bias):
-    q, k, v = (torch.randn(2, 3, n, 5, requires_grad=True) for n in (7, 9, 9))
-    bias = torch.randn(1, 3, 7, 9, requires_grad=True) if with_bias else None
-    inputs = [q, k, v] + ([bias] if with_bias else [])
-    fused, plain = (attend(q, k, v, bias, fused=f) for f in (True, False))
-    torch.testing.assert_close(fused, plain, atol=1e-5, rtol=1e-5)
-    weights = torch.randn_like(fused)
-    for a, b in zip(
-        torch.autograd.grad((fused * weights).sum(), inputs),
-        torch.autograd.grad((plain * weights).sum(), inputs),
-        strict=True,
-    ):
+def places(x, shift):
+    """What a window attention wants beside the map."""
+    partition = Partition.of(x.shape[:3], window_size=4, shift=shift, device=x.device)
+    return window_index(4), shift_masks(4, 2), partition
+
+
+def outputs_and_gradients(compute, inputs):
+    out = compute(*inputs)
+    return [out, *torch.autograd.grad((out.float() * torch.linspace(-1, 1, out.numel()).view_as(out)).sum(), inputs)]
+
+
+@pytest.mark.parametrize("kind", ["no bias", "one bias", "a bias for each"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
+def test_fused_equals_plain_with_gradients(kind, dtype, tolerance, monkeypatch):
+    torch.manual_seed(0)
+    inputs = [torch.randn(5, 3, n, 5, requires_grad=True, dtype=dtype) for n in (7, 9, 9)]
+    if kind != "no bias":
+        inputs.append(torch.randn(1 if kind == "one bias" else 5, 3, 7, 9, requires_grad=True, dtype=dtype))
+
+    def by(fused):
+        return lambda q, k, v, bias=None: attend(q, k, v, bias, scale=0.3, fused=fused)
+
+    plain = outputs_and_gradients(by(False), [x.detach().float().requires_grad_() for x in inputs])
+    for queries in (3, 7, 14, 35):  # at a time: rows of a window and a remainder, one window, two, all
+        monkeypatch.setattr(attend_module, "_CHUNK_BYTES", queries * 3 * 9 * inputs[0].element_size())
+        for a, b in zip(outputs_and_gradients(by(True), inputs), plain, strict=True):
+            torch.testing.assert_close(a.float(), b, atol=tolerance, rtol=tolerance)
+
+
+def test_nothing_is_kept_for_a_gradient_that_nobody_wants():
+    q = torch.randn(2, 1, 4, 8)
+    assert attend(q, q, q, torch.randn(1, 1, 4, 4), scale=1.0, fused=True).grad_fn is None
+
+
+@pytest.mark.parametrize("rows", [32, 7])
+@pytest.mark.parametrize("head_dim", [5, 8])
+def test_linear_layers_are_torchs(rows, head_dim):
+    torch.manual_seed(0)
+    x = torch.randn(rows, 3 * head_dim, requires_grad=True)
+    plain = nn.Linear(3 * head_dim, 6 * head_dim)
+    ours, heads = Linear(3 * head_dim, 6 * head_dim), HeadLinear(3 * head_dim, head_dim=head_dim, heads=6)
+    for layer in (ours, heads):
+        layer.load_state_dict(plain.state_dict())
+    expected = outputs_and_gradients(lambda x, *_: plain(x), [x, *plain.parameters()])
+    for a, b in zip(outputs_and_gradients(lambda x, *_: ours(x), [x, *ours.parameters()]), expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    padded = heads(x).unflatten(1, (6, 8))
+    torch.testing.assert_close(padded[..., :head_dim].flatten(1), expected[0], atol=1e-5, rtol=1e-5)
+    assert not padded[..., head_dim:].any()
+    last = FromHeads(6 * head_dim, head_dim=head_dim)
+    behind = torch.nn.functional.linear(expected[0], last.weight, last.bias)
+    torch.testing.assert_close(last(padded.flatten(1)), behind, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+@pytest.mark.parametrize("size", [(4, 4), (8, 4), (12, 16)])
+def test_a_partition_is_rolled_windows_and_the_way_back(size, shift):
+    x = torch.randn(2, *size, 3, requires_grad=True)
+    partition = Partition.of(x.shape[:3], window_size=4, shift=shift, device=x.device)
+    windows = partition.windows(x)
+    rolled = x.roll((-shift, -shift), (1, 2)).unfold(1, 4, 4).unfold(2, 4, 4).permute(0, 1, 2, 4, 5, 3).reshape(-1, 48)
+    assert {tuple(w.tolist()) for w in windows.reshape(-1, 48)} == {tuple(w.tolist()) for w in rolled}
+    assert sum(partition.counts) == len(rolled)
+    assert torch.equal(partition.maps(windows, x), x)
+    weights = torch.randn_like(x)
+    (grad,) = torch.autograd.grad((windows * partition.windows(weights)).sum(), x)
+    assert torch.equal(grad, weights)
 
 
 @pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("size", [(4, 4), (8, 4), (12, 16)])
 def test_window_attention_sees_only_its_window(shift, size):
     """Each output pixel depends on the pixels of its own (shifted, not wrapped) window and on no other."""
-    module = window_attention(shift).eval()
-    index, masks = window_index(4), shift_masks(4, 2)
+    module = window_attention().eval()
     x = torch.randn(1, *size, 12, requires_grad=True)
     for y, column in ((0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, 1)):
-        (grad,) = torch.autograd.grad(module(x, index, masks)[0, y, column].sum(), x)
+        (grad,) = torch.autograd.grad(module(x, *places(x, shift))[0, y, column].sum(), x)
         seen = grad[0].abs().sum(-1) > 1e-12
         rows, columns = torch.arange(size[0]), torch.arange(size[1])
         expected = ((rows + 4 - shift) // 4 == (y + 4 - shift) // 4)[:, None] & (
@@ -57,9 +105,9 @@ def test_window_attention_sees_only_its_window(shift, size):
 
 @pytest.mark.parametrize("shift", [0, 2])
 def test_window_attention_fused_equals_plain(shift):
-    fused, plain = window_attention(shift), window_attention(shift, fused=False)
+    fused, plain = window_attention(), window_attention(fused=False)
     x = torch.randn(2, 8, 12, 12)
-    args = (window_index(4), shift_masks(4, 2))
+    args = places(x, shift)
     torch.testing.assert_close(fused(x, *args), plain(x, *args), atol=1e-5, rtol=1e-5)
 
 
@@ -87,46 +135,6 @@ def test_overlap_index_names_the_rows_that_hats_signed_index_names():
     assert signed.max() == 640
     table = torch.randn((window + key - 1) ** 2, 2)
     assert torch.equal(table[signed], table[overlap_index(window, key)])
-
-
-def test_kept_bias_follows_every_kind_of_weight_change():
-    module = window_attention(0).eval()
-    table, index = module.relative_position_bias_table, window_index(4)
-
-    def fresh():
-        return table[index.flatten()].view(16, 16, 3).permute(2, 0, 1)
-
-    with torch.no_grad():
-        assert module.bias(index) is module.bias(index), "kept while nothing changes"
-        for change in (
-            lambda: table.add_(1),
-            lambda: module.load_state_dict({k: v + 2 for k, v in module.state_dict().items()}),
-            lambda: (table.data.mul_(3), module.eval()),  # how BasicSR's EMA writes, and its test() then calls eval()
-            lambda: module.to(torch.float64),
-        ):
-            change()
-            assert torch.equal(module.bias(index), fresh())
-    assert module.bias(index).requires_grad
-
-
-def test_kept_bias_is_not_taken_for_a_table_that_reuses_its_memory():
-    module = window_attention(0).eval()
-    x, args = torch.randn(1, 4, 4, 12), (window_index(4), shift_masks(4, 2))
-    with torch.no_grad():
-        for seed in range(10):
-            table = torch.randn(49, 3, generator=torch.Generator().manual_seed(seed))
-            out = torch.func.functional_call(module, {"relative_position_bias_table": table}, (x, *args))
-            module.relative_position_bias_table.copy_(table)
-            assert torch.equal(out, module(x, *args))
-            del table
-
-
-def test_inference_mode_then_no_grad():
-    module = window_attention(2).eval()
-    x, args = torch.randn(1, 8, 8, 12), (window_index(4), shift_masks(4, 2))
-    with torch.inference_mode():
-        first = module(x, *args)
-    torch.testing.assert_close(first.clone(), module(x, *args).detach())
 
 
 def test_cab_is_its_convolutions_on_channels_first():

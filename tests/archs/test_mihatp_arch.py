@@ -30,13 +30,13 @@ def test_block_is_equation_4(norm_residual):
     net(torch.rand(1, 3, 8, 8))
     X, positions = seen["inputs"]
     X_norm = block.norm1(X)
-    SW_MSA = block.attn(X_norm, positions.window, positions.shift)
+    SW_MSA = block.attn(X_norm, positions.window, positions.masks, positions.shifted)
     X_med = SW_MSA + 0.3 * block.conv_block(X_norm) + 0.7 * block.dat(X_norm)
     expected = block.mlp(block.norm2(X_med + X)) + X_med + X
     if norm_residual:
         expected = X_norm + expected
     torch.testing.assert_close(seen["output"], expected)
-    assert block.attn.shift == 2
+    assert block.shifted
 
 
 def test_paper_size():

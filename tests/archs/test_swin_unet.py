@@ -46,7 +46,11 @@ def naive_attention(attention, x, shift):
     """Softmax attention of every pixel of one image HxWxC over the pixels of its region, without roll or mask."""
     height, width, dim = x.shape
     heads = attention.num_heads
-    q, k, v = attention.qkv(x).view(height, width, 3, heads, dim // heads).permute(2, 3, 0, 1, 4)
+    q, k, v = (
+        nn.functional.linear(x, attention.qkv.weight, attention.qkv.bias)
+        .view(height, width, 3, heads, dim // heads)
+        .permute(2, 3, 0, 1, 4)
+    )
     rows, columns = regions(height, shift), regions(width, shift)
     out = torch.zeros(height, width, heads, dim // heads)
     for i in range(height):
@@ -63,7 +67,7 @@ def naive_attention(attention, x, shift):
                 ]
                 weights = torch.stack(scores).softmax(0)
                 out[i, j, h] = sum(w * v[h, a, b] for w, (a, b) in zip(weights, near, strict=True))
-    return attention.proj(out.flatten(2))
+    return nn.functional.linear(out.flatten(2), attention.proj.weight, attention.proj.bias)
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2])
@@ -74,7 +78,7 @@ def test_attention_is_that_of_the_regions(shift, size, shifts):
     block = perturbed(SwinBlock(OPTIONS, shift=shift))
     x = torch.randn(2, *size, 8)
     expected = torch.stack([naive_attention(block.attn, one, shift * shifts) for one in x])
-    torch.testing.assert_close(block.attn(x, block.index, block.masks), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(block.attend(x), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("pixel", [(0, 5), (11, 5), (5, 0), (5, 11), (0, 0), (11, 11), (0, 11), (6, 6)])
@@ -103,7 +107,7 @@ def test_a_residual_block_is_its_equation():
 def test_a_swin_block_is_its_equations():
     block = perturbed(SwinBlock(OPTIONS, shift=2))
     x = torch.randn(2, 8, 8, 12)
-    attended = block.attn(block.norm1(x).permute(0, 2, 3, 1), block.index, block.masks).permute(0, 3, 1, 2)
+    attended = block.attend(block.norm1(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     y = x + attended
     hidden = nn.functional.gelu(block.mlp.fc1(block.norm2(y)))
     torch.testing.assert_close(block(x), y + block.mlp.fc2(hidden))
@@ -115,7 +119,7 @@ def test_the_swin_layer_of_a_level_follows_its_first_block():
     first = level.blocks[0](torch.cat([x, skips[0]], 1), time)
     first = level.swin.unembed(level.swin.blocks(level.swin.embed(first)))
     second = level.blocks[1](torch.cat([first, skips[1]], 1), time)
-    assert [block.attn.shift for block in level.swin.blocks] == [0, WINDOW // 2]
+    assert [block.shift for block in level.swin.blocks] == [0, WINDOW // 2]
     torch.testing.assert_close(level(x, time, list(skips)), [first, second])
 
 
