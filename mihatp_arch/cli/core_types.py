@@ -31,6 +31,7 @@ CORE_TYPES: dict[str, Any] = {
     "train.grad_clip": Annotated[float, Meta(gt=0)],
     "train.share_branches": bool,
     "train.detach_positive": bool,
+    "train.branch_threads": bool,
     "train.latent_weight": Annotated[float, Meta(ge=0)],
     "train.scheduler.milestones": list[Positive],
     "train.scheduler.gamma": Annotated[float, Meta(gt=0)],

@@ -70,11 +70,12 @@ class FeatureNetwork(nn.Module):
     def extra_repr(self) -> str:
         return f"network={self.network!r}, weights={self.weights!r}"
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, *, bf16: bool = False) -> list[Tensor]:
         """Features in fp32, under autocast too.
 
         Args:
             x: RGB images (B, 3, H, W) in [0, 1].
+            bf16: run the network under bf16 autocast.
 
         Returns:
             L tensors (B, C_l, H_l, W_l), in the order of `layers`.
@@ -87,8 +88,11 @@ class FeatureNetwork(nn.Module):
             raise UserError(f"features: needs RGB images (B, 3, H, W), not {tuple(x.shape)}")
         if self.fixed_size not in (None, tuple(x.shape[-2:])):
             raise UserError(f"features: {self.network} takes images of {self.fixed_size}, not {tuple(x.shape[-2:])}")
-        with torch.autocast(x.device.type, enabled=False):
-            features = self.body((x.float() - self.mean) / self.std)
+        x = (x.float() - self.mean) / self.std
+        if x.device.type == "cpu":  # convolutions follow their input; there they are 1.1 to 1.2 times as fast so
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            features = [feature.float() for feature in self.body(x)]
         return [feature.movedim(-1, 1) if self.channels_last else feature for feature in features]
 
 

@@ -1,18 +1,22 @@
 """MiHATP's training: two branches and a contrastive loss (paper, Fig. 1, Eq. 1 to 9) in BasicSR's model interface."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from os import path as osp
 from typing import Any, ClassVar
 
+import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 
+from mihatp_arch.archs import HAT
 from mihatp_arch.errors import UserError
 from mihatp_arch.losses import FeatureNetwork
+from mihatp_arch.training.branches import SideBySide, Start, at_once
 from mihatp_arch.training.step import take_step
 from mihatp_arch.transforms import IrreversiblePool, ReversiblePool
 
@@ -64,6 +68,8 @@ class MiHATPModel(SRModel):
       every similarity to a negative is 1.
     * `share_branches`: one network for both branches.
     * `detach_positive`: no gradient of the contrastive loss into F_con.
+    * `branch_threads`: on a CPU, F_base and F_con side by side in two threads (default true); they must be HAT or
+      MiHATP, uncompiled, in one process. The random draws are the same either way.
 
     `network_c` describes F_con (default: as `network_g`); `path.pretrain_network_c` starts it from weights.
 
@@ -105,6 +111,7 @@ class MiHATPModel(SRModel):
         if train_opt.get("contrastive_opt"):
             self.cri_cl = build_loss(train_opt["contrastive_opt"]).to(self.device)
         self.detach_positive = bool(train_opt.get("detach_positive"))
+        self.branches = SideBySide() if self._may_run_side_by_side(train_opt) else None
         super().init_training_settings()
         path_opt = self.opt["path"]
         incomplete = path_opt.get("pretrain_network_g") and not path_opt.get("strict_load_g", True)
@@ -122,6 +129,17 @@ class MiHATPModel(SRModel):
             self.load_network(net_c, load_path, strict, path_opt.get("param_key_c", "params"))
         return net_c.train()
 
+    def _may_run_side_by_side(self, train_opt: Mapping[str, Any]) -> bool:
+        compiled = train_opt.get("compile")  # its kernels have the number of threads built in
+        return (
+            bool(train_opt.get("branch_threads", True))
+            and self.device.type == "cpu"
+            and torch.get_num_threads() >= 2
+            and not (compiled or self.opt["dist"])
+            and self._has_own_contrastive_branch
+            and all(isinstance(net, HAT) for net in self._networks)  # what else draws at random is not known of others
+        )
+
     def setup_optimizers(self) -> None:
         """One optimizer for both branches: Eq. 5 is one sum."""
         options = dict(self.opt["train"]["optim_g"])
@@ -131,31 +149,42 @@ class MiHATPModel(SRModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of Eq. 5 on the batch of `feed_data`."""
-        take_step(self, current_iter, self.losses, self._networks, self.opt["train"])
+        backward = self.branches.backward if self.branches else Tensor.backward
+        take_step(self, current_iter, self.losses, self._networks, self.opt["train"], backward)
 
     def losses(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The terms of Eq. 5 on the images that are fed, and the similarities for the log."""
         terms: dict[str, Tensor] = {}
-        self.output = self.net_g(self.lq).float()  # Eq. 1
+        similarities: dict[str, Tensor] = {}
+        find_positives = positives = negatives = None
+        with self.branches.forward() if self.branches else nullcontext(at_once) as start:
+            base = start(self.net_g, self.lq)  # Eq. 1
+            if self.reversible_pool is not None and self.net_c is not None:
+                find_positives = self.positives(start, self.net_c, self.reversible_pool)
+            if self.irreversible_pool is not None and self.cri_cl is not None:
+                negatives = self.irreversible_pool(self.gt)  # Eq. 3
+        self.output = base().float()
         terms["l_pix_base"] = self.cri_pix(self.output, self.gt)  # Eq. 6
-        positives = None
-        if self.reversible_pool is not None and self.net_c is not None:
-            positives, terms["l_pix_con"] = self.positives(self.net_c, self.reversible_pool)  # Eq. 2 and 7
-        similarities = {}
+        if find_positives is not None:
+            positives, terms["l_pix_con"] = find_positives()  # Eq. 2 and 7
         if self.cri_cl is not None:
-            negatives = None if self.irreversible_pool is None else self.irreversible_pool(self.gt)  # Eq. 3
             terms["l_cl"], similarities = self.cri_cl(self.output, positives, negatives)  # Eq. 8, 9; λ is inside
         return terms, similarities
 
-    def positives(self, f_con: nn.Module, pool: ReversiblePool) -> tuple[Tensor, Tensor]:
-        """X^P of Eq. 2, BxK_pxCxHxW, and Loss_L1^Con of Eq. 7 on the same outputs of F_con."""
+    def positives(self, start: Start, f_con: nn.Module, pool: ReversiblePool) -> Callable[[], tuple[Tensor, Tensor]]:
+        """Starts F_con; X^P of Eq. 2, BxK_pxCxHxW, and Loss_L1^Con of Eq. 7 on the same outputs, for who asks."""
         lq = self.lq.repeat_interleave(self.k_p, 0)
         gt = self.gt.repeat_interleave(self.k_p, 0)
         draw = pool.draw(len(self.lq), height=lq.shape[-2], width=lq.shape[-1], k=self.k_p)
-        transformed = f_con(pool.apply(lq, draw)).float()
-        l_pix_con = self.cri_pix(transformed, pool.apply(gt, draw))
-        positives = pool.invert(transformed, draw).unflatten(0, (-1, self.k_p))
-        return positives.detach() if self.detach_positive else positives, l_pix_con
+        output = start(f_con, pool.apply(lq, draw))
+
+        def find() -> tuple[Tensor, Tensor]:
+            transformed = output().float()
+            positives = pool.invert(transformed, draw).unflatten(0, (-1, self.k_p))
+            l_pix_con = self.cri_pix(transformed, pool.apply(gt, draw))
+            return positives.detach() if self.detach_positive else positives, l_pix_con
+
+        return find
 
     def save(self, epoch: int, current_iter: int) -> None:
         """`net_c` first, the training state last."""

@@ -99,8 +99,24 @@ def load_network(
 
 
 def get_optimizer(self: BaseModel, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
-    """Any optimizer of torch, by its name."""
-    return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+    """Any optimizer of torch, by its name; Adam and AdamW in one kernel (`fused`), unless the options say how."""
+    params = list(params)
+    if optim_type in ("Adam", "AdamW") and not {"fused", "foreach", "differentiable"} & kwargs.keys():
+        kwargs["fused"] = all(
+            isinstance(p, torch.Tensor) and p.dtype == torch.float32 and p.device.type in ("cpu", "cuda")
+            for p in params
+        )
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+    optimizer.register_load_state_dict_pre_hook(_keep_fused)
+    return optimizer
+
+
+def _keep_fused(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A saved state says how its optimizer was computed; these options say how this one is."""
+    if "fused" not in optimizer.defaults:
+        return state
+    fused = {"fused": optimizer.defaults["fused"]}
+    return {**state, "param_groups": [group | fused for group in state["param_groups"]]}
 
 
 def update_learning_rate(self: BaseModel, current_iter: int, warmup_iter: int = -1) -> None:

@@ -50,6 +50,7 @@ def take_step(
     losses: Callable[[], Losses],
     networks: Sequence[nn.Module],
     train_opt: Mapping[str, Any],
+    backward: Callable[[Tensor], None] = Tensor.backward,
 ) -> None:
     """Zero, forward, backward, clip, step, average: the options of `train` that every model here shares.
 
@@ -64,6 +65,7 @@ def take_step(
         losses: computes the losses of the part that is there, each a mean over its samples.
         networks: whose gradients are exchanged between processes, at the last part alone.
         train_opt: the section `train`.
+        backward: what follows the sum of the losses down.
 
     Raises:
         UserError: a loss or the norm is not finite; the weights are as they were.
@@ -80,7 +82,7 @@ def take_step(
                         stack.enter_context(net.no_sync())
             with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
                 summed, watched = losses()
-            (share * torch.stack([one.float() for one in summed.values()]).sum()).backward()
+            backward(share * torch.stack([one.float() for one in summed.values()]).sum())
         for name, value in {**summed, **watched}.items():
             logged[name] = logged.get(name, 0) + share * value.detach()  # type: ignore[assignment]
     model.log_dict = model.reduce_loss_dict(logged)

@@ -75,7 +75,7 @@ def test_similarities_are_cosines(image_sim, feature_sim):
     loss = build(image_sim=image_sim, feature_sim=feature_sim)
     sr, positives, _ = batch()
     r = loss.layers(sr.unsqueeze(1))
-    sims = loss.similarities(r, positives, k=1)
+    sims = loss.similarities(r, loss.layers(positives), k=1)
     features = loss.network(sr), [f.unflatten(0, (2, 2)) for f in loss.network(positives.flatten(0, 1))]
     a, b = sr, positives
     if image_sim == "centered":
@@ -156,10 +156,37 @@ def test_without_both_pools_it_is_the_documented_constant(image_space):
     assert sr.grad is not None and sr.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("detach", [False, True])
+def test_passes_of_the_network_together_are_the_separate_ones(detach):
+    loss, (sr, positives, negatives) = build(loss_weight=1.0), batch()
+    sr.requires_grad_(), positives.requires_grad_()
+    r, p, n = (loss.layers(x) for x in (sr.unsqueeze(1), positives.detach() if detach else positives, negatives))
+    sims = zip(loss.similarities(r, p, k=1), loss.similarities(r, n, k=1), strict=True)
+    apart = torch.stack([info_nce(*sim, tau=0.05) for sim in sims]).mean()
+    images = [sr] if detach else [sr, positives]
+    expected = torch.autograd.grad(apart, images)
+    calls = []
+    loss.network.register_forward_hook(lambda *args: calls.append(args[2][0].requires_grad))
+    together = loss(sr, positives.detach() if detach else positives, negatives)[0]
+    torch.testing.assert_close(together, apart)
+    for a, b in zip(torch.autograd.grad(together, images), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+    assert calls == ([True, False, False] if detach else [True, False])
+
+
+def test_negatives_in_bf16_move_their_similarity_by_little():
+    images = batch()
+    images[0].requires_grad_()
+    plain, bf16 = build()(*images), build(negatives_bf16=True)(*images)
+    assert plain[1]["sim_pos"] == bf16[1]["sim_pos"]
+    assert 0 < (plain[1]["sim_neg"] - bf16[1]["sim_neg"]).abs() < 1e-3
+    assert torch.autograd.grad(bf16[0], images[0])[0].dtype == torch.float32
+
+
 def test_without_one_pool_its_similarity_is_one():
     loss, (sr, positives, negatives) = build(loss_weight=1.0, k_n=4), batch()
     r = loss.layers(sr.unsqueeze(1))
-    sim_p, sim_n = loss.similarities(r, positives, k=1), loss.similarities(r, negatives, k=4)
+    sim_p, sim_n = (loss.similarities(r, loss.layers(images), k=1) for images in (positives, negatives))
     no_rtp = [info_nce(torch.ones(2, 1), n, tau=0.05) for n in sim_n]
     no_itp = [info_nce(p, torch.ones(2, 4), tau=0.05) for p in sim_p]
     for images, expected in (((None, negatives), no_rtp), ((positives, None), no_itp)):
@@ -174,7 +201,7 @@ def test_log_has_the_mean_similarities():
     _, stats = loss(sr.requires_grad_(), positives, negatives)
     for key, images in (("sim_pos", positives), ("sim_neg", negatives)):
         r = loss.layers(sr.unsqueeze(1))
-        expected = torch.stack([sim.mean() for sim in loss.similarities(r, images, k=1)]).mean()
+        expected = torch.stack([sim.mean() for sim in loss.similarities(r, loss.layers(images), k=1)]).mean()
         torch.testing.assert_close(stats[key], expected.detach())
         assert not stats[key].requires_grad
 

@@ -5,71 +5,13 @@ import math
 
 import pytest
 import torch
+from mihatp_case import NETWORK, batch, build, options, step
 from torch import nn
 
 from mihatp_arch.archs import HAT
 from mihatp_arch.errors import UserError
 from mihatp_arch.models import MiHATPModel
-
-NETWORK = {
-    "type": "MiHATP",
-    "upscale": 4,
-    "img_size": 8,
-    "window_size": 4,
-    "embed_dim": 12,
-    "depths": [2],
-    "num_heads": [2],
-    "squeeze_factor": 1,
-    "upsampler": "pixelshuffledirect",
-    "sample_grid": 4,
-    "drop_path_rate": 0.0,
-}
-
-
-def options(folder, **train):
-    return {
-        "name": "test",
-        "model_type": "MiHATPModel",
-        "scale": 4,
-        "num_gpu": 0,
-        "dist": False,
-        "rank": 0,
-        "is_train": True,
-        "path": {"models": str(folder), "training_states": str(folder), "pretrain_network_g": None},
-        "network_g": dict(NETWORK),
-        "train": {
-            "ema_decay": 0.9,
-            "optim_g": {"type": "Adam", "lr": 1e-3, "betas": [0.9, 0.99]},
-            "scheduler": {"type": "MultiStepLR", "milestones": [10], "gamma": 0.1},
-            "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
-            "contrastive_opt": {
-                "type": "ContrastiveLoss",
-                "loss_weight": 0.01,
-                "tau": 0.05,
-                "features": {"weights": "random", "layers": ["relu1_1", "relu2_1"]},
-            },
-            "reversible_opt": {"k_p": 2},
-            "irreversible_opt": {"k_n": 3},
-            **train,
-        },
-    }
-
-
-def build(folder, **train):
-    torch.manual_seed(3)
-    return MiHATPModel(options(folder, **train))
-
-
-def batch(seed=0, size=8):
-    torch.manual_seed(seed)
-    return {"lq": torch.rand(2, 3, size, size), "gt": torch.rand(2, 3, 4 * size, 4 * size)}
-
-
-def step(model, iteration=1):
-    model.feed_data(batch(iteration))
-    model.update_learning_rate(iteration)
-    model.optimize_parameters(iteration)
-    return model.log_dict
+from mihatp_arch.training.branches import at_once
 
 
 def test_one_step_is_equation_5(tmp_path):
@@ -169,7 +111,7 @@ def test_shared_branches_are_one_network(tmp_path):
 def test_detached_positives_send_no_contrastive_gradient_into_f_con(tmp_path, detach):
     model = build(tmp_path, detach_positive=detach)
     model.feed_data(batch())
-    positives, l_pix_con = model.positives(model.net_c, model.reversible_pool)
+    positives, l_pix_con = model.positives(at_once, model.net_c, model.reversible_pool)()
     assert positives.requires_grad is not detach
     assert l_pix_con.requires_grad
 

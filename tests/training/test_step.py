@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from model_case import build
+from torch import nn
 
 from mihatp_arch.errors import UserError
 
@@ -98,3 +99,20 @@ def test_running_statistics_are_averaged_too(tmp_path):
 def test_any_optimizer_of_torch(tmp_path, optimizer):
     model = step(build(tmp_path, optim_g=dict(optimizer)))
     assert type(model.optimizer_g).__name__ == optimizer["type"]
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_fused_adam_goes_on_from_an_unfused_state_as_unfused_would(tmp_path, name):
+    plain, fused = (step(build(tmp_path, optim_g={"type": name, "lr": 1e-3, **how})) for how in ({"fused": False}, {}))
+    fused.net_g.load_state_dict(plain.net_g.state_dict())
+    fused.optimizer_g.load_state_dict(copy.deepcopy(plain.optimizer_g.state_dict()))
+    assert [model.optimizer_g.param_groups[0]["fused"] for model in (plain, fused)] == [False, True]
+    for a, b in zip(step(plain).net_g.parameters(), step(fused).net_g.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-7)
+
+
+def test_adam_is_fused_where_it_can_be_and_nothing_else_is_asked(tmp_path):
+    model = build(tmp_path)
+    for dtype, how, fused in ((torch.float64, {}, False), (torch.float32, {"foreach": True}, None)):
+        optimizer = model.get_optimizer("Adam", [nn.Parameter(torch.ones(2, dtype=dtype))], lr=0.1, **how)
+        assert optimizer.param_groups[0]["fused"] is fused
