@@ -1,0 +1,154 @@
+"""What the deformable branch (DAT) costs in a MiHATP block, and whether memory grows linearly with pixels.
+
+    python benchmarks/blocks.py [--quick] [--device cuda] [--scale 8 4 2]
+
+An M-HAB beside a HAB of the same size, at the LR patch and with the options of `options/train_MiHATP_x<scale>.yml`: the
+share of DAT is (M-HAB - HAB) / M-HAB, in time and in the most tensors held at once, over two blocks, one with plain and
+one with shifted windows. Growth with pixels is that of a network of one group: those of a further one take the place of
+the first one's activations in inference, and add the same again in training.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from children import fresh, with_allocator
+from memory import peak_mib, tensors_mib
+from report import Report, Row, Settings, arguments, settings
+from timing import Times, alternate, share, spread
+from torch import Tensor, nn
+
+from mihatp_arch import yaml_files
+from mihatp_arch.archs import HAT, MiHATP
+
+Kind = Literal["HAT", "MiHATP"]
+OPTIONS = Path(__file__).parents[1] / "options"
+ARCHS: dict[Kind, type[HAT]] = {"HAT": HAT, "MiHATP": MiHATP}
+
+
+def network(kind: Kind, scale: int) -> tuple[nn.Module, int]:
+    """One group of two blocks with the options of MiHATP's training, and the width of its LR patch."""
+    options: dict[str, Any] = yaml_files.read(OPTIONS / f"train_MiHATP_x{scale}.yml")["network_g"]
+    known = inspect.signature(ARCHS[kind]).parameters
+    options = {key: value for key, value in options.items() if key in known}
+    one_group = {"depths": [2], "num_heads": [6], "drop_path_rate": 0.0, "use_checkpoint": False}
+    torch.manual_seed(0)
+    return ARCHS[kind](**{**options, **one_group}), options["img_size"]
+
+
+def blocks(kind: Kind, scale: int, device: str) -> list[Callable[[Tensor], Tensor]]:
+    """The network's blocks as functions of their map 1xLRxLRxC; what else they are given is taken from a forward."""
+    net, patch = network(kind, scale)
+    net = net.to(device)
+    found: list[Callable[[Tensor], Tensor]] = []
+
+    def keep(block: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        found.append(lambda x: block(x, *given[1:], **named))
+
+    group: Any = net.get_submodule("layers.0.residual_group.blocks")
+    hooks = [block.register_forward_pre_hook(keep, with_kwargs=True) for block in group]
+    with torch.no_grad():
+        net(torch.rand(1, 3, patch, patch, device=device))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def passes(found: list[Callable[[Tensor], Tensor]], width: int, device: str, *, training: bool) -> Callable[[], None]:
+    """All blocks, one after the other: forward, and backward when training."""
+    x = torch.randn(1, width, width, 180, device=device, requires_grad=training)
+
+    def run() -> None:
+        with torch.inference_mode(not training):
+            y = x
+            for block in found:
+                y = block(y)
+            if training:
+                y.backward(torch.ones_like(y))
+
+    return run
+
+
+def block_costs(scale: int, training: bool, settings: Settings) -> tuple[Times, dict[str, float]]:
+    """Seconds and MiB of two blocks of each kind."""
+    settings.apply()
+    width, device = 192 // scale, settings.device
+    calls = {kind: passes(blocks(kind, scale, device), width, device, training=training) for kind in ARCHS}
+    times = alternate(calls, repeats=3 * settings.repeats, device=device, what=f"blocks at x{scale}")
+    return times, {kind: tensors_mib(call, device=device) for kind, call in calls.items()}
+
+
+def dat_row(scale: int, training: bool, settings: Settings) -> Row:
+    """The share of DAT in its block, in time and memory."""
+    times, mib = with_allocator(settings.allocators[-1], block_costs, scale, training, settings)
+    part = share(times["MiHATP"], times["HAT"])
+    return {
+        "blocks": f"x{scale}, LR {192 // scale}, {'training' if training else 'inference'}",
+        "HAB ms": 500 * spread(times["HAT"]).median,
+        "M-HAB ms": 500 * spread(times["MiHATP"]).median,
+        "DAT, share of time": part.median,
+        "range": part.range(),
+        "two HAB MiB": mib["HAT"],
+        "two M-HAB MiB": mib["MiHATP"],
+        "DAT, share of memory": (mib["MiHATP"] - mib["HAT"]) / mib["MiHATP"],
+    }
+
+
+def network_peak(kind: Kind, width: int, training: bool, settings: Settings) -> float:
+    """MiB of a network at x4 and an LR image of this width."""
+    settings.apply()
+    net, _ = network(kind, 4)
+    net = net.to(settings.device)
+
+    def run(width: int) -> None:
+        with torch.inference_mode(not training):
+            sr = net(torch.rand(1, 3, width, width, device=settings.device))
+            if training:
+                sr.mean().backward()
+
+    def warm_up() -> None:
+        run(16)
+        net.zero_grad(set_to_none=True)
+
+    return peak_mib(partial(run, width), device=settings.device, warm_up=warm_up)
+
+
+def growth_row(kind: Kind, width: int, training: bool, settings: Settings) -> Row:
+    """Memory of one image, and per pixel: the same at every width where memory is linear."""
+    mib = fresh(network_peak, kind, width, training, settings)
+    pixels = width**2 / 1000
+    return {
+        "network": f"{kind}, {'training' if training else 'inference'}",
+        "LR": width,
+        "LR kilopixels": pixels,
+        "peak MiB": mib,
+        "MiB per kilopixel": mib / pixels,
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--scale", type=int, nargs="+", choices=[2, 4, 8], help="default: 8 4 2; quick: 8 4")
+    args = parser.parse_args()
+    chosen = settings(parser, args)
+    report = Report("blocks", chosen)
+    scales = args.scale or ([8, 4] if args.quick else [8, 4, 2])
+    rows = [dat_row(scale, training, chosen) for scale, training in product(scales, (False, True))]
+    report.table("DAT in its block", rows)
+    report.bars(rows, "DAT, share of time", labels=["blocks"])
+    widths = [48, 96] if args.quick else [48, 96, 144, 192]
+    ways: list[tuple[Kind, bool]] = [("HAT", False), ("MiHATP", False), ("HAT", True), ("MiHATP", True)]
+    rows = [
+        growth_row(kind, width, training, chosen)
+        for (kind, training), width in product(ways[: 2 if args.quick else 4], widths)
+    ]
+    report.table("Memory against pixels, one group of two blocks, x4", rows, part="memory")
+    report.lines(rows, "LR kilopixels", "peak MiB", label="network", part="memory")
+
+
+if __name__ == "__main__":
+    main()

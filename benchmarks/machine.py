@@ -1,0 +1,67 @@
+"""What the machine could do at best: its description, its matrix peak on the spot, and the operations of a network."""
+
+import os
+import platform
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from timing import seconds
+from torch.utils.flop_counter import FlopCounterMode
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_REPEATS = 8
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(device: str, threads: int) -> str:
+    """One line: processor, threads, load, versions."""
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+    else:
+        info = Path("/proc/cpuinfo")
+        found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
+        name = found[1] if found else platform.processor()
+    return f"{name}, {threads} of {cores()} cores{load}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+@torch.inference_mode()
+def matrix_peak(device: str, precision: str) -> float:
+    """FLOP/s of the best of matrix products and channels-last convolutions of HAT's sizes, best of several."""
+    dtype = DTYPES[precision]
+    best = 0.0
+    side = 8192 if device == "cuda" else 2048
+    linear = (4 * 48 * 48, 180, 540)  # the q, k, v of four LR patches of 48
+    for rows, inner, columns in ((side, side, side), linear):
+        a, b = (torch.randn(shape, device=device, dtype=dtype) for shape in ((rows, inner), (inner, columns)))
+        best = max(best, _rate(lambda a=a, b=b: a @ b, 2 * rows * inner * columns, device))
+    batch = 64 if device == "cuda" else 4
+    for channels, out in ((180, 180), (180, 60)):  # the end of a group, CAB
+        x = torch.randn(batch, channels, 48, 48, device=device, dtype=dtype).contiguous(
+            memory_format=torch.channels_last
+        )
+        w = torch.randn(out, channels, 3, 3, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        best = max(best, _rate(lambda x=x, w=w: F.conv2d(x, w, padding=1), 18 * x.numel() * out, device))
+    return best
+
+
+def _rate(call: Callable[[], object], flops: int, device: str) -> float:
+    seconds(call, device)
+    return flops / min(seconds(call, device) for _ in range(_REPEATS))
+
+
+def count_flops(call: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in `call`, two for each multiply-add.
+
+    Fused attention and private kernels are not all known to the counter: count a plain path.
+    """
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
