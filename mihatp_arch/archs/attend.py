@@ -13,14 +13,16 @@ _CHUNK_BYTES = 3 << 19  # of scores at a time: what stays in the second-level ca
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *, scale: float, fused: bool) -> Tensor:
     """softmax(scale q kᵀ + bias) v for q (Bxhxnxd), k and v (Bxhxmxd), and a bias that broadcasts to Bxhxnxm.
 
-    With `fused`, a CPU goes the way of `_Chunked` unless each of the batch has a bias of its own: PyTorch's kernel is
-    slow there in bf16, and in training where the bias needs a gradient. Everything else is PyTorch's kernel.
+    With `fused` it is PyTorch's kernel; but on a CPU, where that is slow in bf16 and in training, the way of `_Chunked`
+    (unless each of the batch has a bias of its own).
     """
     bias = None if bias is None else bias.to(q.dtype)
     if not fused:
         scores = (q * scale) @ k.transpose(-2, -1)
         return (scores if bias is None else scores + bias).softmax(-1) @ v
-    if q.device.type == "cpu" and (bias is None or len(bias) == 1):
+    in_training = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias))
+    chunked = q.device.type == "cpu" and (in_training or q.dtype == torch.bfloat16)
+    if chunked and (bias is None or len(bias) == 1):
         return _Chunked.apply(q, k, v, None if bias is None else bias[0], scale)  # type: ignore[return-value]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
 
@@ -69,7 +71,9 @@ def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:
     """Which of the batch, and which of its queries: several whole ones, or rows of one."""
     batch, heads, n, _ = q.shape
     row = heads * k.shape[2] * q.element_size()
-    some, rows = max(_CHUNK_BYTES // (n * row), 1), min(max(_CHUNK_BYTES // row, 1), n)
+    some, rows = max(_CHUNK_BYTES // (n * row), 1), n
+    if n * row > 4 * _CHUNK_BYTES:  # a little too much is better than many small pieces
+        rows = max(_CHUNK_BYTES // row, 1)
     for first in range(0, batch, some):
         yield from ((slice(first, first + some), slice(row, row + rows)) for row in range(0, n, rows))
 
