@@ -1,6 +1,6 @@
-"""softmax(q kᵀ / √d + bias) v, written out and by what is fastest where it runs; all give the same numbers."""
+"""softmax(scale q kᵀ + bias) v, written out and by what is fastest where it runs; all give the same numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,21 +10,54 @@ from torch import Tensor
 _CHUNK_BYTES = 3 << 19  # of scores at a time: what stays in the second-level caches
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *, scale: float, fused: bool) -> Tensor:
-    """softmax(scale q kᵀ + bias) v for q (Bxhxnxd), k and v (Bxhxmxd), and a bias that broadcasts to Bxhxnxm.
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    *,
+    scale: float,
+    fused: bool,
+    masks: Tensor | None = None,
+    counts: Sequence[int] = (),
+) -> Tensor:
+    """softmax(scale q kᵀ + bias + mask) v.
 
     With `fused` it is PyTorch's kernel; but on a CPU, where that is slow in bf16 and in training, the way of `_Chunked`
     (unless each of the batch has a bias of its own).
+
+    Args:
+        q: Bxhxnxd.
+        k: Bxhxmxd.
+        v: Bxhxmxd.
+        bias: broadcasts to Bxhxnxm.
+        scale: of the products.
+        fused: the fast way, or the plain one.
+        masks: (kinds)xnxm, without a gradient; the first `counts[0]` of the batch have the first, and so on. Needs a
+            bias of 1xhxnxm.
+        counts: how many of the batch have each mask; sums to B.
     """
     bias = None if bias is None else bias.to(q.dtype)
+    masks = None if masks is None else masks.to(q.dtype)
     if not fused:
         scores = (q * scale) @ k.transpose(-2, -1)
-        return (scores if bias is None else scores + bias).softmax(-1) @ v
+        scores = scores if bias is None else scores + bias
+        return (scores if masks is None else scores + masks[_kinds(counts)][:, None]).softmax(-1) @ v
     in_training = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias))
     chunked = q.device.type == "cpu" and (in_training or q.dtype == torch.bfloat16)
     if chunked and (bias is None or len(bias) == 1):
-        return _Chunked.apply(q, k, v, None if bias is None else bias[0], scale)  # type: ignore[return-value]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+        kinds = None if masks is None else _kinds(counts)
+        table = None if bias is None else bias[0]
+        return _Chunked.apply(q, k, v, table, masks, kinds, scale)  # type: ignore[return-value]
+    if masks is None or bias is None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    runs = zip(*(x.split(list(counts)) for x in (q, k, v)), masks, strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*qkv, attn_mask=bias + m, scale=scale) for *qkv, m in runs])
+
+
+def _kinds(counts: Sequence[int]) -> Tensor:
+    """Which mask each of the batch has."""
+    return torch.tensor([kind for kind, count in enumerate(counts) for _ in range(count)])
 
 
 class _Chunked(torch.autograd.Function):
@@ -35,34 +68,37 @@ class _Chunked(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        bias: Tensor | None,
+        masks: Tensor | None,
+        kinds: Tensor | None,
+        scale: float,
+    ) -> Tensor:
         batch, heads, n, d = q.shape
         out = q.new_empty(batch, n, heads, d).transpose(1, 2)  # the heads of a pixel together, as what follows wants
         keep, kept = q.dtype == torch.bfloat16 and any(ctx.needs_input_grad), []
         with torch.autocast("cpu", enabled=False):
             for some, rows in _chunks(q, k):
-                b = None if bias is None else bias[:, rows]
-                p = _probabilities(q[some, :, rows], k[some], b, scale)
+                p = _probabilities(q, k, bias, masks, kinds, scale, some, rows)
                 out[some, :, rows] = p @ v[some]
                 if keep:
                     kept.append(p)
-        ctx.save_for_backward(q, k, v, bias, *kept)
-        ctx.bias_shape, ctx.scale = None if bias is None else bias.shape, scale
+        ctx.save_for_backward(q, k, v, bias, masks, kinds, *kept)
+        ctx.scale = scale
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        q, k, v, bias, *kept = ctx.saved_tensors
+        q, k, v, bias, masks, kinds, *kept = ctx.saved_tensors
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        d_bias = (
-            None
-            if ctx.bias_shape is None
-            else torch.zeros(ctx.bias_shape, dtype=torch.promote_types(q.dtype, torch.float32))
-        )
+        d_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.promote_types(q.dtype, torch.float32))
         with torch.autocast("cpu", enabled=False):
             for number, (some, rows) in enumerate(_chunks(q, k)):
-                b = None if bias is None else bias[:, rows]
-                p = kept[number] if kept else _probabilities(q[some, :, rows], k[some], b, ctx.scale)
+                p = kept[number] if kept else _probabilities(q, k, bias, masks, kinds, ctx.scale, some, rows)
                 g = grad[some, :, rows]
                 dv[some] += p.transpose(-2, -1) @ g
                 d_scores = torch._softmax_backward_data(g @ v[some].transpose(-2, -1), p, -1, p.dtype)
@@ -71,7 +107,7 @@ class _Chunked(torch.autograd.Function):
                         d_bias[:, rows] += of_one
                 dq[some, :, rows] = (d_scores @ k[some]).mul_(ctx.scale)
                 dk[some] += (d_scores.transpose(-2, -1) @ q[some, :, rows]).mul_(ctx.scale)
-        return dq, dk, dv, None if d_bias is None else d_bias.to(q.dtype), None
+        return dq, dk, dv, None if d_bias is None else d_bias.to(q.dtype), None, None, None
 
 
 def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -85,12 +121,25 @@ def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:
         yield from ((slice(first, first + some), slice(row, row + rows)) for row in range(0, n, rows))
 
 
-def _probabilities(q: Tensor, k: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+def _probabilities(
+    q: Tensor,
+    k: Tensor,
+    bias: Tensor | None,
+    masks: Tensor | None,
+    kinds: Tensor | None,
+    scale: float,
+    some: slice,
+    rows: slice,
+) -> Tensor:
+    q, k = q[some, :, rows], k[some]
     batch, heads, n, _ = q.shape
-    q, k = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
+    flat_q, flat_k = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
     if bias is None:
-        scores = torch.bmm(q, k).mul_(scale)
+        scores = torch.bmm(flat_q, flat_k).mul_(scale)
     else:
-        bias = bias.expand(batch, *bias.shape).reshape(batch * heads, n, -1)
-        scores = torch.baddbmm(bias, q, k, alpha=scale)
-    return scores.softmax(-1).unflatten(0, (batch, heads))
+        bias = bias[:, rows].expand(batch, heads, n, -1).reshape(batch * heads, n, -1)
+        scores = torch.baddbmm(bias, flat_q, flat_k, alpha=scale)
+    scores = scores.unflatten(0, (batch, heads))
+    if masks is not None and kinds is not None:
+        scores += masks[kinds[some], rows][:, None]
+    return scores.softmax(-1)

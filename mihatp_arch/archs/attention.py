@@ -4,8 +4,6 @@ Feature maps are channels last, BxHxWxC; every module keeps the shape. Attention
 fastest way (`fused=True`) or written out; both give the same numbers. Parameter names are HAT's: its checkpoints load.
 """
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -41,12 +39,6 @@ class RelativeBias(nn.Module):
         """The table at `index` (NxM) as (heads, N, M)."""
         return self.relative_position_bias_table.t().index_select(1, index.flatten()).unflatten(1, index.shape)
 
-    def attend(self, qkv: Iterable[Tensor], bias: Tensor) -> Tensor:
-        """q, k and v, each (windows)x(heads)x(n)xd -> (windows)·n x (heads)·d."""
-        q, k, v = qkv
-        out = attend(q, k, v, bias[None], scale=self.scale, fused=self.fused)
-        return rearrange(out, "w h n d -> (w n) (h d)")
-
 
 class WindowAttention(RelativeBias):
     """(Shifted) window self-attention, (S)W-MSA: BxHxWxC -> BxHxWxC, H and W multiples of the window.
@@ -66,14 +58,12 @@ class WindowAttention(RelativeBias):
     def forward(self, x: Tensor, index: Tensor, masks: Tensor, partition: Partition) -> Tensor:
         """Attend; `index` from `window_index`, `masks` from `shift_masks`, which only shifted partitions read."""
         n = self.window_size**2
-        qkv = rearrange(self.qkv(partition.windows(x)), "(w n) (t h d) -> w t h n d", n=n, t=3, h=self.num_heads)
-        bias = self.bias(index).to(qkv.dtype)
-        out = [
-            self.attend(part.unbind(1), bias + masks[kind].to(bias.dtype) if kind else bias)
-            for kind, part in enumerate(qkv.split(partition.counts))
-            if len(part)
-        ]
-        return partition.maps(self.proj(torch.cat(out)), x)
+        qkv = rearrange(self.qkv(partition.windows(x)), "(w n) (t h d) -> t w h n d", n=n, t=3, h=self.num_heads)
+        q, k, v = qkv.unbind()
+        counts, bias = partition.counts, self.bias(index)[None]
+        mask = masks if len(counts) > 1 else None
+        out = attend(q, k, v, bias, scale=self.scale, fused=self.fused, masks=mask, counts=counts)
+        return partition.maps(self.proj(rearrange(out, "w h n d -> (w n) (h d)")), x)
 
     def extra_repr(self) -> str:
         return f"window_size={self.window_size}, heads={self.num_heads}, fused={self.fused}"
@@ -111,9 +101,10 @@ class OverlappingAttention(RelativeBias):
         kv = F.pad(kv, (0, 0, pad, pad, pad, pad))
         kv = kv.unfold(1, self.key_size, ws).unfold(2, self.key_size, ws)  # b i j (t h d) y x
         k, v = rearrange(kv, "b i j (t h d) y x -> t (b i j) h (y x) d", t=2, h=heads).unbind()
-        out = self.proj(self.attend((q, k, v), self.bias(index)))
+        out = attend(q, k, v, self.bias(index)[None], scale=self.scale, fused=self.fused)
+        out = self.proj(rearrange(out, "w h n d -> w n (h d)"))
         i, j = x.shape[1] // ws, x.shape[2] // ws
-        return rearrange(out, "(b i j y x) c -> b (i y) (j x) c", i=i, j=j, y=ws, x=ws)
+        return rearrange(out, "(b i j) (y x) c -> b (i y) (j x) c", i=i, j=j, y=ws, x=ws)
 
     def extra_repr(self) -> str:
         return f"window_size={self.window_size}, key_size={self.key_size}, heads={self.num_heads}, fused={self.fused}"

@@ -59,7 +59,7 @@ class Partition:
     Attributes:
         order: the pixel (of B·H·W) at every place, int64.
         back: the place of every pixel.
-        counts: windows with each mask of `shift_masks`; without a shift all have the first, which is 0.
+        counts: windows with each mask of `shift_masks`; one number without a shift, where there is no mask.
     """
 
     order: Tensor

@@ -29,22 +29,25 @@ def outputs_and_gradients(compute, inputs):
     return [out, *torch.autograd.grad((out.float() * torch.linspace(-1, 1, out.numel()).view_as(out)).sum(), inputs)]
 
 
-@pytest.mark.parametrize("kind", ["no bias", "one bias", "a bias for each"])
+@pytest.mark.parametrize("kind", ["no bias", "one bias", "a bias for each", "masks"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
 def test_fused_equals_plain_with_gradients(kind, dtype, tolerance, monkeypatch):
     torch.manual_seed(0)
     inputs = [torch.randn(5, 3, n, 5, requires_grad=True, dtype=dtype) for n in (7, 9, 9)]
     if kind != "no bias":
-        inputs.append(torch.randn(1 if kind == "one bias" else 5, 3, 7, 9, requires_grad=True, dtype=dtype))
+        inputs.append(torch.randn(5 if kind == "a bias for each" else 1, 3, 7, 9, requires_grad=True, dtype=dtype))
+    masks = {"masks": torch.randn(3, 7, 9), "counts": (3, 0, 2)} if kind == "masks" else {}
 
     def by(fused):
-        return lambda q, k, v, bias=None: attend(q, k, v, bias, scale=0.3, fused=fused)
+        return lambda q, k, v, bias=None: attend(q, k, v, bias, scale=0.3, fused=fused, **masks)
 
     plain = outputs_and_gradients(by(False), [x.detach().float().requires_grad_() for x in inputs])
     for queries in (1, 3, 7, 14, 35):  # at a time: rows of a window, one window, two and a remainder, all
         monkeypatch.setattr(attend_module, "_CHUNK_BYTES", queries * 3 * 9 * inputs[0].element_size())
         for a, b in zip(outputs_and_gradients(by(True), inputs), plain, strict=True):
             torch.testing.assert_close(a.float(), b, atol=tolerance, rtol=tolerance)
+    with torch.no_grad():
+        torch.testing.assert_close(by(True)(*inputs).float(), plain[0], atol=tolerance, rtol=tolerance)
 
 
 def test_nothing_is_kept_for_a_gradient_that_nobody_wants():
