@@ -94,19 +94,21 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         q, k, v, bias, masks, kinds, *kept = ctx.saved_tensors
-        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
         d_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.promote_types(q.dtype, torch.float32))
         with torch.autocast("cpu", enabled=False):
             for number, (some, rows) in enumerate(_chunks(q, k)):
                 p = kept[number] if kept else _probabilities(q, k, bias, masks, kinds, ctx.scale, some, rows)
                 g = grad[some, :, rows]
-                dv[some] += p.transpose(-2, -1) @ g
+                of_v = p.transpose(-2, -1) @ g
                 d_scores = torch._softmax_backward_data(g @ v[some].transpose(-2, -1), p, -1, p.dtype)
                 if d_bias is not None:
                     for of_one in d_scores:  # in fp32, and faster than a sum over the batch
                         d_bias[:, rows] += of_one
                 dq[some, :, rows] = (d_scores @ k[some]).mul_(ctx.scale)
-                dk[some] += (d_scores.transpose(-2, -1) @ q[some, :, rows]).mul_(ctx.scale)
+                of_k = (d_scores.transpose(-2, -1) @ q[some, :, rows]).mul_(ctx.scale)
+                dk[some] = of_k if rows.start == 0 else dk[some] + of_k
+                dv[some] = of_v if rows.start == 0 else dv[some] + of_v
         return dq, dk, dv, None if d_bias is None else d_bias.to(q.dtype), None, None, None
 
 

@@ -1,15 +1,18 @@
 """Linear layers on channels-last maps, by what is fastest on a CPU; parameters and numbers are those of `nn.Linear`."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 _IMAGES = 16  # with fewer, PyTorch runs 1×1 convolutions of a single thread without oneDNN
+_MANY_ROWS = 1024  # from here on the convolution is the faster one
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """F.linear for x (…xC). On a CPU a 1×1 convolution: oneDNN there, where F.linear in fp32 is a slower BLAS."""
+    """F.linear for x (…xC). Large fp32 maps on a CPU as a 1×1 convolution, oneDNN, where F.linear is a slower BLAS."""
     rows = x.numel() // x.shape[-1]
-    if x.device.type != "cpu" or rows % _IMAGES:
+    slow = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if not slow or rows < _MANY_ROWS or rows % _IMAGES:
         return F.linear(x, weight, bias)
     images = x.reshape(_IMAGES, rows // _IMAGES, 1, -1).permute(0, 3, 1, 2)
     out = F.conv2d(images, weight[:, :, None, None], bias)

@@ -55,7 +55,7 @@ def test_nothing_is_kept_for_a_gradient_that_nobody_wants():
     assert attend(q, q, q, torch.randn(1, 1, 4, 4), scale=1.0, fused=True).grad_fn is None
 
 
-@pytest.mark.parametrize("rows", [32, 7])
+@pytest.mark.parametrize("rows", [1024, 1030, 7])
 @pytest.mark.parametrize("head_dim", [5, 8])
 def test_linear_layers_are_torchs(rows, head_dim):
     torch.manual_seed(0)
@@ -66,7 +66,7 @@ def test_linear_layers_are_torchs(rows, head_dim):
         layer.load_state_dict(plain.state_dict())
     expected = outputs_and_gradients(lambda x, *_: plain(x), [x, *plain.parameters()])
     for a, b in zip(outputs_and_gradients(lambda x, *_: ours(x), [x, *ours.parameters()]), expected, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)  # sums over all rows
     padded = heads(x).unflatten(1, (6, 8))
     torch.testing.assert_close(padded[..., :head_dim].flatten(1), expected[0], atol=1e-5, rtol=1e-5)
     assert not padded[..., head_dim:].any()
