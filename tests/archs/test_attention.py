@@ -66,7 +66,7 @@ def test_linear_layers_are_torchs(rows, head_dim):
         layer.load_state_dict(plain.state_dict())
     expected = outputs_and_gradients(lambda x, *_: plain(x), [x, *plain.parameters()])
     for a, b in zip(outputs_and_gradients(lambda x, *_: ours(x), [x, *ours.parameters()]), expected, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)  # sums over all rows
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-4)  # the bias: 1030 rows of up to 1
     padded = heads(x).unflatten(1, (6, 8))
     torch.testing.assert_close(padded[..., :head_dim].flatten(1), expected[0], atol=1e-5, rtol=1e-5)
     assert not padded[..., head_dim:].any()
