@@ -32,8 +32,11 @@ class RelativeBias(nn.Module):
         self.fused = fused
         self.relative_position_bias_table = nn.Parameter(torch.empty(displacements, num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.qkv = HeadLinear(dim, head_dim=dim // num_heads, heads=3 * num_heads, bias=qkv_bias)
-        self.proj = FromHeads(dim, head_dim=dim // num_heads)
+        if fused:
+            self.qkv = HeadLinear(dim, head_dim=dim // num_heads, heads=3 * num_heads, bias=qkv_bias)
+            self.proj = FromHeads(dim, head_dim=dim // num_heads)
+        else:
+            self.qkv, self.proj = nn.Linear(dim, 3 * dim, bias=qkv_bias), nn.Linear(dim, dim)
 
     def bias(self, index: Tensor) -> Tensor:
         """The table at `index` (NxM) as (heads, N, M)."""
@@ -95,7 +98,8 @@ class OverlappingAttention(RelativeBias):
     def attend_windows(self, x: Tensor, index: Tensor) -> Tensor:
         """The attention with its output projection; `index` from `overlap_index`."""
         ws, heads = self.window_size, self.num_heads
-        q, kv = self.qkv(x).tensor_split([self.qkv.out_channels // 3], -1)
+        qkv = self.qkv(x)
+        q, kv = qkv.tensor_split([qkv.shape[-1] // 3], -1)
         q = rearrange(q, "b (i y) (j x) (h d) -> (b i j) h (y x) d", h=heads, y=ws, x=ws)
         pad = (self.key_size - ws) // 2
         kv = F.pad(kv, (0, 0, pad, pad, pad, pad))

@@ -33,7 +33,7 @@ class DeformableAttention(nn.Module):
         position: `lepe`, a depth-wise convolution of the queries added to the output (the official `dwc_pe`); `bias`, a
             continuous table of displacements (in cells, held at its edge beyond the training patch), which costs a
             HWxkeys tensor; or `none`.
-        fused: the fused attention kernel, or the plain path.
+        fused: the fast way, or the plain one.
 
     Raises:
         UserError: numbers that do not fit together.
@@ -69,9 +69,8 @@ class DeformableAttention(nn.Module):
         self.fused = fused
 
         group_dim = dim // num_groups
-        self.q = Linear(dim, dim)
-        self.kv = Linear(dim, 2 * dim)
-        self.proj = Linear(dim, dim)
+        layer = Linear if fused else nn.Linear
+        self.q, self.kv, self.proj = layer(dim, dim), layer(dim, 2 * dim), layer(dim, dim)
         # A cell and one pixel around it: centred on the cell, and overlapping its neighbours.
         self.offset_conv = nn.Conv2d(
             group_dim, group_dim, self.stride + 2, stride=self.stride, padding=1, groups=group_dim

@@ -1,8 +1,8 @@
 """HAT, the hybrid attention transformer (Chen et al., CVPR 2023), whose official checkpoints load strictly.
 
 Differences from the official code, none of which changes a result: any input size (padded to the window inside
-`forward`), attention by the fused kernel, position indices recomputed instead of loaded, gradient checkpointing that
-works. `MiHATP` (mihatp_arch.py) builds on it.
+`forward`), attention and linear layers by faster ways, position indices recomputed instead of loaded, gradient
+checkpointing that works. `MiHATP` (mihatp_arch.py) builds on it.
 """
 
 import math
@@ -74,7 +74,7 @@ class HAT(nn.Module):
             sub-pixel convolution to the full size, as in SwinIR's lightweight networks.
         resi_connection: convolution at the end of a group, or none.
         use_checkpoint: recompute each group in the backward pass instead of keeping its activations.
-        fused_attn: PyTorch's fused attention, or the plain path.
+        fused_attn: the fast ways of attention and linear layers (attend.py, linear.py), or the plain ones.
 
     Raises:
         UserError: options that do not fit together.

@@ -75,7 +75,7 @@ class HAB(nn.Module):
         self.conv_block = CAB(options.dim, compress_ratio=options.compress_ratio, squeeze_factor=options.squeeze_factor)
         self.drop_path = DropPath(drop_path, calls=2) if drop_path else nn.Identity()
         self.norm2 = nn.LayerNorm(options.dim)
-        self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio))
+        self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio), fused=options.fused_attn)
 
     def mix(self, n: Tensor, positions: Positions) -> Tensor:
         """The attention branches on the normalised map n: SW-MSA(n) + α CAB(n)."""
@@ -102,7 +102,7 @@ class OCAB(OverlappingAttention):
         )
         self.norm1 = nn.LayerNorm(options.dim)
         self.norm2 = nn.LayerNorm(options.dim)
-        self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio))
+        self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio), fused=options.fused_attn)
 
     def forward(self, x: Tensor, positions: Positions) -> Tensor:
         x = x + self.attend_windows(self.norm1(x), positions.overlap)

@@ -41,7 +41,6 @@ class HeadLinear(Linear):
     def __init__(self, dim: int, *, head_dim: int, heads: int, bias: bool = True) -> None:
         super().__init__(dim, heads * head_dim, bias)
         self.head_dim = head_dim
-        self.out_channels = heads * (head_dim + -head_dim % 8)
 
     def forward(self, input: Tensor) -> Tensor:
         missing = -self.head_dim % 8
@@ -78,13 +77,15 @@ class Mlp(nn.Module):
     Args:
         dim: C.
         hidden: channels between.
+        fused: the fast way, or the plain one.
     """
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, *, fused: bool) -> None:
         super().__init__()
-        self.fc1 = Linear(dim, hidden)
+        layer = Linear if fused else nn.Linear
+        self.fc1 = layer(dim, hidden)
         self.act = nn.GELU()
-        self.fc2 = Linear(hidden, dim)
+        self.fc2 = layer(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(x)))
