@@ -1,14 +1,11 @@
 """The most memory that one call takes above what was there before it."""
 
 import ctypes
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from torch.profiler import ProfilerActivity, profile
+from mihatp_arch.evaluation.tensor_memory import peak_of_tensors
 
 _PROC = Path("/proc/self")
 
@@ -25,12 +22,7 @@ def peak_mib(call: Callable[[], object], *, device: str, warm_up: Callable[[], o
     """
     warm_up()
     if device == "cuda":
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        call()
-        torch.cuda.synchronize()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return peak_of_tensors(call, device=device)
     if not (_PROC / "clear_refs").exists():
         return float("nan")
     _give_back()
@@ -46,30 +38,7 @@ def tensors_mib(call: Callable[[], object], *, device: str) -> float:
     The second call counts, the first one may fill caches.
     """
     call()
-    if device == "cuda":
-        return peak_mib(call, device=device, warm_up=call)
-    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        call()
-    held = most = 0
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [one for one in recorded.profiler.kineto_results.events() if one.name() == "[memory]"]
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()  # type: ignore[attr-defined]
-        most = max(most, held)
-    return most / 2**20
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what kineto (torch 2.13) writes to the terminal past Python whenever it starts and stops."""
-    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(nowhere)
+    return peak_of_tensors(call, device=device)
 
 
 def _give_back() -> None:

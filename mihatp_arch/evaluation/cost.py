@@ -1,21 +1,20 @@
 """What a method costs on one patch: parameters, operations, time and memory, all methods measured in one run."""
 
-import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from basicsr.archs import build_network
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from mihatp_arch import yaml_files
+from mihatp_arch.evaluation.tensor_memory import peak_of_tensors
 
 _ENOUGH = 2e4  # milliseconds: a network that samples for as long is not repeated as often as the others
 
@@ -76,7 +75,7 @@ def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11)
             sum(p.numel() for p in network.parameters() if not p.requires_grad),
             _gflops(network, lq),
             statistics.median(times[name]),
-            _peak(network, lq),
+            peak_of_tensors(partial(network, lq), device=lq.device.type),
         )
         for name, network in networks.items()
     }
@@ -87,33 +86,3 @@ def _gflops(network: nn.Module, lq: torch.Tensor) -> float:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network(lq)
     return counter.get_total_flops() / 1e9
-
-
-def _peak(network: nn.Module, lq: torch.Tensor) -> float:
-    if lq.device.type == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        network(lq)
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        network(lq)
-    held = most = 0
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [one for one in recorded.profiler.kineto_results.events() if one.name() == "[memory]"]
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()  # type: ignore[attr-defined]
-        most = max(most, held)
-    return most / 2**20
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what kineto (torch 2.13) writes to the terminal past Python whenever it starts and stops."""
-    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(nowhere)
