@@ -1,6 +1,7 @@
 """A small MiHATPModel as the training loop builds it, and a step of it."""
 
 import torch
+from model_case import frame
 
 from mihatp_arch.models import MiHATPModel
 
@@ -20,32 +21,19 @@ NETWORK = {
 
 
 def options(folder, **train):
-    return {
-        "name": "test",
-        "model_type": "MiHATPModel",
-        "scale": 4,
-        "num_gpu": 0,
-        "dist": False,
-        "rank": 0,
-        "is_train": True,
-        "path": {"models": str(folder), "training_states": str(folder), "pretrain_network_g": None},
-        "network_g": dict(NETWORK),
-        "train": {
-            "ema_decay": 0.9,
-            "optim_g": {"type": "Adam", "lr": 1e-3, "betas": [0.9, 0.99]},
-            "scheduler": {"type": "MultiStepLR", "milestones": [10], "gamma": 0.1},
-            "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
-            "contrastive_opt": {
-                "type": "ContrastiveLoss",
-                "loss_weight": 0.01,
-                "tau": 0.05,
-                "features": {"weights": "random", "layers": ["relu1_1", "relu2_1"]},
-            },
-            "reversible_opt": {"k_p": 2},
-            "irreversible_opt": {"k_n": 3},
-            **train,
+    defaults = {
+        "optim_g": {"type": "Adam", "lr": 1e-3, "betas": [0.9, 0.99]},
+        "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
+        "contrastive_opt": {
+            "type": "ContrastiveLoss",
+            "loss_weight": 0.01,
+            "tau": 0.05,
+            "features": {"weights": "random", "layers": ["relu1_1", "relu2_1"]},
         },
+        "reversible_opt": {"k_p": 2},
+        "irreversible_opt": {"k_n": 3},
     }
+    return {**frame(folder, dict(NETWORK), **defaults | train), "model_type": "MiHATPModel"}
 
 
 def build(folder, **train):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from model_case import frame
 from small_ldm_case import LDM, STAGE
 
 from mihatp_arch.archs import Autoencoder
@@ -13,24 +14,11 @@ from mihatp_arch.models import DiffusionModel, FirstStageModel
 
 
 def options(folder, network: dict[str, Any], **train: Any) -> dict[str, Any]:
-    return {
-        "name": "test",
-        "scale": 4,
-        "num_gpu": 0,
-        "dist": False,
-        "rank": 0,
-        "is_train": True,
-        "path": {"models": str(folder), "training_states": str(folder), "pretrain_network_g": None},
-        "network_g": copy.deepcopy(network),
-        "val": {},
-        "train": {
-            "ema_decay": 0.9,
-            "optim_g": {"type": "AdamW", "lr": 1e-2, "weight_decay": 0.1},
-            "scheduler": {"type": "MultiStepLR", "milestones": [10], "gamma": 0.1},
-            "pixel_opt": {"type": "MSELoss", "loss_weight": 1.0, "reduction": "mean"},
-            **train,
-        },
+    defaults = {
+        "optim_g": {"type": "AdamW", "lr": 1e-2, "weight_decay": 0.1},
+        "pixel_opt": {"type": "MSELoss", "loss_weight": 1.0, "reduction": "mean"},
     }
+    return {**frame(folder, copy.deepcopy(network), **defaults | train), "val": {}}
 
 
 @pytest.fixture
