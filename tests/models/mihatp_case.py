@@ -1,7 +1,7 @@
 """A small MiHATPModel as the training loop builds it, and a step of it."""
 
 import torch
-from model_case import frame
+from options_case import frame
 
 from mihatp_arch.models import MiHATPModel
 

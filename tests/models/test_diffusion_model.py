@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_case import frame
+from options_case import frame
 from small_ldm_case import LDM, STAGE
 
 from mihatp_arch.archs import Autoencoder
