@@ -55,7 +55,7 @@ def adam_rows(settings: Settings) -> list[Row]:
     network = build("ours", Size(4, 48, 1, settings.groups)).to(settings.device)
     for parameter in network.parameters():
         parameter.grad = torch.full_like(parameter, 1e-3)
-    adam = partial(torch.optim.Adam, network.parameters(), lr=1e-9)
+    adam = partial(torch.optim.Adam, list(network.parameters()), lr=1e-9)
     ways = {"loop": adam(foreach=False), "foreach": adam(foreach=True), "fused": adam(fused=True)}
     calls: dict[str, Callable[[], object]] = {f"Adam, {name}": optimizer.step for name, optimizer in ways.items()}
     found = alternate(calls, repeats=settings.repeats, device=settings.device, what="Adam")
