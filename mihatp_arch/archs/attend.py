@@ -8,13 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _CHUNK_BYTES = 3 << 19  # of scores at a time: what stays in the second-level caches
-_FEW_KEYS = 64
 
 
 def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    parts: Sequence[Tensor],
     bias: Tensor | None,
     *,
     scale: float,
@@ -28,9 +25,8 @@ def attend(
     (unless each of the batch has a bias of its own).
 
     Args:
-        q: Bxhxnxd.
-        k: Bxhxmxd.
-        v: Bxhxmxd.
+        parts: q, k and v along a first axis, as the layers before give them: 3xBxhxnxd, or 1xBxhxnxd and 2xBxhxmxd. A
+            gradient comes back in one piece for each, which takes no time to put together.
         bias: broadcasts to Bxhxnxm.
         scale: of the products.
         fused: the fast way, or the plain one.
@@ -38,6 +34,7 @@ def attend(
             bias of 1xhxnxm.
         counts: how many of the batch have each mask; sums to B.
     """
+    q, k, v = (x for part in parts for x in part)
     bias = None if bias is None else bias.to(q.dtype)
     masks = None if masks is None else masks.to(q.dtype)
     if not fused:
@@ -49,7 +46,7 @@ def attend(
     if chunked and (bias is None or len(bias) == 1):
         kinds = None if masks is None else _kinds(counts)
         table = None if bias is None else bias[0]
-        return _Chunked.apply(q, k, v, table, masks, kinds, scale)  # type: ignore[return-value]
+        return _Chunked.apply(table, masks, kinds, scale, *parts)  # type: ignore[return-value]
     if masks is None or bias is None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     runs = zip(*(x.split(list(counts)) for x in (q, k, v)), masks, strict=True)
@@ -65,45 +62,46 @@ class _Chunked(torch.autograd.Function):
     """Some queries at a time, so that their scores do not leave the cache between one operation and the next.
 
     The backward pass computes probabilities of fp32 again: it takes 3 % of a step's time, keeping them a third of its
-    memory. They are kept in bf16, where they are half as large, and for few keys.
+    memory. They are kept in bf16, where they are half as large.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
         bias: Tensor | None,
         masks: Tensor | None,
         kinds: Tensor | None,
         scale: float,
+        *parts: Tensor,
     ) -> Tensor:
+        q, k, v = (x for part in parts for x in part)
         batch, heads, n, d = q.shape
         out = q.new_empty(batch, n, heads, d).transpose(1, 2)  # the heads of a pixel together, as what follows wants
-        small = q.dtype == torch.bfloat16 or k.shape[2] <= _FEW_KEYS
-        keep, kept = small and any(ctx.needs_input_grad), []
+        keep, kept = q.dtype == torch.bfloat16 and any(ctx.needs_input_grad), []
         with torch.autocast("cpu", enabled=False):
             for some, rows in _chunks(q, k):
                 p = _probabilities(q, k, bias, masks, kinds, scale, some, rows)
                 out[some, :, rows] = p @ v[some]
                 if keep:
                     kept.append(p)
-        ctx.save_for_backward(q, k, v, bias, masks, kinds, *kept)
-        ctx.scale = scale
+        ctx.save_for_backward(bias, masks, kinds, *parts, *kept)
+        ctx.scale, ctx.parts = scale, len(parts)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        q, k, v, bias, masks, kinds, *kept = ctx.saved_tensors
-        dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
+        bias, masks, kinds, *rest = ctx.saved_tensors
+        parts, kept = rest[: ctx.parts], rest[ctx.parts :]
+        grads = [torch.empty_like(part) for part in parts]
+        (q, k, v), (dq, dk, dv) = ((x for part in some for x in part) for some in (parts, grads))
         d_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.promote_types(q.dtype, torch.float32))
         with torch.autocast("cpu", enabled=False):
             for number, (some, rows) in enumerate(_chunks(q, k)):
                 p = kept[number] if kept else _probabilities(q, k, bias, masks, kinds, ctx.scale, some, rows)
                 g = grad[some, :, rows]
                 of_v = p.transpose(-2, -1) @ g
-                d_scores = torch._softmax_backward_data(g @ v[some].transpose(-2, -1), p, -1, p.dtype)
+                d_scores = g @ v[some].transpose(-2, -1)
+                torch._softmax_backward_data(d_scores, p, -1, p.dtype, grad_input=d_scores)
                 if d_bias is not None:
                     for of_one in d_scores:  # in fp32, and faster than a sum over the batch
                         d_bias[:, rows] += of_one
@@ -111,7 +109,7 @@ class _Chunked(torch.autograd.Function):
                 of_k = (d_scores.transpose(-2, -1) @ q[some, :, rows]).mul_(ctx.scale)
                 dk[some] = of_k if rows.start == 0 else dk[some] + of_k
                 dv[some] = of_v if rows.start == 0 else dv[some] + of_v
-        return dq, dk, dv, None if d_bias is None else d_bias.to(q.dtype), None, None, None
+        return None if d_bias is None else d_bias.to(q.dtype), None, None, None, *grads
 
 
 def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -141,8 +139,8 @@ def _probabilities(
     if bias is None:
         scores = torch.bmm(flat_q, flat_k).mul_(scale)
     else:
-        bias = bias[:, rows].expand(batch, heads, n, -1).reshape(batch * heads, n, -1)
-        scores = torch.baddbmm(bias, flat_q, flat_k, alpha=scale)
+        scores = bias[:, rows].expand(batch, heads, n, -1).clone(memory_format=torch.contiguous_format).flatten(0, 1)
+        scores.baddbmm_(flat_q, flat_k, alpha=scale)
     scores = scores.unflatten(0, (batch, heads))
     if masks is not None and kinds is not None:
         scores += masks[kinds[some], rows][:, None]

@@ -88,10 +88,10 @@ class DeformableAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q = self.q(x)
         points = self.points(q)
-        k, v = self.sample(x, points)
-        heads = rearrange(q, "b y x (h d) -> b h (y x) d", h=self.num_heads)
+        kv = self.sample(x, points)
+        heads = rearrange(q, "b y x (h d) -> 1 b h (y x) d", h=self.num_heads)
         bias = self.displacement_bias(points, x.shape[1], x.shape[2]) if self.position == "bias" else None
-        out = attend(heads, k, v, bias, scale=heads.shape[-1] ** -0.5, fused=self.fused)
+        out = attend((heads, kv), bias, scale=heads.shape[-1] ** -0.5, fused=self.fused)
         out = rearrange(out, "b h (y x) d -> b y x (h d)", y=x.shape[1])
         if self.position == "lepe":
             out = out + self.lepe(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -110,13 +110,12 @@ class DeformableAttention(nn.Module):
         points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * half_cell
         return points.nan_to_num()  # a diverged network must end in a message: grid_sample on the CPU crashes on NaN
 
-    def sample(self, x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values read from x at the points, each Bxheadsx(I·J)xd."""
+    def sample(self, x: Tensor, points: Tensor) -> Tensor:
+        """Keys and values read from x at the points: 2xBxheadsx(I·J)xd."""
         grouped = rearrange(x, "b y x (g c) -> (b g) c y x", g=self.num_groups)
         sampled = F.grid_sample(grouped.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
         sampled = rearrange(sampled.to(x.dtype), "(b g) c i j -> b (i j) (g c)", g=self.num_groups)
-        k, v = rearrange(self.kv(sampled), "b n (t h d) -> t b h n d", t=2, h=self.num_heads).unbind()
-        return k, v
+        return rearrange(self.kv(sampled), "b n (t h d) -> t b h n d", t=2, h=self.num_heads)
 
     def displacement_bias(self, points: Tensor, H: int, W: int) -> Tensor:
         """The table at the displacement of each pixel from each point, in cells: Bxheadsx(H·W)x(I·J)."""

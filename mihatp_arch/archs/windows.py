@@ -1,13 +1,16 @@
 """Where the pixels of square windows lie: position indices, the masks of shifted windows, and the order of windows."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-MASKED = -100.0  # what HAT adds to a score that must not count
+# What must not count; HAT adds -100, whose exp is a denormal number, which takes the softmax twice the time of a zero.
+MASKED = -200.0
 
 
 def _grid(width: int) -> Tensor:
@@ -87,6 +90,33 @@ class Partition:
     def maps(self, windows: Tensor, like: Tensor) -> Tensor:
         """The inverse of `windows`, in the shape of the map `like`."""
         return _Permute.apply(windows, self.back, self.order).view(*like.shape[:-1], -1)  # type: ignore[union-attr]
+
+
+def overlapping_windows(x: Tensor, window: int, key: int) -> Tensor:
+    """BxHxWxC -> (B·windows) x key² x C: the wider windows centred on the windows of x, zero outside it."""
+    return _Overlapping.apply(x, window, key)  # type: ignore[return-value]
+
+
+class _Overlapping(torch.autograd.Function):
+    """Windows that overlap: the gradient adds those that do not at once, where that of `unfold` adds pixel by pixel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, window: int, key: int) -> Tensor:
+        ctx.window, ctx.key, ctx.shape = window, key, x.shape
+        pad = (key - window) // 2
+        windows = F.pad(x, (0, 0, pad, pad, pad, pad)).unfold(1, key, window).unfold(2, key, window)
+        return rearrange(windows, "b i j c y x -> (b i j) (y x) c")
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        window, key, (B, H, W, C) = ctx.window, ctx.key, ctx.shape
+        rows, columns, pad, apart = H // window, W // window, (key - window) // 2, -(-key // window)
+        grad = grad.view(B, rows, columns, key, key, C).permute(0, 1, 2, 5, 3, 4)
+        total = grad.new_zeros(B, H + 2 * pad, W + 2 * pad, C)
+        for i, j in product(range(min(apart, rows)), range(min(apart, columns))):
+            part = total[:, i * window :, j * window :]
+            part.unfold(1, key, apart * window).unfold(2, key, apart * window).add_(grad[:, i::apart, j::apart])
+        return total[:, pad : pad + H, pad : pad + W], None, None
 
 
 class _Permute(torch.autograd.Function):

@@ -6,9 +6,9 @@ from torch import nn
 
 from mihatp_arch.archs import attend as attend_module
 from mihatp_arch.archs.attend import attend
-from mihatp_arch.archs.attention import CAB, OverlappingAttention, WindowAttention
+from mihatp_arch.archs.attention import CAB, ChannelAttention, OverlappingAttention, WindowAttention
 from mihatp_arch.archs.linear import FromHeads, HeadLinear, Linear
-from mihatp_arch.archs.windows import Partition, overlap_index, shift_masks, window_index
+from mihatp_arch.archs.windows import Partition, overlap_index, overlapping_windows, shift_masks, window_index
 
 
 def window_attention(*, fused=True):
@@ -33,13 +33,13 @@ def outputs_and_gradients(compute, inputs):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
 def test_fused_equals_plain_with_gradients(kind, dtype, tolerance, monkeypatch):
     torch.manual_seed(0)
-    inputs = [torch.randn(5, 3, n, 5, requires_grad=True, dtype=dtype) for n in (7, 9, 9)]
+    inputs = [torch.randn(t, 5, 3, n, 5, requires_grad=True, dtype=dtype) for t, n in ((1, 7), (2, 9))]
     if kind != "no bias":
         inputs.append(torch.randn(5 if kind == "a bias for each" else 1, 3, 7, 9, requires_grad=True, dtype=dtype))
     masks = {"masks": torch.randn(3, 7, 9), "counts": (3, 0, 2)} if kind == "masks" else {}
 
     def by(fused):
-        return lambda q, k, v, bias=None: attend(q, k, v, bias, scale=0.3, fused=fused, **masks)
+        return lambda q, kv, bias=None: attend((q, kv), bias, scale=0.3, fused=fused, **masks)
 
     plain = outputs_and_gradients(by(False), [x.detach().float().requires_grad_() for x in inputs])
     for queries in (1, 3, 7, 14, 35):  # at a time: rows of a window, one window, two and a remainder, all
@@ -51,8 +51,7 @@ def test_fused_equals_plain_with_gradients(kind, dtype, tolerance, monkeypatch):
 
 
 def test_nothing_is_kept_for_a_gradient_that_nobody_wants():
-    q = torch.randn(2, 1, 4, 8)
-    assert attend(q, q, q, torch.randn(1, 1, 4, 4), scale=1.0, fused=True).grad_fn is None
+    assert attend((torch.randn(3, 2, 1, 4, 8),), torch.randn(1, 1, 4, 4), scale=1.0, fused=True).grad_fn is None
 
 
 @pytest.mark.parametrize("rows", [1024, 1030, 7])
@@ -138,6 +137,32 @@ def test_overlap_index_names_the_rows_that_hats_signed_index_names():
     assert signed.max() == 640
     table = torch.randn((window + key - 1) ** 2, 2)
     assert torch.equal(table[signed], table[overlap_index(window, key)])
+
+
+@pytest.mark.parametrize("key", [4, 6, 8, 14])
+@pytest.mark.parametrize("size", [(4, 4), (8, 12), (20, 4)])
+def test_overlapping_windows_are_those_of_unfold_with_gradients(size, key):
+    x = torch.randn(2, *size, 3, requires_grad=True)
+
+    def unfolded(x):
+        columns = nn.functional.unfold(x.permute(0, 3, 1, 2), key, padding=(key - 4) // 2, stride=4)  # B x C·key² x L
+        return columns.unflatten(1, (3, -1)).permute(0, 3, 2, 1).flatten(0, 1)
+
+    ours = outputs_and_gradients(lambda x: overlapping_windows(x, 4, key), [x])
+    for a, b in zip(ours, outputs_and_gradients(unfolded, [x]), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_channel_attention_is_what_its_layers_compute_on_maps(memory_format):
+    module = ChannelAttention(12, 4)
+    x = torch.randn(2, 12, 5, 7).contiguous(memory_format=memory_format).requires_grad_()
+    plain = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(12, 3, 1), nn.ReLU(), nn.Conv2d(3, 12, 1), nn.Sigmoid())
+    plain.load_state_dict(module.attention.state_dict())
+    ours = outputs_and_gradients(lambda x, *_: module(x), [x, *module.parameters()])
+    maps = outputs_and_gradients(lambda x, *_: x * plain(x), [x, *plain.parameters()])
+    for a, b in zip(ours, maps, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_cab_is_its_convolutions_on_channels_first():
