@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mihatp_arch.archs.kept import Kept
+
 _CHUNK_BYTES = 3 << 19  # of scores at a time: what stays in the second-level caches
 
 
@@ -18,6 +20,7 @@ def attend(
     fused: bool,
     masks: Tensor | None = None,
     counts: Sequence[int] = (),
+    kept: Kept | None = None,
 ) -> Tensor:
     """softmax(scale q kᵀ + bias + mask) v.
 
@@ -33,6 +36,7 @@ def attend(
         masks: (kinds)xnxm, without a gradient; the first `counts[0]` of the batch have the first, and so on. Needs a
             bias of 1xhxnxm.
         counts: how many of the batch have each mask; sums to B.
+        kept: of the block's first pass, where it is checkpointed.
     """
     q, k, v = (x for part in parts for x in part)
     bias = None if bias is None else bias.to(q.dtype)
@@ -46,7 +50,7 @@ def attend(
     if chunked and (bias is None or len(bias) == 1):
         kinds = None if masks is None else _kinds(counts)
         table = None if bias is None else bias[0]
-        return _Chunked.apply(table, masks, kinds, scale, *parts)  # type: ignore[return-value]
+        return _Chunked.apply(kept, table, masks, kinds, scale, *parts)  # type: ignore[return-value]
     if masks is None or bias is None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     runs = zip(*(x.split(list(counts)) for x in (q, k, v)), masks, strict=True)
@@ -62,42 +66,47 @@ class _Chunked(torch.autograd.Function):
     """Some queries at a time, so that their scores do not leave the cache between one operation and the next.
 
     The backward pass computes probabilities of fp32 again: it takes 3 % of a step's time, keeping them a third of its
-    memory. They are kept in bf16, where they are half as large.
+    memory. They are kept in bf16, where they are half as large, but for checkpointed blocks.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
+        kept: Kept | None,
         bias: Tensor | None,
         masks: Tensor | None,
         kinds: Tensor | None,
         scale: float,
         *parts: Tensor,
     ) -> Tensor:
+        ctx.scale, ctx.parts = scale, len(parts)
+        if kept is not None and (known := kept.known()) is not None:
+            ctx.save_for_backward(bias, masks, kinds, *parts)
+            return known
         q, k, v = (x for part in parts for x in part)
         batch, heads, n, d = q.shape
         out = q.new_empty(batch, n, heads, d).transpose(1, 2)  # the heads of a pixel together, as what follows wants
-        keep, kept = q.dtype == torch.bfloat16 and any(ctx.needs_input_grad), []
+        saving = kept is None and q.dtype == torch.bfloat16 and any(ctx.needs_input_grad)
+        saved = []
         with torch.autocast("cpu", enabled=False):
             for some, rows in _chunks(q, k):
                 p = _probabilities(q, k, bias, masks, kinds, scale, some, rows)
                 out[some, :, rows] = p @ v[some]
-                if keep:
-                    kept.append(p)
-        ctx.save_for_backward(bias, masks, kinds, *parts, *kept)
-        ctx.scale, ctx.parts = scale, len(parts)
-        return out
+                if saving:
+                    saved.append(p)
+        ctx.save_for_backward(bias, masks, kinds, *parts, *saved)
+        return out if kept is None else kept.keep(out)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         bias, masks, kinds, *rest = ctx.saved_tensors
-        parts, kept = rest[: ctx.parts], rest[ctx.parts :]
+        parts, saved = rest[: ctx.parts], rest[ctx.parts :]
         grads = [torch.empty_like(part) for part in parts]
         (q, k, v), (dq, dk, dv) = ((x for part in some for x in part) for some in (parts, grads))
         d_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.promote_types(q.dtype, torch.float32))
         with torch.autocast("cpu", enabled=False):
             for number, (some, rows) in enumerate(_chunks(q, k)):
-                p = kept[number] if kept else _probabilities(q, k, bias, masks, kinds, ctx.scale, some, rows)
+                p = saved[number] if saved else _probabilities(q, k, bias, masks, kinds, ctx.scale, some, rows)
                 g = grad[some, :, rows]
                 of_v = p.transpose(-2, -1) @ g
                 d_scores = g @ v[some].transpose(-2, -1)
@@ -109,7 +118,7 @@ class _Chunked(torch.autograd.Function):
                 of_k = (d_scores.transpose(-2, -1) @ q[some, :, rows]).mul_(ctx.scale)
                 dk[some] = of_k if rows.start == 0 else dk[some] + of_k
                 dv[some] = of_v if rows.start == 0 else dv[some] + of_v
-        return None if d_bias is None else d_bias.to(q.dtype), None, None, None, *grads
+        return None, None if d_bias is None else d_bias.to(q.dtype), None, None, None, *grads
 
 
 def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, slice]]:

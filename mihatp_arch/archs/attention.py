@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mihatp_arch.archs.attend import attend
+from mihatp_arch.archs.kept import Kept, convolve
 from mihatp_arch.archs.linear import FromHeads, HeadLinear
 from mihatp_arch.archs.windows import Partition, key_window, overlapping_windows
 
@@ -58,13 +59,15 @@ class WindowAttention(RelativeBias):
         super().__init__((2 * window_size - 1) ** 2, dim, num_heads=num_heads, qkv_bias=qkv_bias, fused=fused)
         self.window_size = window_size
 
-    def forward(self, x: Tensor, index: Tensor, masks: Tensor, partition: Partition) -> Tensor:
+    def forward(
+        self, x: Tensor, index: Tensor, masks: Tensor, partition: Partition, kept: Kept | None = None
+    ) -> Tensor:
         """Attend; `index` from `window_index`, `masks` from `shift_masks`, which only shifted partitions read."""
         n = self.window_size**2
         qkv = rearrange(self.qkv(partition.windows(x)), "(w n) (t h d) -> t w h n d", n=n, t=3, h=self.num_heads)
         counts, bias = partition.counts, self.bias(index)[None]
         mask = masks if len(counts) > 1 else None
-        out = attend((qkv,), bias, scale=self.scale, fused=self.fused, masks=mask, counts=counts)
+        out = attend((qkv,), bias, scale=self.scale, fused=self.fused, masks=mask, counts=counts, kept=kept)
         return partition.maps(self.proj(rearrange(out, "w h n d -> (w n) (h d)")), x)
 
     def extra_repr(self) -> str:
@@ -94,14 +97,14 @@ class OverlappingAttention(RelativeBias):
         self.window_size = window_size
         self.key_size = key_size
 
-    def attend_windows(self, x: Tensor, index: Tensor) -> Tensor:
+    def attend_windows(self, x: Tensor, index: Tensor, kept: Kept | None = None) -> Tensor:
         """The attention with its output projection; `index` from `overlap_index`."""
         ws, heads = self.window_size, self.num_heads
         qkv = self.qkv(x)
         q, kv = qkv.tensor_split([qkv.shape[-1] // 3], -1)
         q = rearrange(q, "b (i y) (j x) (h d) -> 1 (b i j) h (y x) d", h=heads, y=ws, x=ws)
         kv = rearrange(overlapping_windows(kv, ws, self.key_size), "w m (t h d) -> t w h m d", t=2, h=heads)
-        out = attend((q, kv), self.bias(index)[None], scale=self.scale, fused=self.fused)
+        out = attend((q, kv), self.bias(index)[None], scale=self.scale, fused=self.fused, kept=kept)
         out = self.proj(rearrange(out, "w h n d -> w n (h d)"))
         i, j = x.shape[1] // ws, x.shape[2] // ws
         return rearrange(out, "(b i j) (y x) c -> b (i y) (j x) c", i=i, j=j, y=ws, x=ws)
@@ -149,5 +152,8 @@ class CAB(nn.Module):
             ChannelAttention(dim, squeeze_factor),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.cab(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
+        x = x.permute(0, 3, 1, 2)
+        for layer in self.cab:
+            x = convolve(layer, x, kept) if isinstance(layer, nn.Conv2d) else layer(x)
+        return x.permute(0, 2, 3, 1)

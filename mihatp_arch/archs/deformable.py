@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mihatp_arch.archs.attend import attend
+from mihatp_arch.archs.kept import Kept, convolve
 from mihatp_arch.archs.linear import Linear
 from mihatp_arch.errors import UserError
 
@@ -85,16 +86,16 @@ class DeformableAttention(nn.Module):
             self.bias_table = nn.Parameter(torch.empty(num_heads, 2 * self.reach + 1, 2 * self.reach + 1))
             nn.init.trunc_normal_(self.bias_table, std=0.01)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
         q = self.q(x)
         points = self.points(q)
         kv = self.sample(x, points)
         heads = rearrange(q, "b y x (h d) -> 1 b h (y x) d", h=self.num_heads)
         bias = self.displacement_bias(points, x.shape[1], x.shape[2]) if self.position == "bias" else None
-        out = attend((heads, kv), bias, scale=heads.shape[-1] ** -0.5, fused=self.fused)
+        out = attend((heads, kv), bias, scale=heads.shape[-1] ** -0.5, fused=self.fused, kept=kept)
         out = rearrange(out, "b h (y x) d -> b y x (h d)", y=x.shape[1])
         if self.position == "lepe":
-            out = out + self.lepe(q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            out = out + convolve(self.lepe, q.permute(0, 3, 1, 2), kept).permute(0, 2, 3, 1)
         return self.proj(out)
 
     def points(self, q: Tensor) -> Tensor:

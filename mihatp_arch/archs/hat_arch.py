@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mihatp_arch.archs.hat_blocks import RHAG, BlockOptions, Positions
 from mihatp_arch.archs.windows import Partition, key_window, overlap_index, shift_masks, window_index
@@ -73,7 +72,8 @@ class HAT(nn.Module):
         upsampler: `pixelshuffle`, HAT's sub-pixel convolutions in steps of two, or `pixelshuffledirect`, one
             sub-pixel convolution to the full size, as in SwinIR's lightweight networks.
         resi_connection: convolution at the end of a group, or none.
-        use_checkpoint: recompute each group in the backward pass instead of keeping its activations.
+        use_checkpoint: compute each block again in the backward pass, but for its convolutions and attention, instead
+            of keeping its activations.
         fused_attn: the fast ways of attention and linear layers (attend.py, linear.py), or the plain ones.
 
     Raises:
@@ -178,10 +178,7 @@ class HAT(nn.Module):
             *(Partition.of(shape, window_size=ws, shift=shift, device=x.device) for shift in (0, ws // 2)),
         )
         for layer in self.layers:
-            if self.use_checkpoint and torch.is_grad_enabled():
-                x = checkpoint(layer, x, positions, use_reentrant=False)  # type: ignore[assignment]
-            else:
-                x = layer(x, positions)
+            x = layer(x, positions, use_checkpoint=self.use_checkpoint and torch.is_grad_enabled())
         return self.norm(x).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:

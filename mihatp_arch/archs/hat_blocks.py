@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mihatp_arch.archs.attention import CAB, OverlappingAttention, WindowAttention
 from mihatp_arch.archs.drop_path import DropPath
+from mihatp_arch.archs.kept import Kept, checkpointed
 from mihatp_arch.archs.linear import Mlp
 from mihatp_arch.archs.windows import Partition, key_window
 from mihatp_arch.errors import UserError
@@ -77,14 +78,14 @@ class HAB(nn.Module):
         self.norm2 = nn.LayerNorm(options.dim)
         self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio), fused=options.fused_attn)
 
-    def mix(self, n: Tensor, positions: Positions) -> Tensor:
+    def mix(self, n: Tensor, positions: Positions, kept: Kept | None) -> Tensor:
         """The attention branches on the normalised map n: SW-MSA(n) + α CAB(n)."""
         partition = positions.shifted if self.shifted else positions.plain
-        attended = self.attn(n, positions.window, positions.masks, partition)
-        return self.drop_path(attended) + self.conv_scale * self.conv_block(n)
+        attended = self.attn(n, positions.window, positions.masks, partition, kept)
+        return self.drop_path(attended) + self.conv_scale * self.conv_block(n, kept)
 
-    def forward(self, x: Tensor, positions: Positions) -> Tensor:
-        x = x + self.mix(self.norm1(x), positions)
+    def forward(self, x: Tensor, positions: Positions, kept: Kept | None = None) -> Tensor:
+        x = x + self.mix(self.norm1(x), positions, kept)
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -104,8 +105,8 @@ class OCAB(OverlappingAttention):
         self.norm2 = nn.LayerNorm(options.dim)
         self.mlp = Mlp(options.dim, int(options.dim * options.mlp_ratio), fused=options.fused_attn)
 
-    def forward(self, x: Tensor, positions: Positions) -> Tensor:
-        x = x + self.attend_windows(self.norm1(x), positions.overlap)
+    def forward(self, x: Tensor, positions: Positions, kept: Kept | None = None) -> Tensor:
+        x = x + self.attend_windows(self.norm1(x), positions.overlap, kept)
         return x + self.mlp(self.norm2(x))
 
 
@@ -117,10 +118,10 @@ class AttenBlocks(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.overlap_attn = overlap_attn
 
-    def forward(self, x: Tensor, positions: Positions) -> Tensor:
-        for block in self.blocks:
-            x = block(x, positions)
-        return self.overlap_attn(x, positions)
+    def forward(self, x: Tensor, positions: Positions, *, use_checkpoint: bool) -> Tensor:
+        for block in (*self.blocks, self.overlap_attn):
+            x = checkpointed(block, x, positions) if use_checkpoint else block(x, positions)
+        return x
 
 
 class RHAG(nn.Module):
@@ -140,6 +141,6 @@ class RHAG(nn.Module):
         )
         self.conv = nn.Conv2d(options.dim, options.dim, 3, padding=1) if resi_connection == "1conv" else nn.Identity()
 
-    def forward(self, x: Tensor, positions: Positions) -> Tensor:
-        deep = self.residual_group(x, positions)
+    def forward(self, x: Tensor, positions: Positions, *, use_checkpoint: bool) -> Tensor:
+        deep = self.residual_group(x, positions, use_checkpoint=use_checkpoint)
         return x + self.conv(deep.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from mihatp_arch.archs.deformable import DeformableAttention, Position
 from mihatp_arch.archs.hat_arch import HAT, Upsampler
 from mihatp_arch.archs.hat_blocks import HAB, RHAG, BlockOptions, Positions
+from mihatp_arch.archs.kept import Kept
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class MHAB(HAB):
             fused=options.fused_attn,
         )
 
-    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+    def forward(self, x: Tensor, positions: Positions, kept: Kept | None = None) -> Tensor:
         x_norm = self.norm1(x)
-        x_med = self.mix(x_norm, positions) + self.beta * self.dat(x_norm)
+        x_med = self.mix(x_norm, positions, kept) + self.beta * self.dat(x_norm, kept)
         x = x_med + x
         x = self.drop_path(self.mlp(self.norm2(x))) + x
         return x_norm + x if self.norm_residual else x

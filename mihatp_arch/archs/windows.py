@@ -111,11 +111,17 @@ class _Overlapping(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         window, key, (B, H, W, C) = ctx.window, ctx.key, ctx.shape
         rows, columns, pad, apart = H // window, W // window, (key - window) // 2, -(-key // window)
-        grad = grad.view(B, rows, columns, key, key, C).permute(0, 1, 2, 5, 3, 4)
-        total = grad.new_zeros(B, H + 2 * pad, W + 2 * pad, C)
+        pitch = apart * window  # of windows that do not overlap
+        grad = grad.view(B, rows, columns, key, key, C).transpose(2, 3)
+        height, width = (
+            max(i * window + len(range(i, n, apart)) * pitch for i in range(apart)) for n in (rows, columns)
+        )
+        total = grad.new_zeros(B, height, width, C)
         for i, j in product(range(min(apart, rows)), range(min(apart, columns))):
-            part = total[:, i * window :, j * window :]
-            part.unfold(1, key, apart * window).unfold(2, key, apart * window).add_(grad[:, i::apart, j::apart])
+            some = grad[:, i::apart, :, j::apart]
+            n, m = some.shape[1], some.shape[3]
+            part = total[:, i * window : i * window + n * pitch, j * window : j * window + m * pitch]
+            part.unflatten(2, (m, pitch)).unflatten(1, (n, pitch))[:, :, :key, :, :key].add_(some)
         return total[:, pad : pad + H, pad : pad + W], None, None
 
 
