@@ -3,8 +3,9 @@
     python benchmarks/branches.py [--quick] [--device cuda] [--scale 8 4] [--batch 1]
 
 Steps are whole ones, Adam included and EMA left out, of the models that `basicsr train` runs, with the options of
-`options/train_<method>_x<scale>.yml` (window 12 at x8; no checkpointing, no stochastic depth). The feature network has
-random weights, which take as long. Its share is (whole step - step without the contrastive loss - T_irr) / whole step.
+`options/train_<method>_x<scale>.yml` (window 12 at x8; no checkpointing, no stochastic depth). On a GPU ours run
+compiled and as CUDA graphs. The feature network has random weights, which take as long. Its share is (whole step - step
+without the contrastive loss - T_irr) / whole step.
 """
 
 import logging
@@ -22,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
-from basicsr.utils.registry import MODEL_REGISTRY
 from children import fresh, with_allocator
 from contenders import Contender, Size, build
 from machine import count_flops
@@ -31,18 +31,18 @@ from report import Report, Row, Settings, arguments, positive, settings
 from timing import Times, alternate, ratio, share, spread
 
 from mihatp_arch import yaml_files
-from mihatp_arch.cli.option_keys import OptionKeys
 
 OPTIONS = Path(__file__).parents[1] / "options"
 PEERS, HAT, BARE, WHOLE, T_IRR = "two peer steps", "HAT", "MiHATP, no contrastive loss", "MiHATP", "T_irr"
+FAST: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"compile": True, "cuda_graphs": True}}  # options of `train`
 Step = Callable[[Size], object]
 
 
-def ways() -> list[dict[str, Any]]:
-    """Options of `train` that change how the branches run and not what they compute, where the model has them."""
-    keys = OptionKeys()
-    keys.scan_class(MODEL_REGISTRY.get("MiHATPModel"))
-    return [{"branch_threads": on} for on in (True, False)] if "branch_threads" in keys.below("train") else [{}]
+def ways(device: str) -> list[dict[str, Any]]:
+    """Options of `train` that change how MiHATP runs and not what it computes, the fast way first."""
+    if device == "cuda":
+        return [FAST[device], {}]
+    return [{"branch_threads": on} for on in (True, False)]
 
 
 def model_step(method: str, size: Size, precision: str, settings: Settings, **train: Any) -> tuple[Any, Step]:
@@ -88,10 +88,10 @@ def makers(size: Size, precision: str, settings: Settings) -> dict[str, Callable
     peer_precision = "fp32" if settings.device == "cpu" else precision  # bf16 gains the peer nothing on a CPU
     found: dict[str, Callable[[], Step]] = {
         PEERS: lambda: peer_steps(size, peer_precision, settings),
-        HAT: lambda: model_step("HAT", size, precision, settings)[1],
-        WHOLE: lambda: model_step("MiHATP", size, precision, settings, **ways()[0])[1],
+        HAT: lambda: model_step("HAT", size, precision, settings, **FAST[settings.device])[1],
+        WHOLE: lambda: model_step("MiHATP", size, precision, settings, **ways(settings.device)[0])[1],
     }
-    for way in ways():
+    for way in ways(settings.device):
         name = ", ".join([BARE, *(f"{key} {value}".lower() for key, value in way.items())])
         found[name] = lambda way=way: model_step("MiHATP", size, precision, settings, contrastive_opt=None, **way)[1]
     return found
@@ -102,7 +102,7 @@ def step_times(size: Size, precision: str, settings: Settings) -> tuple[Times, f
     settings.apply()
     made = {name: make() for name, make in makers(size, precision, settings).items() if name != WHOLE}
     calls: dict[str, Callable[[], object]] = {name: partial(step, size) for name, step in made.items()}
-    model, step = model_step("MiHATP", size, precision, settings, **ways()[0])
+    model, step = model_step("MiHATP", size, precision, settings, **ways(settings.device)[0])
     _, gt = size.images(settings.device)
     calls |= {WHOLE: partial(step, size), T_IRR: partial(model.irreversible_pool, gt)}
     times = alternate(calls, repeats=settings.repeats, device=settings.device, what=f"{size}, {precision}")

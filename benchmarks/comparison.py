@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from children import fresh, with_allocator
-from contenders import Contender, Size, build, build_all, check_same, gflop
+from contenders import Contender, Size, build_all, check_same, gflop
 from machine import DTYPES, matrix_peak
 from memory import peak_mib
 from report import Row, Settings
@@ -99,7 +99,7 @@ def memory_rows(question: Question, settings: Settings) -> list[Row]:
 def _peak(one: Contender, question: Question, settings: Settings) -> float:
     settings.apply()
     size, device = question.size, settings.device
-    network = build(one.name, size, checkpointed=one.checkpointed).to(device)
+    network = one.build(size, device)
     question.ready(network)
 
     def warm_up() -> None:

@@ -15,6 +15,8 @@ from machine import count_flops
 from spandrel.architectures.HAT.__arch.HAT import HAT as PeerHAT  # noqa: N811
 from torch import Tensor, nn
 
+from mihatp_arch.training.graphs import use_graphs
+
 TOLERANCE = 1e-5  # of outputs in [0, 1], fp32
 WINDOWS = {2: 16, 4: 16, 8: 8}  # 16 does not divide the LR patch of x8, and both networks get the same
 
@@ -52,9 +54,19 @@ class Contender:
     name: str  # peer, ours or SwinIR
     precision: str = "fp32"
     checkpointed: bool = False
+    graphs: bool = False  # its blocks compiled and its training passes as CUDA graphs
 
     def __str__(self) -> str:
-        return f"{self.name} {self.precision}" + (", checkpointed" if self.checkpointed else "")
+        ways = {"checkpointed": self.checkpointed, "graphs": self.graphs}
+        return ", ".join([f"{self.name} {self.precision}", *(way for way, taken in ways.items() if taken)])
+
+    def build(self, size: "Size", device: str) -> nn.Module:
+        """The network, ready to run this way."""
+        network = build(self.name, size, checkpointed=self.checkpointed).to(device)
+        if self.graphs:
+            network.compile(dynamic=False)
+            use_graphs(network)
+        return network
 
     def autocast(self, device: str) -> AbstractContextManager[object]:
         return torch.autocast(device, torch.bfloat16) if self.precision == "bf16" else nullcontext()
@@ -92,14 +104,14 @@ def build_all(contenders: Sequence[Contender], size: Size, device: str) -> dict[
         for parameter in peer.parameters():
             if parameter.dim() == 1:
                 parameter.add_(0.05 * torch.randn_like(parameter))
-    networks: dict[tuple[str, bool], nn.Module] = {("peer", False): peer}
+    networks: dict[Contender, nn.Module] = {Contender("peer"): peer.to(device)}
     for one in contenders:
-        key = (one.name, one.checkpointed)
+        key = replace(one, precision="fp32")
         if key not in networks:
-            networks[key] = build(one.name, size, checkpointed=one.checkpointed)
+            networks[key] = one.build(size, device)
             if one.name == "ours":
                 networks[key].load_state_dict(peer.state_dict(), strict=True)
-    return {one: networks[one.name, one.checkpointed].to(device) for one in contenders}
+    return {one: networks[replace(one, precision="fp32")] for one in contenders}
 
 
 def exact() -> AbstractContextManager[object]:

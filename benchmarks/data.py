@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 from basicsr.data import build_dataloader, build_dataset
-from branches import model_step
+from branches import FAST, model_step
 from children import with_allocator
 from contenders import Size
 from report import Report, Row, Settings, arguments, positive, settings
@@ -87,7 +87,7 @@ def data_rows(size: Size, workers: list[int], least: float, settings: Settings) 
     settings.apply()
     cv2.setNumThreads(1)
     cuda = settings.device == "cuda"
-    model, _ = model_step("HAT", size, "fp32", settings)
+    model, _ = model_step("HAT", size, "bf16" if cuda else "fp32", settings, **FAST[settings.device])
     rows: list[Row] = []
 
     def train(data: Batch) -> None:

@@ -4,7 +4,7 @@
 
 At x4 and full size, in fp32 and under bf16 autocast. Outputs must agree to 1e-5 in fp32, or nothing is timed. SwinIR of
 BasicSR runs along for orientation: another network, with less to compute. On a GPU the peer is under autocast too, and
-`--graphs` adds ours replayed as a CUDA graph.
+`--graphs` adds ours replayed as a CUDA graph, with its blocks compiled and not.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import torch
 from children import fresh
 from comparison import Question, evaluation, infer, matrix_peaks, memory_rows, time_rows
 from contenders import Contender, Size, build_all, lineup
+from machine import DTYPES
 from report import Report, Row, Settings, arguments, positive, settings
 from timing import alternate, ratio, spread
 
@@ -35,16 +36,17 @@ def replayed(call: Callable[[], object]) -> Callable[[], object]:
 
 
 def graph_rows(size: Size, settings: Settings) -> list[Row]:
-    """The peer in fp32 and ours in bf16, each call by call and as a graph."""
+    """The peer call by call, ours as graphs: of the network as it is, and of its compiled blocks."""
     settings.apply()
-    networks = build_all(lineup("cuda"), size, "cuda")
+    peers = [Contender("peer", precision) for precision in DTYPES]
+    ours = [Contender("ours", precision, graphs=compiled) for compiled in (False, True) for precision in DTYPES]
+    networks = build_all([*peers, *ours], size, "cuda")
     lq, gt = size.images("cuda")
     calls: dict[str, Callable[[], object]] = {}
-    for one in (Contender("peer"), Contender("ours"), Contender("ours", "bf16")):
-        networks[one].eval()
-        calls[str(one)] = partial(infer, one, networks[one], lq, gt)
-        if one.name == "ours":
-            calls[f"{one}, graph"] = replayed(calls[str(one)])
+    for one, network in networks.items():
+        call = partial(infer, one, network.eval(), lq, gt)
+        way = ", replayed" if one in ours else ""
+        calls[f"{one.name} {one.precision}{', compiled' if one.graphs else ''}{way}"] = replayed(call) if way else call
     found = alternate(calls, repeats=settings.repeats, device="cuda", what=str(size))
     rows: list[Row] = []
     for name, seconds in found.items():
@@ -56,6 +58,7 @@ def graph_rows(size: Size, settings: Settings) -> list[Row]:
                 "ms": 1e3 * spread(seconds).median,
                 "x peer fp32": against.median,
                 "range": against.range(),
+                "x peer bf16": ratio(found["peer bf16"], seconds).median,
             }
         )
     return rows

@@ -3,8 +3,8 @@
     python benchmarks/step.py [--quick] [--device cuda] [--scale 8 4] [--batch 1 4]
 
 A step is forward, L1 and backward, at the training LR patches: 24 wide for x8, 48 for x4, 96 for x2. At x8 both
-networks have a window that divides 24. Outputs and gradients must agree in fp32, or nothing is timed. What Adam takes
-comes last, by itself: it is the same for all.
+networks have a window that divides 24. On a GPU ours runs compiled and as CUDA graphs too. Outputs and gradients must
+agree in fp32, or nothing is timed. What Adam takes comes last, by itself: it is the same for all.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from children import with_allocator
 from comparison import Question, matrix_peaks, memory_rows, sizes, time_rows
 from contenders import WINDOWS, Contender, Size, build, build_all, exact, lineup
+from machine import DTYPES
 from report import Report, Row, Settings, arguments, positive, settings
 from timing import alternate, spread
 from torch import Tensor, nn
@@ -71,9 +72,13 @@ def main() -> None:
     chosen = settings(parser, args)
     report = Report("step", chosen)
     peaks = matrix_peaks(chosen)
-    contenders = lineup(
-        chosen.device, others=[Contender("ours", precision, checkpointed=True) for precision in ("fp32", "bf16")]
-    )
+    cuda = chosen.device == "cuda"
+    others = [
+        Contender("ours", precision, checkpointed=not graphs, graphs=graphs)
+        for graphs in ([False, True] if cuda else [False])
+        for precision in DTYPES
+    ]
+    contenders = lineup(chosen.device, others=others)
     scales, batches = args.scale or ([8] if args.quick else [8, 4]), args.batch or ([1] if args.quick else [1, 4])
     questions = [
         Question(size, contenders, train, training)

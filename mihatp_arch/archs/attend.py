@@ -1,5 +1,6 @@
 """softmax(scale q kᵀ + bias) v, written out and by what is fastest where it runs; all give the same numbers."""
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mihatp_arch.archs.kept import Kept
+
+if importlib.util.find_spec("triton"):  # it comes with torch for GPUs
+    from mihatp_arch.archs import window_kernel
+else:
+    window_kernel = None
 
 _CHUNK_BYTES = 3 << 19  # of scores at a time: what stays in the second-level caches
 
@@ -24,8 +30,9 @@ def attend(
 ) -> Tensor:
     """softmax(scale q kᵀ + bias + mask) v.
 
-    With `fused` it is PyTorch's kernel; but on a CPU, where that is slow in bf16 and in training, the way of `_Chunked`
-    (unless each of the batch has a bias of its own).
+    With `fused` it is a kernel of ours where there is a GPU and a bias for all of the batch (window_kernel.py), or
+    PyTorch's; but on a CPU, where that is slow in bf16 and in training, the way of `_Chunked` (unless each of the batch
+    has a bias of its own).
 
     Args:
         parts: q, k and v along a first axis, as the layers before give them: 3xBxhxnxd, or 1xBxhxnxd and 2xBxhxmxd. A
@@ -45,6 +52,9 @@ def attend(
         scores = (q * scale) @ k.transpose(-2, -1)
         scores = scores if bias is None else scores + bias
         return (scores if masks is None else scores + masks[_kinds(counts)][:, None]).softmax(-1) @ v
+    if bias is not None and window_kernel and window_kernel.supports(parts, bias, masks, counts):
+        second = parts[1] if len(parts) == 2 else None
+        return window_kernel.window_attention(parts[0], second, bias, masks, counts, scale)
     in_training = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias))
     chunked = q.device.type == "cpu" and (in_training or q.dtype == torch.bfloat16)
     if chunked and (bias is None or len(bias) == 1):

@@ -107,8 +107,7 @@ class DeformableAttention(nn.Module):
             offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         offset = offset.float()
         I, J = offset.shape[1:3]  # noqa: E741
-        half_cell = offset.new_tensor([1 / J, 1 / I])
-        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * half_cell
+        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * _pair(1 / J, 1 / I, offset)
         return points.nan_to_num()  # a diverged network must end in a message: grid_sample on the CPU crashes on NaN
 
     def sample(self, x: Tensor, points: Tensor) -> Tensor:
@@ -122,8 +121,7 @@ class DeformableAttention(nn.Module):
         """The table at the displacement of each pixel from each point, in cells: Bxheadsx(H·W)x(I·J)."""
         I, J = points.shape[1:3]  # noqa: E741
         pixels = cell_centres(H, W, points).flatten(0, 1)
-        cells = points.new_tensor([J / 2, I / 2])
-        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * cells
+        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * _pair(J / 2, I / 2, points)
         table = rearrange(self.bias_table.float(), "(g h) y x -> g h y x", g=self.num_groups)
         table = table.repeat(points.shape[0] // self.num_groups, 1, 1, 1)
         bias = F.grid_sample(table, displacement / self.reach, padding_mode="border", align_corners=True)
@@ -134,6 +132,11 @@ class DeformableAttention(nn.Module):
             f"heads={self.num_heads}, groups={self.num_groups}, stride={self.stride}, "
             f"offset_range={self.offset_range}, position={self.position}, fused={self.fused}"
         )
+
+
+def _pair(x: float, y: float, like: Tensor) -> Tensor:
+    """(x, y), written where `like` is: a copy from the CPU would wait for the GPU."""
+    return torch.cat([like.new_full((1,), x), like.new_full((1,), y)])
 
 
 def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:

@@ -7,14 +7,14 @@ checkpointing that works. `MiHATP` (mihatp_arch.py) builds on it.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from mihatp_arch.archs.hat_blocks import RHAG, BlockOptions, Positions
+from mihatp_arch.archs.hat_blocks import HAB, OCAB, RHAG, BlockOptions, Positions
 from mihatp_arch.archs.windows import Partition, key_window, overlap_index, shift_masks, window_index
 from mihatp_arch.errors import UserError
 
@@ -166,6 +166,12 @@ class HAT(nn.Module):
         else:
             raise UserError(f"network: upsampler {upsampler!r} is not one of pixelshuffle, pixelshuffledirect")
         self.apply(_init_linear)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """torch.compile of the blocks, in place: they are alike, so that few graphs serve all of any depth."""
+        for module in self.modules():
+            if isinstance(module, HAB | OCAB):
+                module.compile(*args, **kwargs)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The groups: Bxembed_dimxHxW -> the same, H and W multiples of the window."""

@@ -1,12 +1,13 @@
 """Activation checkpointing that keeps what is dear: a block is computed again, its convolutions are not."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from mihatp_arch.archs import aligned
 
 
 class Kept:
@@ -38,12 +39,12 @@ class Kept:
         return result
 
 
-def checkpointed(block: Callable[..., Tensor], *inputs: Any) -> Tensor:
+def checkpointed(block: nn.Module, *inputs: Any) -> Tensor:
     """block(*inputs, kept), whose activations are computed again in the backward pass, but for those that it keeps.
 
     Compiled code keeps none: there it is the compiler that chooses.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or block._compiled_call_impl is not None:
         return checkpoint(block, *inputs, None, use_reentrant=False)  # type: ignore[return-value]
     kept = Kept()
 
@@ -57,7 +58,8 @@ def checkpointed(block: Callable[..., Tensor], *inputs: Any) -> Tensor:
 def convolve(layer: nn.Conv2d, x: Tensor, kept: Kept | None) -> Tensor:
     """layer(x), padded with zeros; its result is kept where there is something to keep it in."""
     if kept is None:
-        return layer(x)
+        half = aligned.half_precision(x)
+        return aligned.conv2d(layer, x, half) if half and layer.groups == 1 else layer(x)
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     weight, bias = (None if p is None else p.to(dtype) for p in (layer.weight, layer.bias))

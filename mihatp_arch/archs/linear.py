@@ -1,8 +1,10 @@
-"""Linear layers on channels-last maps, by what is fastest on a CPU; parameters and numbers are those of `nn.Linear`."""
+"""Linear layers on channels-last maps, by what is fastest; parameters and numbers are those of `nn.Linear`."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mihatp_arch.archs import aligned
 
 _IMAGES = 16  # with fewer, PyTorch runs 1×1 convolutions of a single thread without oneDNN
 _MANY_ROWS = 1024  # from here on the convolution is the faster one
@@ -10,6 +12,9 @@ _MANY_ROWS = 1024  # from here on the convolution is the faster one
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """F.linear for x (…xC). Large fp32 maps on a CPU as a 1×1 convolution, oneDNN, where F.linear is a slower BLAS."""
+    half = aligned.half_precision(x)
+    if half:
+        return aligned.linear(x, weight, bias, half)
     rows = x.numel() // x.shape[-1]
     slow = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if not slow or rows < _MANY_ROWS or rows % _IMAGES:

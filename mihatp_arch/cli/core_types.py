@@ -26,6 +26,7 @@ CORE_TYPES: dict[str, Any] = {
     "train.ema_decay": Share,
     "train.precision": Literal["fp32", "bf16"],
     "train.compile": bool,
+    "train.cuda_graphs": bool,
     "train.deterministic": bool,
     "train.accumulate": Positive,
     "train.grad_clip": Annotated[float, Meta(gt=0)],

@@ -118,6 +118,9 @@ def _without_gpu(options: Options) -> list[str]:
     if isinstance(gpus, int) and not isinstance(gpus, bool) and gpus > 0:
         options.values["num_gpu"] = 0
         changed.append(f"num_gpu: {gpus}, but torch sees no GPU here; running on the CPU (num_gpu: 0)")
+    if options.section("train").get("cuda_graphs"):
+        options.section("train")["cuda_graphs"] = False
+        changed.append("train.cuda_graphs: true, but torch sees no GPU here; using false")
     for name, dataset in options.section("datasets").items():
         if not isinstance(dataset, dict):
             continue

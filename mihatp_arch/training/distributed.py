@@ -9,6 +9,7 @@ import torch
 from basicsr.models import base_model
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.graphs import use_graphs
 
 
 def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
@@ -81,10 +82,14 @@ class _Distributed(torch.nn.parallel.DistributedDataParallel):
 
 
 def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.nn.Module:
-    """Stands in for `BaseModel.model_to_device`: the network on its device, compiled where asked for, shared."""
+    """Stands in for `BaseModel.model_to_device`: the network on its device, compiled, recorded, shared as asked for."""
     net = net.to(self.device)
     if self.is_train and self.opt["train"].get("compile"):
         net.compile(dynamic=False)  # in place: names, checkpoints and DistributedDataParallel see the same network
+    if self.is_train and self.opt["train"].get("cuda_graphs"):
+        if self.opt["dist"] or self.opt["num_gpu"] > 1:
+            raise UserError("train.cuda_graphs: only for one process and one GPU; set it to false")
+        use_graphs(net)
     if self.opt["dist"]:
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
         unused = self.opt.get("find_unused_parameters", False)

@@ -1,0 +1,68 @@
+"""A network's training passes as CUDA graphs: the GPU runs what was recorded, without Python between two kernels."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mihatp_arch.errors import UserError
+
+
+def use_graphs(net: nn.Module) -> None:
+    """Let `net` (BxCxHxW -> BxCxHxW) train on a GPU by CUDA graphs, one for each shape of batch that it meets.
+
+    Small kernels take a GPU less time than Python takes to start them: without graphs most of HAT's step at LR 24 is
+    waiting. Evaluation, other devices, and a second pass before the backward of the first one run as they did.
+
+    Raises:
+        UserError: the network computes activations again in the backward pass, which cannot be recorded.
+    """
+    if getattr(net, "use_checkpoint", False):
+        raise UserError("train.cuda_graphs: use_checkpoint cannot be recorded; set one of them to false")
+    net.forward = Graphs(net)
+
+
+class Graphs:
+    """Takes the place of a network's `forward`."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.plain: Callable[[Tensor], Tensor] = net.forward
+        self._recorded: dict[tuple[Any, ...], Callable[[Tensor], Tensor]] = {}
+        self._waiting = False  # for the backward pass that needs what the graph's memory holds
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._waiting or not (x.is_cuda and self.net.training and torch.is_grad_enabled()):
+            return self.plain(x)
+        autocast = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
+        key = (x.shape, x.dtype, autocast)
+        if key not in self._recorded:
+            self._recorded[key] = self._record(x, autocast)
+        for parameter in self.net.parameters():  # gradients of an earlier part of the batch lie where the graph writes
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.clone()
+        output = self._recorded[key](x)
+        output.register_hook(self._backward_begins)
+        self._waiting = True
+        return output
+
+    def _record(self, x: Tensor, autocast: torch.dtype | None) -> Callable[[Tensor], Tensor]:
+        """The graphs of one shape; recording draws no random numbers and leaves running statistics alone."""
+        del self.net.forward  # PyTorch records the network's own, and puts the graphs in its place
+        buffers = [buffer.clone() for buffer in self.net.buffers()]
+        try:
+            # a cast weight that autocast keeps would be that of the recording
+            with (
+                torch.random.fork_rng(devices=[x.device]),
+                torch.autocast("cuda", autocast, enabled=autocast is not None, cache_enabled=False),
+            ):
+                torch.cuda.make_graphed_callables(self.net, (x.detach().clone(),), allow_unused_input=True)
+            return self.net.forward
+        finally:
+            self.net.forward = self
+            for buffer, before in zip(self.net.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+
+    def _backward_begins(self, grad: Tensor) -> None:
+        self._waiting = False
