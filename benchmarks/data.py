@@ -132,10 +132,11 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--scale", type=int, choices=[2, 4, 8], default=8)
     parser.add_argument("--batch", type=positive, help="images of a step (default: 8, quick: 4)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", help="default: 0 1 2; quick: 0 2")
     args = parser.parse_args()
     chosen = settings(parser, args)
-    if min(args.workers) < 0:
+    workers = args.workers or ([0, 2] if args.quick else [0, 1, 2])
+    if min(workers) < 0:
         parser.error("--workers: at least 0 each")
     batch = args.batch or (4 if args.quick else 8)
     if batch > (SIDE // PATCH) ** 2:
@@ -143,7 +144,7 @@ def main() -> None:
     report = Report("data", chosen)
     size = Size(args.scale, PATCH // args.scale, batch, chosen.groups, 12 if args.scale == 8 else 16)
     least = 1.0 if args.quick else 10.0
-    rows = with_allocator(chosen.allocators[-1], data_rows, size, args.workers, least, chosen)
+    rows = with_allocator(chosen.allocators[-1], data_rows, size, workers, least, chosen)
     report.table("Reading and augmenting beside the training step", rows)
     report.bars(rows, "loader / step", labels=["workers"])
 

@@ -33,12 +33,12 @@ def tile_rows(size: Size, pads: list[int], allocator: str, settings: Settings) -
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--tile", type=positive, nargs="+", help="multiples of 16; default: 48 64 96 128, quick: 48 64")
+    parser.add_argument("--tile", type=positive, nargs="+", help="multiples of 16; default: 48 64 96 128, quick: 64")
     parser.add_argument("--batch", type=positive, nargs="+", help="default: 1 4; quick: 1")
     parser.add_argument("--pad", type=int, nargs="+", default=[0, 8, 16], help="LR pixels cropped on every side")
     args = parser.parse_args()
     chosen = settings(parser, args)
-    tiles = args.tile or ([48, 64] if args.quick else [48, 64, 96, 128])
+    tiles = args.tile or ([64] if args.quick else [48, 64, 96, 128])
     if any(tile % 16 for tile in tiles):
         parser.error("--tile: each must be a multiple of 16, the window")
     if not all(0 <= pad < max(tiles) / 2 for pad in args.pad):

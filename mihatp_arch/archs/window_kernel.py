@@ -1,4 +1,5 @@
-# pyright: reportMissingImports=false, reportIndexIssue=false - Triton is not there without a GPU
+# Triton is not there without a GPU:
+# pyright: reportMissingImports=false, reportIndexIssue=false
 """softmax(scale q kᵀ + bias + mask) v of windows on a GPU, with the gradient of the bias, in Triton.
 
 PyTorch's kernels want a bias for every window and give its gradient so, which is most of what attention then moves in

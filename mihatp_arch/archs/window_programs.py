@@ -1,4 +1,5 @@
-# pyright: reportMissingImports=false - Triton is not there without a GPU
+# Triton is not there without a GPU:
+# pyright: reportMissingImports=false
 # ruff: noqa: ANN001, ANN201, ANN202 - functions of Triton, whose arguments are pointers and numbers
 """The GPU programs of window_kernel.py, which says what they are for.
 

@@ -60,7 +60,7 @@ def test_what_a_plugin_reads_is_found():
 
 def test_what_stock_basicsr_reads_is_found():
     stock = {"ema_decay", "optim_g", "pixel_opt", "perceptual_opt", "scheduler"}
-    assert stock | {"precision", "compile", "accumulate", "grad_clip"} == _keys(SRModel).below("train")
+    assert stock | {"precision", "compile", "cuda_graphs", "accumulate", "grad_clip"} == _keys(SRModel).below("train")
     assert {"gt_size", "use_hflip", "color", "mean"} <= _keys(PairedImageDataset).below()
     pipeline = OptionKeys()
     pipeline.scan_function(basicsr.train.train_pipeline)
