@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mihatp_arch.archs.diffusion import Diffusion
 from mihatp_arch.archs.latent import LatentDiffusion
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.graphs import refuse_graphs
 from mihatp_arch.training.step import Losses, take_step
 
 _SHOWN = 4  # images of a validation whose samples are put side by side
@@ -40,6 +41,7 @@ class DiffusionModel(SRModel):
     def check_options(opt: dict[str, Any]) -> None:
         """Refuse training options that do not fit together, before data are opened."""
         train, path = opt["train"], opt["path"]
+        refuse_graphs(opt)
         if train.get("perceptual_opt"):
             raise UserError("train.perceptual_opt: DiffusionModel has no images to compare in training; remove it")
         if not train.get("pixel_opt"):

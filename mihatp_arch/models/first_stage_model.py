@@ -10,6 +10,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 
 from mihatp_arch.archs.first_stage import Autoencoder
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.graphs import refuse_graphs
 from mihatp_arch.training.step import Losses, take_step
 
 
@@ -25,6 +26,7 @@ class FirstStageModel(SRModel):
     @staticmethod
     def check_options(opt: dict[str, Any]) -> None:
         """Refuse what is no autoencoder's training, before data are opened."""
+        refuse_graphs(opt)
         with torch.device("meta"):
             network = build_network(deepcopy(opt["network_g"]))
         if not isinstance(network, Autoencoder):

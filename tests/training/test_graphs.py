@@ -9,6 +9,7 @@ from torch import nn
 
 from mihatp_arch.archs import MiHATP
 from mihatp_arch.errors import UserError
+from mihatp_arch.models import DiffusionModel, FirstStageModel
 from mihatp_arch.training.graphs import use_graphs
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
@@ -42,6 +43,12 @@ def test_elsewhere_nothing_changes():
 def test_checkpointing_is_refused():
     with pytest.raises(UserError, match="use_checkpoint"):
         use_graphs(network(use_checkpoint=True))
+
+
+@pytest.mark.parametrize("model", [DiffusionModel, FirstStageModel])
+def test_networks_of_several_inputs_are_refused(model):
+    with pytest.raises(UserError, match="cuda_graphs: not for"):
+        model.check_options({"model_type": model.__name__, "train": {"cuda_graphs": True}, "path": {}})
 
 
 def test_several_processes_are_refused(tmp_path):
