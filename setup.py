@@ -12,8 +12,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["mihatp_arch*", "datasets_prep*"]),
-    package_data={"mihatp_arch.evaluation": ["report.css", "report.js", "report_template.html"]},
+    packages=find_packages(include=["mihatp_arch*", "mihatp_cli*", "datasets_prep*"]),
+    package_data={"mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -60,8 +60,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "basicsr = mihatp_arch.cli.basicsr:main",
-            "mihatp = mihatp_arch.cli.mihatp:main",
+            "basicsr = mihatp_cli.basicsr:main",
+            "mihatp = mihatp_cli.mihatp:main",
         ],
         "basicsr.plugins": ["mihatp = mihatp_arch"],
     },

@@ -22,8 +22,8 @@ from report import Report, Row, Settings, arguments, settings
 from timing import Times, alternate, share, spread
 from torch import Tensor, nn
 
-from mihatp_arch import yaml_files
 from mihatp_arch.archs import HAT, MiHATP
+from mihatp_arch.config import yaml_files
 
 Kind = Literal["HAT", "MiHATP"]
 OPTIONS = Path(__file__).parents[1] / "options"

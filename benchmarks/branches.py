@@ -30,7 +30,7 @@ from memory import peak_mib
 from report import Report, Row, Settings, arguments, positive, settings
 from timing import Times, alternate, ratio, share, spread
 
-from mihatp_arch import yaml_files
+from mihatp_arch.config import yaml_files
 
 OPTIONS = Path(__file__).parents[1] / "options"
 PEERS, HAT, BARE, WHOLE, T_IRR = "two peer steps", "HAT", "MiHATP, no contrastive loss", "MiHATP", "T_irr"

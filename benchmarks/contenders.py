@@ -15,7 +15,7 @@ from machine import count_flops
 from spandrel.architectures.HAT.__arch.HAT import HAT as PeerHAT  # noqa: N811
 from torch import Tensor, nn
 
-from mihatp_arch.training.graphs import use_graphs
+from mihatp_arch.training.cuda_graphs import use_graphs
 
 TOLERANCE = 1e-5  # of outputs in [0, 1], fp32
 WINDOWS = {2: 16, 4: 16, 8: 8}  # 16 does not divide the LR patch of x8, and both networks get the same

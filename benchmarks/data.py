@@ -30,8 +30,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from datasets_prep.lmdb_writer import write_lmdb
-from datasets_prep.synthetic import synthesize
+from datasets_prep.dataset.lmdb_writer import write_lmdb
+from datasets_prep.synthetic.image import synthesize
 
 PATCH, SIDE = 192, 2304  # 144 patches
 Batch = dict[str, Any]

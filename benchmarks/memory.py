@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mihatp_arch.evaluation.tensor_memory import peak_of_tensors
+from mihatp_arch.evaluation.results.tensor_memory import peak_of_tensors
 
 _PROC = Path("/proc/self")
 

@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 import openslide
 
-from datasets_prep import tissue
-from datasets_prep.patches import grid
-from datasets_prep.quality import Quality, saturation
-from datasets_prep.selection import pieces
-from datasets_prep.slides import open_slide
-from datasets_prep.synthetic_slide import write_synthetic_slide
+from datasets_prep.patches.grid import grid
+from datasets_prep.patches.quality import Quality, saturation
+from datasets_prep.patches.selection import pieces
+from datasets_prep.slides.openslide import open_slide
+from datasets_prep.synthetic.slide import write_synthetic_slide
+from datasets_prep.tissue import clam as tissue
 
 SIZE = 192
 PRESET = "tcga"

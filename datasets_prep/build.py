@@ -15,20 +15,20 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from datasets_prep.atomic import atomic_folder, refuse_existing
-from datasets_prep.card import write_card
-from datasets_prep.errors import DataError
-from datasets_prep.executors import open_executor, run_all
-from datasets_prep.layout import MARKS, write_dataset
-from datasets_prep.patches import check_sizes
-from datasets_prep.quality import Quality
-from datasets_prep.rounds import Limits, Rounds
-from datasets_prep.scan import Scan, ScanOptions, scan
-from datasets_prep.selection import Part, parts_by_patch, parts_by_patient
-from datasets_prep.sources import Source, list_sources, split_sources
-from datasets_prep.splits import split_names
-from datasets_prep.summary import SourceState, write_summary
-from datasets_prep.work import VERSION, digest, fingerprint, read_result, work_folder
+from datasets_prep.common.atomic_folder import atomic_folder, refuse_existing
+from datasets_prep.common.errors import DataError
+from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.work_folder import VERSION, digest, fingerprint, read_result, work_folder
+from datasets_prep.dataset.card import write_card
+from datasets_prep.dataset.layout import MARKS, write_dataset
+from datasets_prep.patches.extraction_rounds import Limits, Rounds
+from datasets_prep.patches.grid import check_sizes
+from datasets_prep.patches.quality import Quality
+from datasets_prep.patches.scan import Scan, ScanOptions, scan
+from datasets_prep.patches.selection import Part, parts_by_patch, parts_by_patient
+from datasets_prep.patches.slide_summary import SourceState, write_summary
+from datasets_prep.patches.sources import Source, list_sources, split_sources
+from datasets_prep.patches.splits import split_names
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,6 @@ def _split(states: list[SourceState], limits: Limits, *, by_patient: bool, tests
 
 
 if __name__ == "__main__":
-    from datasets_prep.arguments import main
+    from datasets_prep.command import main
 
     sys.exit(main())

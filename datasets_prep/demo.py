@@ -15,13 +15,13 @@ from pathlib import Path
 from PIL import Image
 from skimage.data import immunohistochemistry
 
-from datasets_prep.atomic import refuse_existing
 from datasets_prep.build import Limits, prepare
-from datasets_prep.errors import DataError
-from datasets_prep.layout import MANIFEST, roles
-from datasets_prep.scan import ScanOptions
-from datasets_prep.splits import split_names
-from datasets_prep.synthetic_slide import write_synthetic_slide
+from datasets_prep.common.atomic_folder import refuse_existing
+from datasets_prep.common.errors import DataError
+from datasets_prep.dataset.layout import MANIFEST, roles
+from datasets_prep.patches.scan import ScanOptions
+from datasets_prep.patches.splits import split_names
+from datasets_prep.synthetic.slide import write_synthetic_slide
 
 VERSION = 2  # raised when the data change, so that older ones are built anew
 ABOUT = "about.md"
@@ -44,7 +44,7 @@ def _about() -> str:
     return (
         f"{_TITLE}{VERSION}\n\n"
         "Real: scikit-image's `immunohistochemistry`, split by region (one image, one patient). Synthetic: slides of\n"
-        "procedural H&E by `datasets_prep.synthetic_slide`, split by seed. For trying the software out: no result on\n"
+        "procedural H&E by `datasets_prep.synthetic.slide`, split by seed. For trying the software out: no result on\n"
         "it says anything about slides. LR is the area mean of HR.\n"
     )
 

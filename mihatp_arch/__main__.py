@@ -4,4 +4,4 @@ import runpy
 
 if __name__ == "__main__":
     # Run as the main module by its own name: spawned DataLoader workers import that anew, but never a `__main__.py`.
-    runpy.run_module("mihatp_arch.cli.basicsr", run_name="__main__", alter_sys=True)
+    runpy.run_module("mihatp_cli.basicsr", run_name="__main__", alter_sys=True)

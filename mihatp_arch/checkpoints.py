@@ -53,7 +53,9 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
         UserError: no such file, a damaged one, one with more than tensors, numbers and words, or no mapping.
     """
     if path.is_dir():
-        from mihatp_arch.archs.published import load_folder  # the networks need compat.py first, which needs this
+        from mihatp_arch.archs.diffusion.diffusers_weights import (
+            load_folder,  # the networks need compat.py first, which needs this
+        )
 
         return load_folder(path)
     try:

@@ -6,12 +6,12 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from end_to_end_case import ONE_SET, basicsr, equal, files, logged, schedule
+from helpers.end_to_end import ONE_SET, basicsr, equal, files, logged, schedule
 
 from datasets_prep.demo import build_demo
-from mihatp_arch.cli.basicsr import main
-from mihatp_arch.evaluation.commands import Job
-from mihatp_arch.evaluation.scores import read_scores
+from mihatp_arch.evaluation.results.scores import read_scores
+from mihatp_arch.evaluation.run.basicsr_process import Job
+from mihatp_cli.basicsr import main
 
 NAME = "MiHATP_x4"
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from end_to_end_case import ONE_SET, basicsr, equal, files, logged, python, schedule, weights
+from helpers.end_to_end import ONE_SET, basicsr, equal, files, logged, python, schedule, weights
 
 from datasets_prep.demo import build_demo
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from end_to_end_case import ONE_SET, equal, files, schedule, weights
-from small_data_case import write_data
+from helpers.end_to_end import ONE_SET, equal, files, schedule, weights
+from helpers.small_data import write_data
 
 from datasets_prep.demo import build_demo
-from mihatp_arch.cli.basicsr import main
-from mihatp_arch.evaluation.scores import over_sets, read_scores
+from mihatp_arch.evaluation.results.scores import over_sets, read_scores
+from mihatp_cli.basicsr import main
 
 SIZE = "datasets:train:gt_size=64"  # window 8 at x8
 

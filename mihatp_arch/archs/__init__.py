@@ -1,6 +1,6 @@
 """Networks; importing this package registers them with BasicSR."""
 
-from mihatp_arch.archs.first_stage import Autoencoder
+from mihatp_arch.archs.autoencoder_arch import Autoencoder
 from mihatp_arch.archs.hat_arch import HAT
 from mihatp_arch.archs.idm_arch import IDM
 from mihatp_arch.archs.ldm_arch import LDM

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from mihatp_arch.archs.hat_blocks import HAB, OCAB, RHAG, BlockOptions, Positions
-from mihatp_arch.archs.windows import Partition, key_window, overlap_index, shift_masks, window_index
+from mihatp_arch.archs.layers.hat_blocks import HAB, OCAB, RHAG, BlockOptions, Positions
+from mihatp_arch.archs.layers.windows import Partition, key_window, overlap_index, shift_masks, window_index
 from mihatp_arch.errors import UserError
 
 NUM_FEAT = 64  # channels of the up-sampler, as in the official code

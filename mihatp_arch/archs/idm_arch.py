@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from mihatp_arch.archs.diffusion import Diffusion, ImageNoise, Steps
-from mihatp_arch.archs.idm_blocks import Encoder, Modulation, Pyramid
-from mihatp_arch.archs.idm_unet import UNet, UNetOptions
-from mihatp_arch.archs.sampling import check_steps, ddim
+from mihatp_arch.archs.diffusion.base import Diffusion, ImageNoise, Steps
+from mihatp_arch.archs.diffusion.ddim import check_steps, ddim
+from mihatp_arch.archs.diffusion.idm_blocks import Encoder, Modulation, Pyramid
+from mihatp_arch.archs.diffusion.idm_unet import UNet, UNetOptions
 from mihatp_arch.errors import UserError
 
 

@@ -10,9 +10,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from mihatp_arch.archs.diffusion import ImageNoise, Steps
-from mihatp_arch.archs.latent import LatentDiffusion
-from mihatp_arch.archs.sampling import check_steps, ddim
+from mihatp_arch.archs.diffusion.base import ImageNoise, Steps
+from mihatp_arch.archs.diffusion.ddim import check_steps, ddim
+from mihatp_arch.archs.diffusion.latent import LatentDiffusion
 from mihatp_arch.errors import UserError
 
 

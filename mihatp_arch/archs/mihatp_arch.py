@@ -8,10 +8,10 @@ from typing import Literal
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from mihatp_arch.archs.deformable import DeformableAttention, Position
+from mihatp_arch.archs.fast.checkpointing import Kept
 from mihatp_arch.archs.hat_arch import HAT, Upsampler
-from mihatp_arch.archs.hat_blocks import HAB, RHAG, BlockOptions, Positions
-from mihatp_arch.archs.kept import Kept
+from mihatp_arch.archs.layers.deformable_attention import DeformableAttention, Position
+from mihatp_arch.archs.layers.hat_blocks import HAB, RHAG, BlockOptions, Positions
 
 
 @dataclass(frozen=True)

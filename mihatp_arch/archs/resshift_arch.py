@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from mihatp_arch.archs.diffusion import ImageNoise, Steps
-from mihatp_arch.archs.latent import LatentDiffusion
-from mihatp_arch.archs.residual_shift import ResidualShift
-from mihatp_arch.archs.swin_unet import SwinUNet
+from mihatp_arch.archs.diffusion.base import ImageNoise, Steps
+from mihatp_arch.archs.diffusion.latent import LatentDiffusion
+from mihatp_arch.archs.diffusion.residual_shift import ResidualShift
+from mihatp_arch.archs.diffusion.swin_unet import SwinUNet
 
 
 @ARCH_REGISTRY.register()

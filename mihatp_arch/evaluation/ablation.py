@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mihatp_arch.evaluation import compare, table
+from mihatp_arch.config.read import Options
 from mihatp_arch.evaluation.benchmark import budget_note
-from mihatp_arch.evaluation.execute import Place, train_all
-from mihatp_arch.evaluation.plan import Method, Plan, copied
-from mihatp_arch.options import Options
+from mihatp_arch.evaluation.report import table
+from mihatp_arch.evaluation.results import statistics as compare
+from mihatp_arch.evaluation.run.benchmark_file import Method, Plan, copied
+from mihatp_arch.evaluation.run.execute import Place, train_all
 
 # What MiHATP's blocks have and HAT's have not; HAT calls alpha conv_scale.
 _M_HAB = ("beta", "norm_residual", "sample_grid", "num_groups", "offset_range", "position")

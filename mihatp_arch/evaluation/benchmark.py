@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 
-from mihatp_arch.evaluation import compare, figure, plots, report, table
-from mihatp_arch.evaluation.cost import Cost, measure, network_of
-from mihatp_arch.evaluation.execute import Place, train_all
-from mihatp_arch.evaluation.paper import published
-from mihatp_arch.evaluation.plan import Plan
-from mihatp_arch.evaluation.runs import run_name
-from mihatp_arch.evaluation.scores import Image, Scores, pairs, read_picture
+from mihatp_arch.evaluation.report import figure, plots, table
+from mihatp_arch.evaluation.report import page as report
+from mihatp_arch.evaluation.results import statistics as compare
+from mihatp_arch.evaluation.results.cost import Cost, measure, network_of
+from mihatp_arch.evaluation.results.paper_numbers import published
+from mihatp_arch.evaluation.results.scores import Image, Scores, pairs, read_picture
+from mihatp_arch.evaluation.run.benchmark_file import Plan
+from mihatp_arch.evaluation.run.execute import Place, train_all
+from mihatp_arch.evaluation.run.trainings import run_name
 
 
 def run_benchmark(plan: Plan, place: Place) -> int:

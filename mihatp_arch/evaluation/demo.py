@@ -6,8 +6,8 @@ from pathlib import Path
 from datasets_prep.demo import build_demo
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.benchmark import run_benchmark
-from mihatp_arch.evaluation.execute import Check, Place
-from mihatp_arch.evaluation.plan import read_plan
+from mihatp_arch.evaluation.run.benchmark_file import read_plan
+from mihatp_arch.evaluation.run.execute import Check, Place
 
 METHODS = ("bicubic", "SwinIR", "HAT", "MiHATP")
 

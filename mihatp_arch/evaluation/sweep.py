@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from mihatp_arch.config.read import Options, nearest
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation import plots, table
 from mihatp_arch.evaluation.benchmark import budget_note
-from mihatp_arch.evaluation.execute import Place, check_methods, metric_options
-from mihatp_arch.evaluation.plan import Method, Plan, copied
-from mihatp_arch.evaluation.runs import prepare_runs, train_and_test
-from mihatp_arch.evaluation.scores import mean_of, over_sets, read_scores
-from mihatp_arch.options import Options, nearest
+from mihatp_arch.evaluation.report import plots, table
+from mihatp_arch.evaluation.results.scores import mean_of, over_sets, read_scores
+from mihatp_arch.evaluation.run.benchmark_file import Method, Plan, copied
+from mihatp_arch.evaluation.run.execute import Place, check_methods, metric_options
+from mihatp_arch.evaluation.run.trainings import prepare_runs, train_and_test
 
 try:
     import optuna

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.alexnet import AlexNet_Weights
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.metrics.consistency import Image, compared
+from mihatp_arch.metrics.lr_consistency import Image, compared
 
 _LEAST = 32  # what AlexNet's two poolings leave a pixel of
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skimage.color import hed_from_rgb
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.metrics.consistency import Image, compared
+from mihatp_arch.metrics.lr_consistency import Image, compared
 
 # Black counts as the darkest grey level above it: 8 bits cannot tell, and the logarithm of 0 would swamp a mean.
 _OD = -np.log10(np.maximum(np.arange(256), 1) / 255)

@@ -13,10 +13,10 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
-from mihatp_arch.archs.diffusion import Diffusion
-from mihatp_arch.archs.latent import LatentDiffusion
+from mihatp_arch.archs.diffusion.base import Diffusion
+from mihatp_arch.archs.diffusion.latent import LatentDiffusion
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.graphs import refuse_graphs
+from mihatp_arch.training.cuda_graphs import refuse_graphs
 from mihatp_arch.training.step import Losses, take_step
 
 _SHOWN = 4  # images of a validation whose samples are put side by side

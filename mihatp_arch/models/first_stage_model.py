@@ -8,9 +8,9 @@ from basicsr.archs import build_network
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from mihatp_arch.archs.first_stage import Autoencoder
+from mihatp_arch.archs.autoencoder_arch import Autoencoder
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.graphs import refuse_graphs
+from mihatp_arch.training.cuda_graphs import refuse_graphs
 from mihatp_arch.training.step import Losses, take_step
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mihatp_arch.archs import HAT
 from mihatp_arch.errors import UserError
 from mihatp_arch.losses import FeatureNetwork
-from mihatp_arch.training.branches import SideBySide, Start, at_once
+from mihatp_arch.training.parallel_branches import SideBySide, Start, at_once
 from mihatp_arch.training.step import take_step
 from mihatp_arch.transforms import IrreversiblePool, ReversiblePool
 

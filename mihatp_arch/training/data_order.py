@@ -13,7 +13,7 @@ from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 from torch.utils.data import DataLoader, Dataset
 
-from mihatp_arch.training.randomness import seeded
+from mihatp_arch.training.random_state import seeded
 
 
 class Place(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from basicsr.models import base_model
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.graphs import use_graphs
+from mihatp_arch.training.cuda_graphs import use_graphs
 
 
 def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:

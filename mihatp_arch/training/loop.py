@@ -18,8 +18,8 @@ from torch import distributed, nn
 from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data_order import SeededDataset, Start, start_of
-from mihatp_arch.training.randomness import generator_states
-from mihatp_arch.training.record import write_record
+from mihatp_arch.training.random_state import generator_states
+from mihatp_arch.training.run_record import write_record
 from mihatp_arch.training.saving import prune, save_whole
 from mihatp_arch.training.stopping import stop_asked
 

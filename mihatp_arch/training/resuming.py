@@ -11,7 +11,7 @@ from basicsr.utils import get_root_logger
 from mihatp_arch.checkpoints import load_tensors
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.loop import save_network
-from mihatp_arch.training.randomness import restore_generators
+from mihatp_arch.training.random_state import restore_generators
 from mihatp_arch.training.saving import save_whole
 
 _update_best = BaseModel._update_best_metric_result

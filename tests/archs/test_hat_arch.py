@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mihatp_arch.archs.hat_arch import HAT, pad_to_multiple
-from mihatp_arch.archs.windows import MASKED
+from mihatp_arch.archs.layers.windows import MASKED
 from mihatp_arch.errors import UserError
 
 TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4}

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mihatp_arch.archs.diffusion import ImageNoise
+from mihatp_arch.archs.diffusion.base import ImageNoise
+from mihatp_arch.archs.diffusion.idm_blocks import EqualConv, EqualLinear
+from mihatp_arch.archs.diffusion.idm_unet import Attention
 from mihatp_arch.archs.idm_arch import IDM, keep_products, side_at
-from mihatp_arch.archs.idm_blocks import EqualConv, EqualLinear
-from mihatp_arch.archs.idm_unet import Attention
 from mihatp_arch.errors import UserError
 
 SMALL = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from basicsr_case import NAME, changed, edsr, write_data, write_options
+from helpers.basicsr import NAME, changed, edsr, write_data, write_options
 
 MODULE = [sys.executable, "-m", "mihatp_arch"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets_prep.errors import DataError
-from datasets_prep.synthetic import synthesize
-from mihatp_arch.cli import report
-from mihatp_arch.cli.mihatp import main
+from datasets_prep.common.errors import DataError
+from datasets_prep.synthetic.image import synthesize
 from mihatp_arch.errors import UserError
+from mihatp_cli import command_line as report
+from mihatp_cli.mihatp import main
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from build_case import PATIENTS, barcode, build, write_slides
+from helpers.build import PATIENTS, barcode, build, write_slides
+from helpers.tiles import hashes, images, manifest_rows
 from skimage.registration import phase_cross_correlation
-from tiles_case import hashes, images, manifest_rows
 
 from datasets_prep.build import Limits
-from datasets_prep.check import check_dataset
-from datasets_prep.errors import DataError
-from datasets_prep.patches import area_reduce
-from datasets_prep.synthetic_slide import write_synthetic_slide
+from datasets_prep.check.check import check_dataset
+from datasets_prep.common.errors import DataError
+from datasets_prep.patches.grid import area_reduce
+from datasets_prep.synthetic.slide import write_synthetic_slide
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import sys
 import time
 
 import pytest
-from build_case import build, write_slides
-from dask_case import cluster
-from tiles_case import hashes
+from helpers.build import build, write_slides
+from helpers.dask_cluster import cluster
+from helpers.tiles import hashes
 
-from datasets_prep.check import check_dataset
+from datasets_prep.check.check import check_dataset
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from datasets_prep.check import check_dataset
+from datasets_prep.check.check import check_dataset
+from datasets_prep.common.errors import DataError
 from datasets_prep.demo import ABOUT, build_demo
-from datasets_prep.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from small_data_case import write_data
+from helpers.small_data import write_data
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,15 @@
 """The lines of Table 3: what each experiment has, and the table."""
 
 import pytest
-from benchmark_case import plan
+from helpers.benchmark import plan
 
-from mihatp_arch.cli.basicsr import mistakes
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation import ablation
 from mihatp_arch.evaluation.ablation import EXPERIMENTS, run_ablation, table3, variant
-from mihatp_arch.evaluation.compare import Line
-from mihatp_arch.evaluation.execute import Place
-from mihatp_arch.evaluation.plan import copied
+from mihatp_arch.evaluation.results.statistics import Line
+from mihatp_arch.evaluation.run.benchmark_file import copied
+from mihatp_arch.evaluation.run.execute import Place
+from mihatp_cli.basicsr import mistakes
 
 NAMES = [one.name for one in EXPERIMENTS]
 

@@ -4,9 +4,9 @@ import csv
 import re
 
 import pytest
-from benchmark_case import FAST, OPTIONS, OVERLAYS, write_benchmark
+from helpers.benchmark import FAST, OPTIONS, OVERLAYS, write_benchmark
 
-from mihatp_arch.cli.mihatp import main
+from mihatp_cli.mihatp import main
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_weights_are_tested_as_they_are(tmp_path, benchmark):
     import torch
     from basicsr.archs import build_network
 
-    from mihatp_arch.options import read_options
+    from mihatp_arch.config.read import read_options
 
     files = [OPTIONS / "train_SRCNN_x4.yml", *OVERLAYS, OPTIONS / "overlays" / "tiny_SRCNN.yml"]
     network = build_network(read_options(files).values["network_g"])

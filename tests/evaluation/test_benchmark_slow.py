@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmark_case import FAST, OVERLAYS, write_benchmark
-from dask_case import cluster
+from helpers.benchmark import FAST, OVERLAYS, write_benchmark
+from helpers.dask_cluster import cluster
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ MEASURED = ("ms_per_patch", "peak_mib")  # what no second measurement repeats
 
 
 def command(file: Path, data: Path, out: Path, *more: str) -> list[str]:
-    code = "import sys; from mihatp_arch.cli.mihatp import main; sys.exit(main())"
+    code = "import sys; from mihatp_cli.mihatp import main; sys.exit(main())"
     files = [str(one) for one in (file, *OVERLAYS)]
     arguments = ["benchmark", "-opt", *files, "--data", str(data), "-o", str(out), "--force_yml", *FAST, *more]
     return [sys.executable, "-c", code, *arguments]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mihatp_arch.cli.mihatp import main
+from mihatp_cli.mihatp import main
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options"
 
@@ -28,7 +28,7 @@ def test_mistakes_are_one_line_and_make_nothing(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_demo_ends_with_table_and_picture(tmp_path):
     shutil.copytree(OPTIONS, tmp_path / "options")
-    code = "import sys; from mihatp_arch.cli.mihatp import main; sys.exit(main(['demo', '--iterations', '3']))"
+    code = "import sys; from mihatp_cli.mihatp import main; sys.exit(main(['demo', '--iterations', '3']))"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=540, check=False
     )

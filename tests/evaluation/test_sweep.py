@@ -1,12 +1,12 @@
 """The sweep's grid and its mistakes."""
 
 import pytest
-from benchmark_case import FAST, OVERLAYS, plan, write_benchmark
+from helpers.benchmark import FAST, OVERLAYS, plan, write_benchmark
 
-from mihatp_arch.cli.mihatp import main
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.execute import Place
+from mihatp_arch.evaluation.run.execute import Place
 from mihatp_arch.evaluation.sweep import PARAMETERS, read_grid, run_sweep
+from mihatp_cli.mihatp import main
 
 
 def test_a_grid_keeps_the_order_and_drops_what_is_twice_there():

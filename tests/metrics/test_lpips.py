@@ -7,7 +7,7 @@ import torch
 from torchvision.models import alexnet
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.execute import metric_options
+from mihatp_arch.evaluation.run.execute import metric_options
 from mihatp_arch.metrics.lpips import backbone, calculate_lpips
 
 

@@ -10,14 +10,14 @@ from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
 from skimage.color import hed2rgb, rgb2hed, rgb_from_hed
 
-from datasets_prep.images import read_rgb
-from datasets_prep.lr import reduce_patch
-from datasets_prep.synthetic import synthesize
-from mihatp_arch.cli.checks import _check_metrics
+from datasets_prep.common.downscale import reduce_patch
+from datasets_prep.slides.tiles import read_rgb
+from datasets_prep.synthetic.image import synthesize
+from mihatp_arch.config.check_options import _check_metrics
+from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.scores import bicubic
+from mihatp_arch.evaluation.results.scores import bicubic
 from mihatp_arch.metrics import calculate_hed_error, calculate_hematoxylin_ratio
-from mihatp_arch.options import Options
 
 OPTIONS = {
     "calculate_hed_error": {"crop_border": 0, "better": "lower"},

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from options_case import frame
-from small_ldm_case import LDM, STAGE
+from helpers.options import frame
+from helpers.small_ldm import LDM, STAGE
 
 from mihatp_arch.archs import Autoencoder
 from mihatp_arch.errors import UserError

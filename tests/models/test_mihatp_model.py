@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
-from mihatp_case import NETWORK, batch, build, options, step
+from helpers.mihatp import NETWORK, batch, build, options, step
 from torch import nn
 
 from mihatp_arch.archs import HAT
 from mihatp_arch.errors import UserError
 from mihatp_arch.models import MiHATPModel
-from mihatp_arch.training.branches import at_once
+from mihatp_arch.training.parallel_branches import at_once
 
 
 def test_one_step_is_equation_5(tmp_path):

@@ -11,13 +11,13 @@ from basicsr.archs import build_network
 from basicsr.utils.options import ordered_yaml, parse_options
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from mihatp_arch.cli import experiment
-from mihatp_arch.cli.arguments import named_parameters
-from mihatp_arch.cli.checks import check_options
-from mihatp_arch.cli.dry_build import check_build
-from mihatp_arch.cli.registered import find
-from mihatp_arch.evaluation.cost import parameters
-from mihatp_arch.options import Options, force, read_options
+from mihatp_arch.config import defaults as experiment
+from mihatp_arch.config.arguments import named_parameters
+from mihatp_arch.config.check_options import check_options
+from mihatp_arch.config.read import Options, force, read_options
+from mihatp_arch.config.registries import find
+from mihatp_arch.config.try_build import check_build
+from mihatp_arch.evaluation.results.cost import parameters
 
 FOLDER = Path(__file__).resolve().parents[2] / "options"
 TRAINING = sorted(FOLDER.glob("train_*.yml"))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from end_to_end_case import CPU, ONE_SET, basicsr, equal, files, logged, python, weights
+from helpers.end_to_end import CPU, ONE_SET, basicsr, equal, files, logged, python, weights
 
 from datasets_prep.demo import build_demo
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from end_to_end_case import CPU, ONE_SET, files, schedule
+from helpers.end_to_end import CPU, ONE_SET, files, schedule
 
 from datasets_prep.demo import build_demo
 

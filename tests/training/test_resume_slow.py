@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from end_to_end_case import CPU, ONE_SET, files
+from helpers.end_to_end import CPU, ONE_SET, files
 
 from datasets_prep.demo import build_demo
 

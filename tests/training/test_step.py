@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from model_case import build
+from helpers.model import build
 from torch import nn
 
 from mihatp_arch.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 import torch
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from basicsr.utils import get_root_logger, tensor2img
-from model_case import build
+from helpers.model import build
 from torch.utils.data import DataLoader, Dataset
 
 METRICS = {

@@ -1,0 +1,219 @@
+"""The picture of the data card: splits, resolutions, where on the slides the patches lie, and sample pairs."""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from datasets_prep.common.errors import DataError
+from datasets_prep.dataset.card_text import Facts, find_warnings, headline
+from datasets_prep.dataset.lmdb_reader import LmdbReader, decode_rgb, open_images
+from datasets_prep.dataset.manifest import Row
+from datasets_prep.tissue.geojson import read_geojson
+
+Image: TypeAlias = NDArray[np.uint8]
+
+# All in inches; the page is _WIDTH wide and as high as it must be.
+_WIDTH, _MARGIN, _DPI = 14.0, 0.5, 100
+_CHART = 2.3
+_THUMB, _THUMB_COLUMNS, _THUMBS = 3.0, 4, 8
+_SAMPLE, _SAMPLE_SPLITS = 1.5, 12
+_CAPTION = 0.45
+_LOOKED_AT = 8  # patches of a split, of which the one with the most detail is shown
+_LEAST_DOT = 5.0  # points, so that patches on a large slide can be seen
+_COLOURS = ("#0b5cd6", "#ff9500", "#00913f", "#d0021b", "#00b4cc", "#222222", "#8f7a00")  # not those of H&E
+_WARNINGS, _LINE = 5, 0.24
+
+
+def draw_card(facts: Facts) -> bytes:
+    """The card as PNG: 1400 px wide, at most about 3000 px high. Raises `DataError` where an image cannot be read."""
+    thumbs = _choose_slides(facts)
+    splits = facts.splits[:_SAMPLE_SPLITS]
+    samples = [_sample(facts.folder / split) for split in splits]
+    thumb_rows = -(-len(thumbs) // _THUMB_COLUMNS)
+    across = 2 if max(len(images) for _, images in samples) <= 4 else 1
+    sample_rows = -(-len(samples) // across)
+    warnings = [*find_warnings(facts)]
+    if len(warnings) > _WARNINGS:
+        warnings[_WARNINGS - 1 :] = [f"and {len(warnings) - _WARNINGS + 1} more warnings: see card.md"]
+    top = 1.0 + _LINE * len(warnings)
+    height = top + _CHART + 0.9 + thumb_rows * (_THUMB + _CAPTION) + sample_rows * (_SAMPLE + _CAPTION) + 0.6
+    colours = {split: _COLOURS[index % len(_COLOURS)] for index, split in enumerate(facts.splits)}
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
+        page = _Page(figure, height)
+        page.text(_MARGIN, 0.45, headline(facts), size=15)
+        for index, warning in enumerate(warnings):
+            page.text(_MARGIN, 0.75 + _LINE * index, f"! {_short(' '.join(warning.split()), 180)}", color="#b00000")
+        half = _WIDTH / 2 - _MARGIN
+        _draw_counts(page.axes(_MARGIN + 0.6, top, half - 1.0, _CHART), facts, colours)
+        _draw_resolutions(page.axes(_WIDTH / 2 + 0.6, top, half - 0.8, _CHART), facts)
+        top += _CHART + 0.95
+        if thumbs:
+            page.text(_MARGIN, top - 0.12, "Tissue (outlined) and patches (in the colours of the splits)", size=12)
+        for index, (name, rows) in enumerate(thumbs):
+            row, column = divmod(index, _THUMB_COLUMNS)
+            left = _MARGIN + column * (_WIDTH - 2 * _MARGIN) / _THUMB_COLUMNS
+            axes = page.axes(left, top + _CAPTION + row * (_THUMB + _CAPTION), _THUMB, _THUMB)
+            _draw_slide(axes, facts, name, rows, colours)
+        top += thumb_rows * (_THUMB + _CAPTION) + (0.5 if thumbs else 0)
+        page.text(_MARGIN, top - 0.12, "A pair of each split" + _rest(len(facts.splits) - len(splits)), size=12)
+        for index, (split, (key, images)) in enumerate(zip(splits, samples, strict=True)):
+            row, column = divmod(index, across)
+            left, upper = _MARGIN + column * (_WIDTH / 2 - 0.2), top + _CAPTION + row * (_SAMPLE + _CAPTION)
+            page.text(left, upper - 0.07, f"{split}: {_short(key, 60)}", size=9, color=colours[split])
+            for place, (role, image) in enumerate(images.items()):
+                axes = page.axes(left + place * (_SAMPLE + 0.08), upper, _SAMPLE, _SAMPLE)
+                axes.imshow(image, interpolation="nearest")
+                axes.text(0.03, 0.97, role, transform=axes.transAxes, va="top", size=8, bbox=_LABEL)
+                axes.set_axis_off()
+        with io.BytesIO() as png:
+            FigureCanvasAgg(figure).print_png(png)
+            return png.getvalue()
+
+
+_LABEL = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+
+
+class _Page:
+    """Places things by their upper left corner, in inches from that of the page."""
+
+    def __init__(self, figure: Figure, height: float) -> None:
+        self._figure = figure
+        self._height = height
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        bottom = self._height - top - height
+        box = (left / _WIDTH, bottom / self._height, width / _WIDTH, height / self._height)
+        return self._figure.add_axes(box)
+
+    def text(self, left: float, baseline: float, text: str, **style: Any) -> None:
+        self._figure.text(left / _WIDTH, 1 - baseline / self._height, text, parse_math=False, **style)
+
+
+def _draw_counts(axes: Axes, facts: Facts, colours: dict[str, str]) -> None:
+    counts = Counter(row.split for row in facts.rows)
+    splits = facts.splits[: 2 * _SAMPLE_SPLITS]
+    bars = axes.bar(range(len(splits)), [counts[split] for split in splits], color=[colours[split] for split in splits])
+    axes.bar_label(bars, fontsize=9)
+    axes.set_xticks(range(len(splits)), [_short(split, 10) for split in splits], rotation=90 if len(splits) > 12 else 0)
+    axes.set_title("Patches of each split" + _rest(len(facts.splits) - len(splits)))
+
+
+def _draw_resolutions(axes: Axes, facts: Facts) -> None:
+    known = [mpp for mpp in facts.mpp().values() if mpp is not None]
+    unknown = len(facts.mpp()) - len(known)
+    axes.set_title("Slides by resolution" + (f" ({unknown} not known)" if unknown else ""))
+    if not known:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "not stated", ha="center", va="center", transform=axes.transAxes, color="grey")
+        return
+    low, high = min(known), max(known)
+    low, high = min(low, 0.2), max(high, 0.3)  # what passes for 40x
+    axes.hist(known, bins=20, range=(low, high), color="0.45")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("µm per pixel")
+
+
+def _choose_slides(facts: Facts) -> list[tuple[str, list[Row]]]:
+    """Slides that have an overview, with their patches: in turns over the splits, so that each is seen."""
+    patches: dict[str, list[Row]] = {}
+    for row in facts.rows:
+        patches.setdefault(row.slide, []).append(row)
+    by_split: dict[str, list[str]] = {split: [] for split in facts.splits}
+    for slide, rows in patches.items():
+        wide = facts.slides.get(slide, {}).get("width", "")
+        if wide.isdecimal() and int(wide) and _beside(facts, rows[0], "_overview.jpg").is_file():
+            by_split[rows[0].split].append(slide)
+    turns = [slides[turn] for turn in range(_THUMBS) for slides in by_split.values() if turn < len(slides)]
+    chosen = set(turns[:_THUMBS])
+    return [(slide, patches[slide]) for slides in by_split.values() for slide in slides if slide in chosen]
+
+
+def _beside(facts: Facts, row: Row, ending: str) -> Path:
+    return facts.folder / "slides" / f"{row.slide_key}{ending}"
+
+
+def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colours: dict[str, str]) -> None:
+    path = _beside(facts, rows[0], "_overview.jpg")
+    try:
+        overview = decode_rgb(path.read_bytes())
+    except (OSError, DataError) as error:
+        raise DataError(f"{path} cannot be read: {error}; prepare the data set again") from error
+    height, width, _ = overview.shape
+    scale = width / int(facts.slides[name]["width"])  # overview px of one px of level 0
+    axes.imshow(overview)
+    rings = [ring * scale for ring in _rings(_beside(facts, rows[0], ".geojson"))]
+    axes.add_collection(LineCollection(rings, colors="black", linewidths=0.8))
+    side = facts.settings.get("patch_size") or 192
+    points = 72 * _THUMB / max(width, height)  # of one overview px
+    size = max(side * scale * points, _LEAST_DOT)
+    places = (np.array([(row.x, row.y) for row in rows]) + side / 2) * scale
+    faces = [to_rgba(colours[row.split], 0.4 if size > 2 * _LEAST_DOT else 1) for row in rows]
+    edges = "white" if size <= 2 * _LEAST_DOT else [colours[row.split] for row in rows]
+    axes.scatter(*places.T, s=size**2, marker="s", c=faces, edgecolors=edges, linewidths=0.6)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    axes.set_anchor("NW")
+    splits = Counter(row.split for row in rows)
+    counts = ", ".join(f"{split} {count}" for split, count in splits.most_common(3)) + ("…" if len(splits) > 3 else "")
+    axes.set_title(f"{_short(name, 40)}\n{counts}", size=8, loc="left", parse_math=False)
+
+
+def _rings(path: Path) -> Iterator[NDArray[np.int32]]:
+    """The N×2 outlines (x, y; px of level 0) of the tissue, holes too; none where there is no such file."""
+    for region in read_geojson(path) if path.is_file() else ():
+        for ring in (region.outer, *region.holes):
+            yield np.concatenate([ring, ring[:1]])
+
+
+def _sample(folder: Path) -> tuple[str, dict[str, Image]]:
+    """A key of the split with its images by role, each as large as the largest."""
+    with ExitStack() as stack:
+        paths = [*folder.glob("HR.lmdb"), *sorted(folder.glob("LR_x*.lmdb"), key=lambda path: (len(path.name), path))]
+        readers = {path.stem: stack.enter_context(open_images(path)) for path in paths}
+        hr = readers.get("HR")
+        if hr is None:
+            raise DataError(f"{folder} has no HR.lmdb: prepare the data set again")
+        names = hr.names[:: max(1, len(hr) // _LOOKED_AT)][:_LOOKED_AT]
+        key = max(names, key=lambda name: _detail(_load(hr, name)))
+        images = {role: _load(reader, key) for role, reader in readers.items()}
+    height, width, _ = images["HR"].shape
+    return key, {
+        role: cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
+        for role, image in images.items()
+    }
+
+
+def _detail(image: Image) -> float:
+    """Mean difference of neighbours: high for nuclei, low for the border of the tissue."""
+    return float(np.abs(np.diff(image.mean(axis=-1), axis=1)).mean())
+
+
+def _load(reader: LmdbReader, key: str) -> Image:
+    try:
+        return decode_rgb(reader.get(key))
+    except DataError as error:
+        raise DataError(f"{reader.path}: {key} cannot be read ({error}); prepare the data set again") from error
+
+
+def _short(text: str, longest: int) -> str:
+    """The beginning and the end of a name, for those of slides begin alike."""
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
+
+
+def _rest(count: int) -> str:
+    return f" (and {count} more)" if count > 0 else ""

@@ -1,0 +1,212 @@
+"""The text of the data card: warnings first, then splits, slides and protocol."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.common.errors import DataError
+from datasets_prep.dataset.manifest import Row, read_manifest, read_settings, read_slides
+from datasets_prep.patches.splits import split_order
+
+_SLIDES = 40  # rows of the table
+_FAILED = 20
+_LONGEST = 200  # letters of a reason or a setting
+_FEW = 10  # patches that make no test set
+
+_REST = ("pen", "black", "candidates", "patches", "note")
+_SETTINGS = {
+    "patch_size": "patch size, HR px",
+    "scales": "scales",
+    "lr": "LR asked for",
+    "seed": "seed",
+    "split_by": "split by",
+    "preset": "tissue preset",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to know of a data set; `slides` are the rows of `slides.csv` by slide, perhaps none."""
+
+    folder: Path
+    rows: list[Row]
+    slides: dict[str, dict[str, str]]
+    settings: Mapping[str, Any]
+
+    @property
+    def splits(self) -> list[str]:
+        """In the order train, val, test1, …"""
+        return sorted({row.split for row in self.rows}, key=split_order)
+
+    @property
+    def failed(self) -> list[dict[str, str]]:
+        return [slide for slide in self.slides.values() if slide.get("status") == "failed"]
+
+    def mpp(self) -> dict[str, float | None]:
+        """Slide -> µm/px of the slides that gave patches."""
+        return {row.slide: row.mpp for row in self.rows}
+
+
+def read_facts(folder: Path) -> Facts:
+    """Read what lies beside the LMDBs; raises `DataError` where there is no manifest, or a file is damaged."""
+    rows = read_manifest(folder)
+    if rows is None:
+        raise DataError(f"{folder} has no manifest.csv, so there is nothing to make a data card of")
+    slides = {slide.get("slide", ""): slide for slide in read_slides(folder)}
+    return Facts(folder, rows, slides, read_settings(folder))
+
+
+def card_text(facts: Facts) -> str:
+    """Markdown."""
+    return "\n".join(_lines(facts)) + "\n"
+
+
+def headline(facts: Facts) -> str:
+    """The size of the data set, in a line."""
+    patients, slides = ({getattr(row, name) for row in facts.rows} for name in ("patient", "slide"))
+    return f"{_count(len(facts.rows), 'patch', 'es')} from {_count(len(slides), 'slide')} of " + _count(
+        len(patients), "patient"
+    )
+
+
+def _lines(facts: Facts) -> Iterator[str]:
+    yield from ("# Data card", "", f"{headline(facts)}.", "")
+    warnings = find_warnings(facts)
+    if warnings:
+        yield from ("## Warnings", "", *(f"* **{_cell(warning, 1000)}**" for warning in warnings), "")
+    yield from ("## Splits", "", *_table(("split", "patches", "slides", "patients"), _split_rows(facts)), "")
+    yield from ("![slides and sample pairs](card.png)", "")
+    yield from _slide_lines(facts)
+    if facts.failed:
+        rows = [(_cell(slide["slide"]), _cell(slide.get("reason", ""))) for slide in facts.failed]
+        yield from ("## Slides that could not be used", "", *_table(("slide", "reason"), rows, most=_FAILED), "")
+    yield from ("## Protocol", "", *_table(("what", "how"), _protocol(facts)))
+
+
+def find_warnings(facts: Facts) -> list[str]:
+    """What a reader of results on these data must know, most important first."""
+    warnings = [str(warning) for warning in facts.settings.get("warnings", ())]
+    if facts.settings.get("split_by") == "patch" and not any("patch" in warning for warning in warnings):
+        warnings.append("split by patch: the same patients are in training and test")
+    used = facts.mpp()
+    if facts.failed:
+        warnings.append(
+            f"{len(facts.failed)} of {_count(len(facts.slides), 'slide')} could not be used: card.md says why"
+        )
+    sources = Counter(facts.slides.get(slide, {}).get("mpp_source", "") for slide in used)
+    for source, what in (("assumed", "was assumed"), ("objective", "was estimated from the power of the objective")):
+        if sources[source]:
+            warnings.append(f"the resolution of {sources[source]} of {_count(len(used), 'slide')} {what}")
+    unknown = sum(mpp is None for mpp in used.values())
+    if unknown:
+        warnings.append(f"the resolution of {unknown} of {_count(len(used), 'slide')} is not known")
+    patches = Counter(row.split for row in facts.rows)
+    few = ", ".join(f"{split} ({patches[split]})" for split in facts.splits if patches[split] < _FEW)
+    if few:
+        warnings.append(f"fewer than {_FEW} patches, too few for numbers: {few}")
+    recipes = Counter(row.lr_source for row in facts.rows)
+    if len(recipes) > 1:
+        made = "; ".join(f"{recipe} ({count})" for recipe, count in recipes.most_common(4))
+        warnings.append(f"LR was not made in one way for all patches: {made}" + ("; …" if len(recipes) > 4 else ""))
+    return warnings
+
+
+def _split_rows(facts: Facts) -> Iterator[tuple[str, ...]]:
+    for split in facts.splits:
+        rows = [row for row in facts.rows if row.split == split]
+        slides, patients = len({row.slide for row in rows}), len({row.patient for row in rows})
+        yield _cell(split), str(len(rows)), str(slides), str(patients)
+
+
+def _slide_lines(facts: Facts) -> Iterator[str]:
+    patches: dict[str, Counter[str]] = defaultdict(Counter)
+    patients: dict[str, str] = {}
+    for row in facts.rows:
+        patches[row.slide][row.split] += 1
+        patients[row.slide] = row.patient
+    mpp = facts.mpp()
+    names = dict.fromkeys(
+        [*(name for name, slide in facts.slides.items() if slide.get("status") != "failed"), *patches]
+    )
+    rows = []
+    for name in names:
+        slide = facts.slides.get(name, {})
+        size = f"{slide['width']}x{slide['height']}" if slide.get("width") else ""
+        resolution = slide.get("mpp") or (f"{mpp[name]:g}" if mpp.get(name) else "")
+        source = f" ({slide['mpp_source']})" if slide.get("mpp_source") and resolution else ""
+        shares = [_percent(slide.get(column, "")) for column in ("pen_share", "black_share")]
+        splits = ", ".join(f"{split} {patches[name][split]}" for split in sorted(patches[name], key=split_order))
+        patient = patients.get(name) or slide.get("patient", "")
+        rows.append(
+            (
+                *(_cell(name), _cell(patient), size, f"{resolution}{source}", _rounded(slide.get("tissue_mm2", ""))),
+                *(*shares, slide.get("candidates", ""), splits or "none", _cell(slide.get("reason", ""))),
+            )
+        )
+    header = ("slide", "patient", "size, px", "mpp, µm/px", "tissue, mm²", *_REST)
+    filled = [index for index in range(len(header)) if any(row[index] for row in rows)]  # tiles know less of themselves
+    table = [tuple(row[index] for index in filled) for row in rows]
+    yield from ("## Slides", "", *_table([header[index] for index in filled], table, most=_SLIDES), "")
+
+
+def _protocol(facts: Facts) -> Iterator[tuple[str, str]]:
+    settings = dict(facts.settings)
+    recipes = Counter(row.lr_source for row in facts.rows)
+    made = "; ".join(f"{recipe}: {count}" for recipe, count in recipes.most_common(4))
+    yield "LR source: patches", _cell(made + ("; …" if len(recipes) > 4 else ""))
+    versions = settings.pop("versions", {})
+    settings.pop("warnings", None)
+    for name, title in _SETTINGS.items():
+        if name in settings:
+            yield title, _value(settings.pop(name))
+    for name, value in settings.items():
+        yield _cell(name.replace("_", " ")), _value(value)
+    if versions:
+        yield "versions", _value(versions)
+
+
+def _table(
+    header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]], most: int = 100
+) -> list[str]:
+    rows = list(rows)
+    lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows[:most])]
+    return lines if len(rows) <= most else [*lines, "", f"… and {len(rows) - most} more."]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return _cell(", ".join(f"{name} {_value(one)}" for name, one in value.items()))
+    if isinstance(value, list | tuple):
+        return _cell(", ".join(_value(one) for one in value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else _cell(str(value))
+
+
+def _cell(text: str, longest: int = _LONGEST) -> str:
+    """Text that stays within its cell, and within one line."""
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _percent(share: str) -> str:
+    number = _number(share)
+    return "" if number is None else f"{number:.1%}"
+
+
+def _rounded(text: str) -> str:
+    number = _number(text)
+    return "" if number is None else f"{number:.4g}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else plural}"

@@ -1,0 +1,77 @@
+"""Patient-disjoint train / val / test1…testN: never by patch, so that no test patient was seen in training."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+from datasets_prep.common.errors import DataError
+
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Za-z0-9])", re.IGNORECASE)
+_NAME = re.compile(r"train|val|test[1-9][0-9]*")
+# The paper draws 2000 patches for training and 100 for each test set; patients are shared out likewise (val as a test).
+_PATCHES_PER_HELD_OUT = (100, 2000)
+
+
+def patient_of(name: str) -> str:
+    """The patient of a TCGA barcode (`TCGA-18-5592-01Z-00-DX1` -> `TCGA-18-5592`), the first 12 characters of a name,
+    in capitals.
+
+    Raises `DataError` for any other name: to guess a patient is to risk one patient in two splits.
+    """
+    if not _BARCODE.match(name):
+        raise DataError(f"{name} does not begin with a TCGA barcode: name its patient in a CSV (--manifest)")
+    return name[:12].upper()
+
+
+def seeded_order(names: Iterable[str], *, seed: int) -> list[str]:
+    """`names` in an order that depends on the seed and the names alone, not on how they came or on any library."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+
+
+def split_names(tests: int) -> list[str]:
+    """`train`, `val`, `test1` … `test<tests>`."""
+    return ["train", "val", *(f"test{index}" for index in range(1, tests + 1))]
+
+
+def split_order(name: str) -> tuple[bool, bool, int, str]:
+    """Sorts splits as people name them: train, val, test1, test2, …, test10."""
+    return name != "train", name != "val", len(name), name
+
+
+def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
+    """Patient -> split, by seed. Val and each test set get one patient in 26 (at least one), train the rest.
+
+    Raises `DataError` where there are too few patients, and says what would fit.
+    """
+    order = seeded_order(set(patients), seed=seed)
+    needed = tests + 2  # not by counting names: a billion test sets fail at once, too
+    if len(order) < needed:
+        fits = f"use --tests {len(order) - 2}" if len(order) >= 3 else "at least 3 are needed"
+        raise DataError(
+            f"{len(order)} patients cannot fill train, val and {tests} test sets, each with a patient of its own: "
+            f"{needed} are needed; {fits}, or give a split column in --manifest"
+        )
+    held_out, training = _PATCHES_PER_HELD_OUT
+    share = max(1, round(len(order) * held_out / (training + (tests + 1) * held_out)))
+    share = min(share, (len(order) - 1) // (needed - 1))
+    names = [name for name in split_names(tests)[1:] for _ in range(share)]
+    return {patient: names[index] if index < len(names) else "train" for index, patient in enumerate(order)}
+
+
+def deal_tests(split_of: Mapping[str, str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
+    """Patient -> split from a CSV; the patients of a plain `test` are dealt over test1…test<tests> by seed.
+
+    Raises `DataError` for a split name that is none, or too few `test` patients (it says how many sets would fit).
+    """
+    wrong = sorted({split for split in split_of.values() if split != "test" and not _NAME.fullmatch(split)})
+    if wrong:
+        raise DataError(f"split {wrong[0]!r} in the manifest: use train, val, test or test1, test2, …")
+    dealt = seeded_order((patient for patient, split in split_of.items() if split == "test"), seed=seed)
+    if dealt and any(split.startswith("test") and split != "test" for split in split_of.values()):
+        raise DataError("the manifest has both test and numbered test splits: use test for all, or numbers for all")
+    if 0 < len(dealt) < tests:
+        raise DataError(
+            f"{len(dealt)} test patients cannot fill {tests} test sets without sharing one: use --tests {len(dealt)}"
+        )
+    numbered = {patient: f"test{index % tests + 1}" for index, patient in enumerate(dealt)}
+    return {patient: numbered.get(patient, split) for patient, split in split_of.items()}

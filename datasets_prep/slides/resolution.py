@@ -1,0 +1,58 @@
+"""How many µm a pixel of a slide is, from what the slide says, and the magnification that this is called."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import openslide
+
+from datasets_prep.common.errors import DataError
+
+_SANE = (0.05, 20.0)  # µm/px: beyond 100x, or coarser than any scanner; resolutions made for a screen come out here
+_ANISOTROPY = 0.05
+_MAGNIFICATIONS = (80.0, 40.0, 20.0, 10.0, 5.0, 2.5, 1.25)
+
+
+def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: float | None = None) -> tuple[float, str]:
+    """µm per level-0 pixel, and where it is from: `slide`, `objective` (10 / its power) or `assumed`.
+
+    `assume_mpp` counts where the slide says nothing, or something absurd. Raises `DataError` where there is nothing
+    sane, or the pixels are not square.
+    """
+    if assume_mpp is not None and not _is_sane(assume_mpp):
+        raise DataError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
+    stated = [_number(properties, name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
+    sides = [side for side in stated if side is not None]
+    power = _number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+    claim = ""
+    if sides:
+        if all(_is_sane(side) for side in sides):
+            if max(sides) > (1 + _ANISOTROPY) * min(sides):
+                raise DataError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
+            return sum(sides) / len(sides), "slide"
+        claim = f"{next(side for side in sides if not _is_sane(side)):g} µm/px"
+    elif power is not None:
+        if power > 0 and _is_sane(10 / power):
+            return 10 / power, "objective"
+        claim = f"an objective of {power:g}x"
+    if assume_mpp is not None:
+        return assume_mpp, "assumed"
+    if claim:
+        raise DataError(f"{path} claims {claim}, which cannot be: give the true µm/px with --assume-mpp")
+    raise DataError(f"{path} says neither its µm/px nor its objective: give --assume-mpp (0.25 is usual at 40x)")
+
+
+def magnification_of(mpp: float) -> float:
+    """The usual magnification (80, 40, 20, 10, 5, 2.5 or 1.25) nearest to 10 / mpp."""
+    return min(_MAGNIFICATIONS, key=lambda usual: abs(math.log(usual * mpp / 10)))
+
+
+def _is_sane(mpp: float) -> bool:
+    return _SANE[0] <= mpp <= _SANE[1]  # false for nan
+
+
+def _number(properties: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(properties[name])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,146 @@
+"""Deformable attention (Xia et al., CVPR 2022), the DAT of MiHATP's Eq. 4.
+
+Queries are all pixels; keys and values are read at a coarse grid of points that the network moves. What differs from
+the official code: the grid is centred in its cells (the official one leaves the image), so every size works; the
+offsets start at zero; the sampling density is fixed by the training patch, whatever the size of the input.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from mihatp_arch.archs.fast.attention import attend
+from mihatp_arch.archs.fast.checkpointing import Kept, convolve
+from mihatp_arch.archs.fast.linear import Linear
+from mihatp_arch.errors import UserError
+
+Position = Literal["lepe", "bias", "none"]
+
+
+class DeformableAttention(nn.Module):
+    """Multi-head attention to keys at learned positions: BxHxWxC -> BxHxWxC, any H, W >= 1.
+
+    Args:
+        dim: channels C.
+        num_heads: heads; divides C.
+        num_groups: channel groups that move their points independently; divides num_heads.
+        sample_grid: G; a training patch is sampled at G×G points.
+        train_size: width of the training patch in this map; the stride is ceil(train_size / G).
+        offset_range: how far a point may move, in units of half its cell (2: to the neighbouring points).
+        position: `lepe`, a depth-wise convolution of the queries added to the output (the official `dwc_pe`); `bias`, a
+            continuous table of displacements (in cells, held at its edge beyond the training patch), which costs a
+            HWxkeys tensor; or `none`.
+        fused: the fast way, or the plain one.
+
+    Raises:
+        UserError: numbers that do not fit together.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        num_groups: int = 2,
+        sample_grid: int = 8,
+        train_size: int = 64,
+        offset_range: float = 2.0,
+        position: Position = "lepe",
+        fused: bool = True,
+    ) -> None:
+        super().__init__()
+        if dim % num_heads or num_heads % num_groups:
+            raise UserError(
+                f"network: deformable attention needs num_groups {num_groups} to divide num_heads {num_heads}, "
+                f"and num_heads to divide embed_dim {dim}"
+            )
+        if sample_grid < 1 or train_size < 1:
+            raise UserError(f"network: sample_grid {sample_grid} and img_size {train_size} must be at least 1")
+        if position not in ("lepe", "bias", "none"):
+            raise UserError(f"network: position {position!r} is not one of lepe, bias, none")
+        self.num_heads = num_heads
+        self.num_groups = num_groups
+        self.stride = math.ceil(train_size / sample_grid)
+        self.offset_range = offset_range
+        self.position = position
+        self.fused = fused
+
+        group_dim = dim // num_groups
+        layer = Linear if fused else nn.Linear
+        self.q, self.kv, self.proj = layer(dim, dim), layer(dim, 2 * dim), layer(dim, dim)
+        # A cell and one pixel around it: centred on the cell, and overlapping its neighbours.
+        self.offset_conv = nn.Conv2d(
+            group_dim, group_dim, self.stride + 2, stride=self.stride, padding=1, groups=group_dim
+        )
+        self.offset_norm = nn.LayerNorm(group_dim)
+        self.offset_out = nn.Conv2d(group_dim, 2, 1, bias=False)
+        nn.init.zeros_(self.offset_out.weight)
+        if position == "lepe":
+            self.lepe = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        elif position == "bias":
+            self.reach = max(math.ceil(train_size / self.stride) - 1, 1)
+            self.bias_table = nn.Parameter(torch.empty(num_heads, 2 * self.reach + 1, 2 * self.reach + 1))
+            nn.init.trunc_normal_(self.bias_table, std=0.01)
+
+    def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
+        q = self.q(x)
+        points = self.points(q)
+        kv = self.sample(x, points)
+        heads = rearrange(q, "b y x (h d) -> 1 b h (y x) d", h=self.num_heads)
+        bias = self.displacement_bias(points, x.shape[1], x.shape[2]) if self.position == "bias" else None
+        out = attend((heads, kv), bias, scale=heads.shape[-1] ** -0.5, fused=self.fused, kept=kept)
+        out = rearrange(out, "b h (y x) d -> b y x (h d)", y=x.shape[1])
+        if self.position == "lepe":
+            out = out + convolve(self.lepe, q.permute(0, 3, 1, 2), kept).permute(0, 2, 3, 1)
+        return self.proj(out)
+
+    def points(self, q: Tensor) -> Tensor:
+        """Where each group looks: (B·groups)xIxJx2, as (x, y) in [-1, 1] over the image, fp32."""
+        grouped = rearrange(q.to(self.offset_conv.weight.dtype), "b y x (g c) -> (b g) c y x", g=self.num_groups)
+        grouped = F.pad(grouped, (0, -q.shape[2] % self.stride, 0, -q.shape[1] % self.stride))
+        with torch.autocast(q.device.type, enabled=False):  # few numbers; strided and by channel, bf16 is slower
+            hidden = self.offset_norm(self.offset_conv(grouped).permute(0, 2, 3, 1))
+            offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        offset = offset.float()
+        I, J = offset.shape[1:3]  # noqa: E741
+        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * _pair(1 / J, 1 / I, offset)
+        return points.nan_to_num()  # a diverged network must end in a message: grid_sample on the CPU crashes on NaN
+
+    def sample(self, x: Tensor, points: Tensor) -> Tensor:
+        """Keys and values read from x at the points: 2xBxheadsx(I·J)xd."""
+        grouped = rearrange(x, "b y x (g c) -> (b g) c y x", g=self.num_groups)
+        sampled = F.grid_sample(grouped.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
+        sampled = rearrange(sampled.to(x.dtype), "(b g) c i j -> b (i j) (g c)", g=self.num_groups)
+        return rearrange(self.kv(sampled), "b n (t h d) -> t b h n d", t=2, h=self.num_heads)
+
+    def displacement_bias(self, points: Tensor, H: int, W: int) -> Tensor:
+        """The table at the displacement of each pixel from each point, in cells: Bxheadsx(H·W)x(I·J)."""
+        I, J = points.shape[1:3]  # noqa: E741
+        pixels = cell_centres(H, W, points).flatten(0, 1)
+        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * _pair(J / 2, I / 2, points)
+        table = rearrange(self.bias_table.float(), "(g h) y x -> g h y x", g=self.num_groups)
+        table = table.repeat(points.shape[0] // self.num_groups, 1, 1, 1)
+        bias = F.grid_sample(table, displacement / self.reach, padding_mode="border", align_corners=True)
+        return rearrange(bias, "(b g) h n m -> b (g h) n m", g=self.num_groups)
+
+    def extra_repr(self) -> str:
+        return (
+            f"heads={self.num_heads}, groups={self.num_groups}, stride={self.stride}, "
+            f"offset_range={self.offset_range}, position={self.position}, fused={self.fused}"
+        )
+
+
+def _pair(x: float, y: float, like: Tensor) -> Tensor:
+    """(x, y), written where `like` is: a copy from the CPU would wait for the GPU."""
+    return torch.cat([like.new_full((1,), x), like.new_full((1,), y)])
+
+
+def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Centres of rows×columns equal cells over an image: rowsxcolumnsx2, as (x, y) in (-1, 1)."""
+    y = (torch.arange(rows, device=like.device, dtype=like.dtype) + 0.5) * (2 / rows) - 1
+    x = (torch.arange(columns, device=like.device, dtype=like.dtype) + 0.5) * (2 / columns) - 1
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)

@@ -1,0 +1,204 @@
+"""The data are looked at before BasicSR opens them: they are there, pair up, and fit the scale, crop and batch."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from mihatp_arch.config.image_store import ImageStore, StoreError, read_folder, read_lmdb
+from mihatp_arch.config.read import KeyPath, Options
+from mihatp_arch.config.registries import find
+from mihatp_arch.errors import UserError
+
+
+def check_data(options: Options, *, launcher: str) -> list[str]:
+    """One line for each data set, pretrained network and training state that BasicSR could not work with."""
+    lines = [*_check_files(options), *_check_roots(options), *_check_shared(options)]
+    if lines:
+        return lines
+    least = _least_side(options)
+    for name, dataset in options.section("datasets").items():
+        if dataset["type"] == "PairedImageDataset":
+            lines += _check_pairs(options, name, world_size(launcher), least)
+    return lines
+
+
+def world_size(launcher: str) -> int:
+    """How many processes train together."""
+    if launcher == "none":
+        return 1
+    return int(os.environ.get("SLURM_NTASKS" if launcher == "slurm" else "WORLD_SIZE", "1"))
+
+
+def _check_files(options: Options) -> Iterator[str]:
+    for key, value in options.section("path").items():
+        if value is not None and (key.startswith("pretrain_network") or key == "resume_state"):
+            file = Path(value).expanduser()
+            if not (file.exists() if key != "resume_state" else file.is_file()):
+                hint = " (`basicsr train -opt options/train_VQF4_x4.yml` makes one)" if "first_stage" in key else ""
+                yield options.problem(
+                    ("path", key), f"there is no file '{file}'{hint}; name one that is there, or null"
+                )
+
+
+def _check_roots(options: Options) -> Iterator[str]:
+    """One line for all the data roots that are not there: mostly it is one folder that all of them lie in."""
+    paths = [("datasets", name, key) for name in options.section("datasets") for key in ("dataroot_gt", "dataroot_lq")]
+    missing = [path for path in paths if options.get(*path) and not Path(options.get(*path)).expanduser().exists()]
+    if missing:
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        yield options.problem(
+            missing[0],
+            f"there are no data at '{options.get(*missing[0])}'{others}: make them with `mihatp prepare`, or name "
+            "another folder with --data DIR, or try --data demo",
+        )
+
+
+def _check_shared(options: Options) -> Iterator[str]:
+    """lmdb opens a database once in a process; workers of the training set are processes of their own."""
+    opened: dict[str, KeyPath] = {}
+    for name, dataset in options.section("datasets").items():
+        if options.get("datasets", name, "io_backend", "type") != "lmdb":
+            continue
+        if name == "train" and dataset.get("num_worker_per_gpu"):
+            continue
+        for key in ("dataroot_gt", "dataroot_lq"):
+            if dataset.get(key) is None:
+                continue
+            path = ("datasets", name, key)
+            other = opened.setdefault(os.path.realpath(Path(dataset[key]).expanduser()), path)
+            if other != path:
+                hint = ", or give datasets.train.num_worker_per_gpu 1" if other[1] == "train" else ""
+                yield options.problem(
+                    path, f"'{dataset[key]}' is {'.'.join(other)} too, and one process opens it once; copy it{hint}"
+                )
+                return
+
+
+def _check_pairs(options: Options, name: str, processes: int, least: int) -> Iterator[str]:
+    """Lines about one PairedImageDataset: both sides sound, same names, sizes that fit, enough for a batch."""
+    path = ("datasets", name)
+    dataset = options.section(*path)
+    sides: dict[str, ImageStore] = {}
+    try:
+        names = _listed(dataset.get("meta_info_file")) if dataset["io_backend"]["type"] != "lmdb" else None
+        for side in ("gt", "lq"):
+            folder = Path(dataset[f"dataroot_{side}"]).expanduser()
+            if dataset["io_backend"]["type"] == "lmdb":
+                sides[side] = read_lmdb(folder)
+            else:
+                template = dataset.get("filename_tmpl", "{}") if side == "lq" else "{}"
+                sides[side] = read_folder(folder, names and [_renamed(template, one) for one in names])
+        template = dataset.get("filename_tmpl", "{}") if dataset["io_backend"]["type"] != "lmdb" else None
+        partners = {one: one if template is None else _renamed(template, one) for one in sides["gt"].names}
+    except StoreError as error:
+        yield options.problem(path, str(error))
+        return
+    gt, lq = sides["gt"], sides["lq"]
+    alone = sorted(set(partners.values()) ^ set(lq.names))
+    if alone:
+        missing = "dataroot_lq" if alone[0] in partners.values() else "dataroot_gt"
+        yield options.problem(
+            path, f"'{alone[0]}' has no partner in {missing} ({len(gt.names)} HR, {len(lq.names)} LR images)"
+        )
+        return
+    yield from _check_sizes(options, name, gt, lq, partners, least)
+    if name == "train":
+        yield from _check_batch(options, len(gt.names), processes)
+
+
+def _listed(file: str | None) -> list[str] | None:
+    if file is None:
+        return None
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the meta_info_file '{file}' cannot be read") from error
+    return [line.split(" ")[0] for line in lines]
+
+
+def _renamed(template: str, name: str) -> str:
+    file = Path(name)
+    try:
+        return template.format(file.stem) + file.suffix
+    except (AttributeError, LookupError, ValueError) as error:
+        raise StoreError(f"filename_tmpl {template!r} cannot be filled in: one {{}} stands for the name") from error
+
+
+def _check_sizes(
+    options: Options, name: str, gt: ImageStore, lq: ImageStore, partners: dict[str, str], least: int
+) -> Iterator[str]:
+    scale = options.get("scale") or 1
+    train = name == "train"
+    for one, (height, width) in gt.sizes.items():
+        small = lq.sizes.get(partners[one])
+        # in validation BasicSR crops HR to the multiple of the scale; in training it asks for exact sizes
+        fits = small is not None and (small[0] * scale, small[1] * scale) == (
+            (height, width) if train else (height - height % scale, width - width % scale)
+        )
+        if small is not None and not fits:
+            yield options.problem(
+                ("datasets", name),
+                f"'{one}': HR is {height}x{width} and LR {small[0]}x{small[1]}, which is not scale {scale}",
+            )
+            return
+    gt_size = options.get("datasets", name, "gt_size")
+    smallest = min(gt.sizes, key=lambda one: min(gt.sizes[one]))
+    if train and isinstance(gt_size, int) and gt_size > min(gt.sizes[smallest]):
+        height, width = gt.sizes[smallest]
+        yield options.problem(
+            ("datasets", name, "gt_size"), f"{gt_size} is larger than '{smallest}', which is {height}x{width}"
+        )
+    if not train:
+        yield from _check_borders(options, smallest, *gt.sizes[smallest])
+        height, width = gt.sizes[smallest]
+        if min(height, width) < least:
+            yield options.problem(
+                ("datasets", name),
+                f"'{smallest}' is {height}x{width}, too small for {options.get('network_g', 'type')}: "
+                f"it needs {least} a side",
+            )
+
+
+def _check_borders(options: Options, image: str, height: int, width: int) -> Iterator[str]:
+    for metric in options.section("val", "metrics"):
+        path = ("val", "metrics", str(metric), "crop_border")
+        border = options.get(*path)
+        if isinstance(border, int) and 2 * border >= min(height, width):
+            yield options.problem(
+                path, f"{border} from each side leaves nothing of '{image}', which is {height}x{width}"
+            )
+
+
+def _least_side(options: Options) -> int:
+    """Pixels of HR a side; a network that pads by reflection says, as its `smallest`, how many of LR that takes."""
+    network = find(ARCH_REGISTRY, options.get("network_g", "type"))
+    if not hasattr(network, "smallest"):
+        return 0
+    arguments = {key: value for key, value in options.section("network_g").items() if key != "type"}
+    try:
+        with torch.device("meta"):
+            smallest: int = network(**arguments).smallest  # type: ignore[misc]
+    except (TypeError, ValueError, UserError):
+        return 0  # it cannot be built: dry_build.py says why
+    return smallest * (options.get("scale") or 1)
+
+
+def _check_batch(options: Options, images: int, processes: int) -> Iterator[str]:
+    """BasicSR drops the last, incomplete batch: with one only, it trains nothing and reports success."""
+    dataset = options.section("datasets", "train")
+    gpus = options.values["num_gpu"]
+    if gpus == "auto":
+        gpus = torch.cuda.device_count()
+    ratio = dataset.get("dataset_enlarge_ratio", 1)
+    batch = dataset["batch_size_per_gpu"] * (max(gpus, 1) if processes == 1 else 1)
+    if batch > math.ceil(images * ratio / processes):
+        enlarge = math.ceil(batch * processes / images)
+        yield options.problem(
+            ("datasets", "train", "batch_size_per_gpu"),
+            f"a batch of {batch * processes} is larger than the data set of {images} images; lower it, or set "
+            f"dataset_enlarge_ratio: {enlarge}",
+        )

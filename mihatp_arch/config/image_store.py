@@ -1,0 +1,76 @@
+"""The images of one side (LR or HR) of a paired data set, as BasicSR will find them: an LMDB folder or plain files."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from datasets_prep.common.errors import DataError
+from datasets_prep.dataset.lmdb_reader import decode_rgb, open_images
+
+_FILES_MEASURED = 2000  # a header each: a second on a local disk; larger folders are checked by sample
+
+
+class StoreError(Exception):
+    """What is wrong with one side of a data set, without saying which."""
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Image names in BasicSR's order, and (height, width) in pixels of those that were measured."""
+
+    names: list[str]
+    sizes: dict[str, tuple[int, int]]
+
+
+def read_lmdb(folder: Path) -> ImageStore:
+    """Names and sizes by `meta_info.txt`, after the database has been opened and its first image decoded.
+
+    Raises:
+        StoreError: no LMDB in BasicSR's layout, empty, cut off, or at odds with its own list.
+    """
+    try:
+        with open_images(folder) as reader:
+            key, size = next(iter(reader.sizes.items()))
+            data = reader.get(key)
+    except DataError as error:
+        raise StoreError(str(error)) from error
+    try:
+        found = decode_rgb(data).shape[:2]
+    except DataError as error:
+        raise StoreError(f"{folder} is damaged: {key}: {error}; make it again") from error
+    if found != size:
+        raise StoreError(f"{folder} is damaged: {key} is {_text(found)}, meta_info.txt says {_text(size)}")
+    return ImageStore(reader.names, reader.sizes)
+
+
+def read_folder(folder: Path, names: list[str] | None = None) -> ImageStore:
+    """Names and sizes of the image files in `folder`: all of them, or those that a meta_info_file names.
+
+    Raises:
+        StoreError: no folder, no image, a named file that is missing, a file that is no image.
+    """
+    if not folder.is_dir():
+        raise StoreError(f"'{folder}' is no folder")
+    if names is None:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not names:
+        raise StoreError(f"'{folder}' is empty")
+    sizes: dict[str, tuple[int, int]] = {}
+    for number, name in enumerate(islice(names, _FILES_MEASURED)):
+        try:
+            with Image.open(folder / name) as image:
+                sizes[name] = (image.height, image.width)
+                if number == 0:  # one is decoded in full
+                    image.load()
+        except FileNotFoundError:
+            raise StoreError(f"'{folder / name}' is missing") from None
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            shown = str(folder / name).replace("\0", "\\0")
+            raise StoreError(f"'{shown}' is no image that can be read") from error
+    return ImageStore(names, sizes)
+
+
+def _text(size: tuple[int, ...]) -> str:
+    return f"{size[0]}x{size[1]}"

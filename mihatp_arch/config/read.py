@@ -1,0 +1,152 @@
+"""Options as data: files merged left to right, single values forced, and where each value came from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path, PurePath
+from typing import Any
+
+from mihatp_arch.config import yaml_files
+from mihatp_arch.errors import UserError
+
+KeyPath = tuple[str, ...]
+
+
+@dataclass
+class Options:
+    """The options of one run, and for each key the file (or `--force_yml`) that set it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[KeyPath, str] = field(default_factory=dict)
+
+    def origin(self, path: KeyPath) -> str:
+        """What set the value at `path`, or the nearest thing above it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.origins:
+                return self.origins[path[:length]]
+        return self.origins.get((), "options")
+
+    def sources(self, path: KeyPath) -> str:
+        """What set the values in the mapping at `path`, each once."""
+        below = [(*path, str(key)) for key in self.section(*path)]
+        return " + ".join(dict.fromkeys(self.origin(key) for key in below)) or self.origin(path)
+
+    def problem(self, path: KeyPath, text: str, *, key: str | None = None) -> str:
+        """One line about the value at `path`, or about the key `key` in it: `file: a.b: text`."""
+        source = self.origin(path if key is None else (*path, key))
+        return ": ".join([source, *([".".join(path)] if path else []), text])
+
+    def get(self, *path: str) -> Any:
+        """The value at `path`, or None where nothing stands."""
+        value: Any = self.values
+        for key in path:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(key)
+        return value
+
+    def open(self, *names: str) -> None:
+        """Put an empty mapping where one of these sections is left out or null, so that it can be written into."""
+        for name in names:
+            if self.values.get(name) is None:
+                self.values[name] = {}
+
+    def section(self, *path: str) -> dict[str, Any]:
+        """The mapping at `path`; empty where none stands."""
+        value = self.get(*path)
+        return value if isinstance(value, dict) else {}
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known key that looks most like `key`, or nothing."""
+    close = get_close_matches(str(key), sorted(map(str, known)), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def read_options(files: Sequence[Path]) -> Options:
+    """Read option files and merge them left to right.
+
+    Mappings merge deep and everything else replaces; `null` in a later file empties a key. In `network_*` it takes away
+    what an earlier file gives, so that the network's default stands: an overlay's word for what a network has not.
+
+    Raises:
+        UserError: a file cannot be read, or puts a mapping in the place of a value (or the other way round).
+    """
+    options = Options(origins={(): str(files[-1])})
+    for file in files:
+        _merge(options, options.values, yaml_files.read(file), (), str(file))
+    return options
+
+
+def _merge(options: Options, base: dict[str, Any], overlay: dict[str, Any], path: KeyPath, file: str) -> None:
+    for key, value in overlay.items():
+        here = (*path, str(key))
+        old = base.get(key)
+        if old is not None and value is not None and isinstance(old, dict) != isinstance(value, dict):
+            raise UserError(
+                f"{file}: {'.'.join(here)}: {yaml_files.kind(value)} cannot stand for {yaml_files.kind(old)}, "
+                f"which {options.origin(here)} gives"
+            )
+        if value is None and key in base and path and path[-1].startswith("network_"):
+            del base[key]
+            _forget(options, here)
+            continue
+        options.origins[here] = file
+        if isinstance(value, dict):
+            # The arguments of one class mean nothing to another: what names a new one starts empty.
+            anew = not isinstance(old, dict) or (
+                _is_constructor(here) and value.get("type", old.get("type")) != old.get("type")
+            )
+            base[key] = {} if anew else old
+            if anew:
+                _forget(options, here)
+                options.origins[here] = file
+            _merge(options, base[key], value, here, file)
+        else:
+            base[key] = value
+
+
+def _forget(options: Options, path: KeyPath) -> None:
+    """Drop the origins of the value at `path` and of all below it."""
+    options.origins = {key: origin for key, origin in options.origins.items() if key[: len(path)] != path}
+
+
+def _is_constructor(path: KeyPath) -> bool:
+    return path[-1].startswith("network_") or path[-1] == "scheduler" or path[-1].endswith("_opt")
+
+
+def force(options: Options, entries: Iterable[str]) -> None:
+    """Set single values: `train:optim_g:lr=2e-4`. The value is YAML; the path walks mappings; nothing is executed.
+
+    The last key may be new (it is checked like any other later on), those above it must exist.
+
+    Raises:
+        UserError: no `=`, a path that leads nowhere (the nearest key is named), a value that is no YAML.
+    """
+    for entry in entries:
+        source = f"--force_yml {entry}"
+        keys, equals, text = entry.partition("=")
+        path = tuple(key.strip() for key in keys.split(":"))
+        if not equals or not all(path):
+            raise UserError(f"{source}: expected key:key=value, as in train:optim_g:lr=2e-4")
+        section = options.values
+        for depth, key in enumerate(path[:-1]):
+            if key not in section:
+                raise UserError(f"{source}: there is no '{':'.join(path[: depth + 1])}'{nearest(key, section)}")
+            if not isinstance(section[key], dict):
+                raise UserError(
+                    f"{source}: '{':'.join(path[: depth + 1])}' is {yaml_files.kind(section[key])}, no mapping"
+                )
+            section = section[key]
+        section[path[-1]] = yaml_files.parse(text, source)
+        _forget(options, path)
+        options.origins[path] = "--force_yml"
+
+
+def replace_data_root(options: Options, folder: Path) -> None:
+    """Read every data set below `folder`: `<root>/<split>/<role>` becomes `<folder>/<split>/<role>`."""
+    for name, dataset in options.section("datasets").items():
+        for key in ("dataroot_gt", "dataroot_lq"):
+            if isinstance(dataset, dict) and isinstance(dataset.get(key), str):
+                dataset[key] = folder.joinpath(*PurePath(dataset[key]).parts[-2:]).as_posix()
+                options.origins["datasets", name, key] = "--data"

@@ -1,0 +1,51 @@
+"""Names in an option file and what they stand for: registered classes, and classes chosen from a few."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from basicsr.utils.registry import Registry
+
+from mihatp_arch.config.read import KeyPath, Options, nearest
+from mihatp_arch.config.yaml_files import kind
+
+
+def find(registry: Registry, name: Any) -> Callable[..., Any] | None:
+    """What is registered as `name`, by basicsr's rule that `<name>_basicsr` stands for `name`; None if nothing is."""
+    if not isinstance(name, str):
+        return None
+    entries = dict(iter(registry))
+    return entries.get(name) or entries.get(f"{name}_basicsr")
+
+
+def known_names(registry: Registry) -> list[str]:
+    """What may stand as a type in an option file."""
+    return [name.removesuffix("_basicsr") for name, _ in registry]
+
+
+def check_type(options: Options, path: KeyPath, registry: Registry, what: str) -> Iterator[str]:
+    """Lines about `type` at `path`: it must stand there and be registered."""
+    section = options.get(*path)
+    if not isinstance(section, dict):
+        yield options.problem(path, f"expected the options of a {what} (a mapping with its type), got {kind(section)}")
+    elif "type" not in section:
+        yield options.problem(path, f"'type' is missing: the name of the {what}")
+    elif find(registry, section["type"]) is None:
+        close = nearest(section["type"], known_names(registry))
+        yield options.problem(path, f"there is no {what} '{section['type']}'{close}", key="type")
+
+
+def check_named(options: Options, path: KeyPath, what: str, known: Iterable[str], owner: str) -> Iterator[str]:
+    """Lines about `type` at `path`: it must be one of the names in `known`, those that `owner` works with."""
+    known = list(known)
+    section = options.get(*path)
+    if not isinstance(section, dict):
+        yield options.problem(
+            path, f"expected the options of the {what} (a mapping with its type), got {kind(section)}"
+        )
+    elif section.get("type") not in known:
+        name = section.get("type")
+        close = nearest(str(name), known) or f"; it knows {', '.join(known)}"
+        text = (
+            f"there is no {what} '{name}' for {owner}{close}" if name else f"'type' is missing: the name of the {what}"
+        )
+        yield options.problem(path, text, key="type")

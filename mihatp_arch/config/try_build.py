@@ -1,0 +1,139 @@
+"""Build once, before anything is written, what basicsr would build after it has made folders: the exact last check."""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from basicsr.utils import logger as basicsr_logger
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+
+from mihatp_arch.checkpoints import TrainingState
+from mihatp_arch.config.check_training import SCHEDULERS
+from mihatp_arch.config.check_weights import check_resumed, check_weights
+from mihatp_arch.config.read import KeyPath, Options
+from mihatp_arch.config.registries import find
+from mihatp_arch.errors import UserError
+
+# What constructors raise over their arguments, and over weights that they cannot find or fetch.
+_COMPLAINTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UserError,
+    ValueError,
+)
+
+
+def check_build(options: Options, command: str, resumed: TrainingState | None = None) -> list[str]:
+    """One line for each network, loss, optimizer and schedule that cannot be built from its options.
+
+    The networks are held against the weights that they are to start from: those saved with the state `resumed`, else
+    `path.pretrain_network_*`. The random state of torch and basicsr's logger are as they were afterwards.
+    """
+    lines: list[str] = []
+    networks: dict[str, Any] = {}
+    with torch.random.fork_rng(devices=[]), _logger_untouched(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come again when basicsr builds
+        for key, value in options.values.items():
+            if str(key).startswith("network_") and isinstance(value, dict):
+                networks[key] = _build(lines, options, (key,), find(ARCH_REGISTRY, value["type"]))
+        if not lines:
+            lines += _check_weights(options, command, networks, resumed)
+        if command == "train":
+            _build_training(lines, options)
+        return lines or [*_ask_model(options, command)]
+
+
+def _check_weights(
+    options: Options, command: str, networks: dict[str, Any], resumed: TrainingState | None
+) -> Iterator[str]:
+    named = {
+        f"network_{key.removeprefix('pretrain_network_')}" for key in options.section("path") if "pretrain_" in key
+    }
+    saved = {f"network_{label}" for label in resumed.networks} if resumed else set()
+    ema = command == "train" and (options.get("train", "ema_decay") or 0) > 0
+    for key in sorted(networks.keys() | named | saved):
+        label = key.removeprefix("network_")
+        whole = networks.get("network_g")
+        network = networks.get(key, getattr(whole, label, whole))  # a part of network_g, or a branch built as it
+        if network is None:
+            continue
+        if resumed and key in saved:
+            lines = [*check_resumed(resumed, network, label)]
+        else:
+            lines = [*check_weights(options, network, label, averaged=ema and label == "g")]
+        yield from lines
+        if lines:  # the other networks mostly have the same
+            return
+
+
+def _build_training(lines: list[str], options: Options) -> None:
+    optimizer = None
+    for key, value in options.section("train").items():
+        path = ("train", key)
+        if not isinstance(value, dict):
+            continue
+        if key.startswith("optim_") and hasattr(torch.optim, str(value.get("type"))):
+            parameters = [torch.nn.Parameter(torch.zeros(1))]
+            optimizer = _build(lines, options, path, getattr(torch.optim, value["type"]), parameters)
+        elif key.endswith("_opt") and "type" in value:
+            _build(lines, options, path, find(LOSS_REGISTRY, value["type"]))
+    schedule = options.get("train", "scheduler", "type")
+    if optimizer is not None and schedule in SCHEDULERS:
+        _build(lines, options, ("train", "scheduler"), SCHEDULERS[schedule], optimizer)
+
+
+def _build(
+    lines: list[str], options: Options, path: KeyPath, target: Callable[..., Any] | None, *given: Any
+) -> Any | None:
+    """What `target` builds from the options at `path`; None, and a line, where it does not."""
+    if target is None:
+        return None
+    arguments = {key: value for key, value in options.section(*path).items() if key != "type"}
+    try:
+        return target(*given, **arguments)
+    except _COMPLAINTS as error:
+        reason = (str(error) or type(error).__name__).removeprefix("network: ")
+        named = [key for key in arguments if re.search(rf"\b{re.escape(str(key))}\b", reason)]
+        source = options.origin((*path, str(named[0]))) if named else options.sources(path)
+        what = reason if isinstance(error, UserError) else f"cannot be built: {reason}"
+        lines.append(f"{source}: {'.'.join(path)}: {what}")
+        return None
+
+
+def _ask_model(options: Options, command: str) -> Iterator[str]:
+    """What the model itself has against its training options: a static `check_options(opt)` that raises UserError."""
+    ask = getattr(find(MODEL_REGISTRY, options.values["model_type"]), "check_options", None)
+    if ask is None or command != "train":
+        return
+    try:
+        ask(deepcopy(options.values))
+    except _COMPLAINTS as error:
+        what = str(error) if isinstance(error, UserError) else f"cannot be trained: {error or type(error).__name__}"
+        yield options.problem((), what)
+
+
+@contextmanager
+def _logger_untouched() -> Iterator[None]:
+    """A constructor that logs would set basicsr's logger up before it has its file, and say everything twice."""
+    before, disabled = dict(basicsr_logger.initialized_logger), logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        for name in basicsr_logger.initialized_logger.keys() - before.keys():
+            logger = logging.getLogger(name)
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+            del basicsr_logger.initialized_logger[name]

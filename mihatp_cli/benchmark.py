@@ -1,0 +1,75 @@
+"""`mihatp benchmark`: its command line."""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "Train and test methods on the same data and budget; tables, pictures and a report."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "-opt",
+        "--opt",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="YML",
+        help="the benchmark file, then overlays over the options of every method",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the name of the benchmark")
+    parser.add_argument("--data", metavar="DIR|demo", help="read every data set below DIR; demo: the embedded data")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="of the benchmark file; default: all")
+    parser.add_argument("--iterations", type=int, metavar="N", help="the same iterations for every method")
+    parser.add_argument("--seconds", type=float, metavar="S", help="the same time of training for every method")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="train each method with each seed")
+    parser.add_argument("--cohort", choices=["COAD", "BRCA"], help="of the data: the paper's numbers stand beside ours")
+    parser.add_argument(
+        "--force_yml", nargs="+", action="extend", default=[], metavar="KEY:KEY=VALUE", help="for every method"
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="trainings at once on this machine")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--ablation", action="store_true", help="the lines of Table 3 instead of the methods")
+    kinds.add_argument(
+        "--sweep", nargs="+", metavar="NAME=V,V,…", help="tau, beta, lambda, one at a time, instead of the methods"
+    )
+    parser.add_argument("--storage", metavar="URL", help="where machines share a sweep (default: OUTPUT/sweep.db)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
+    from mihatp_arch.errors import UserError
+    from mihatp_arch.evaluation.ablation import run_ablation
+    from mihatp_arch.evaluation.benchmark import run_benchmark
+    from mihatp_arch.evaluation.run.benchmark_file import read_plan
+    from mihatp_arch.evaluation.run.execute import Place
+    from mihatp_cli import basicsr
+
+    if args.workers < 1:
+        raise UserError(f"--workers {args.workers}: at least 1 is needed")
+    if args.storage is not None and args.sweep is None:
+        raise UserError("--storage: only a sweep has one; give --sweep too")
+    data = None
+    if args.data is not None:
+        data = basicsr.demo_data() if args.data == "demo" else Path(args.data)
+    changes = {
+        "total_iter": args.iterations,
+        "seconds": args.seconds,
+        "seeds": args.seeds,
+        "cohort": args.cohort,
+    }
+    plan = read_plan(args.opt, data=data, forced=args.force_yml, methods=args.methods, changes=changes)
+    place = Place(
+        (args.output or Path(plan.name)).absolute(),
+        check=basicsr.mistakes,
+        workers=args.workers,
+        scheduler=args.scheduler,
+    )
+    if args.ablation:
+        return run_ablation(plan, place)
+    if args.sweep:
+        from mihatp_arch.evaluation.sweep import run_sweep  # optuna, which need not be installed
+
+        return run_sweep(plan, place, args.sweep, storage=args.storage)
+    return run_benchmark(plan, place)

@@ -1,0 +1,295 @@
+"""CLAM's steps against what can be counted by hand, and tissue told from pen and black."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets_prep.common.errors import DataError
+from datasets_prep.patches.grid import area_reduce
+from datasets_prep.slides.openslide import open_slide
+from datasets_prep.synthetic.image import synthesize
+from datasets_prep.tissue.clam import PRESETS, Preset, Region, clam_regions, find_tissue, shares, tissue_from_regions
+
+PLAIN = replace(PRESETS["tcga"], median=1, close=0)  # no filter, so that rectangles stay rectangles
+SCALE = (64.0, 64.0)  # the unit is 64 px of the picture: a region must be larger than 1024 px, a hole than 256 px
+PINK = (200, 100, 150)
+
+
+def picture(height, width, *boxes, holes=()):
+    """White with pink boxes (x, y, width, height) and white ones in them."""
+    rgb = np.full((height, width, 3), 255, np.uint8)
+    for colour, places in ((PINK, boxes), (255, holes)):
+        for x, y, w, h in places:
+            rgb[y : y + h, x : x + w] = colour
+    return rgb
+
+
+def test_the_presets_are_clams():
+    names = ("threshold", "median", "close", "otsu", "tissue_area", "hole_area", "max_holes")
+    assert {key: tuple(getattr(preset, name) for name in names) for key, preset in PRESETS.items()} == {
+        "clam-default": (8, 7, 4, False, 100, 16, 8),
+        "tcga": (8, 7, 4, False, 16, 4, 8),
+        "biopsy": (15, 11, 2, False, 1, 1, 2),
+        "resection": (15, 11, 4, False, 100, 16, 8),
+    }
+
+
+def slow_binary(rgb, preset):
+    """Saturation, median, threshold and closing, written out; cv2 alone knows how its saturation is rounded."""
+    saturation = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
+    half = preset.median // 2
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(saturation, half, mode="edge"), (preset.median,) * 2)
+    binary = np.median(windows, axis=(2, 3)) > preset.threshold
+    side = preset.close
+    if side:
+        before, after = side // 2, side - 1 - side // 2  # the anchor of an even square is right of its middle
+        for pick, outside in ((np.max, False), (np.min, True)):
+            padded = np.pad(binary, ((before, after), (before, after)), constant_values=outside)
+            binary = pick(np.lib.stride_tricks.sliding_window_view(padded, (side, side)), axis=(2, 3))
+    return binary
+
+
+def blobs(seed, *, height=90, width=120):
+    """Random pale and pink blobs on white, with holes."""
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal((height, width)), (0, 0), 3.5)
+    strength = np.clip(noise / noise.std() + 0.9, 0, 1)[..., None]
+    return np.rint(255 - strength * (255 - np.array(PINK)) * 0.3).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("median", "close"), [(7, 4), (11, 2), (3, 3), (5, 0)])
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (2.0004, 2.0006), (31.7, 16.0)])
+def test_regions_are_what_the_steps_written_out_leave(median, close, scale):
+    every = Preset(threshold=8, median=median, close=close, tissue_area=0, hole_area=0, max_holes=10**6)
+    holes = 0
+    for seed in range(3):
+        rgb = blobs(seed)
+        expected = slow_binary(rgb, every)
+        assert 0.1 < expected.mean() < 0.9
+        regions = clam_regions(rgb, scale=scale, preset=every)
+        holes += sum(len(region.holes) for region in regions)
+        mask = tissue_from_regions(regions, rgb=rgb, scale=scale, marks=False).mask
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(expected.astype(np.uint8))
+        lines = boxes[:, 2:4].min(axis=1) < 2  # they have no area, so they are no region
+        np.testing.assert_array_equal(mask, expected & ~lines[labels])
+    assert holes > 3
+
+
+@pytest.mark.parametrize(
+    ("box", "scale", "kept"),
+    [
+        ((5, 5, 33, 33), SCALE, False),  # 32·32 = 1024 px between the centres of the border: not larger
+        ((5, 5, 33, 34), SCALE, True),
+        ((5, 5, 65, 33), (64.0, 32.0), False),  # the unit is 128 px
+        ((5, 5, 65, 34), (64.0, 32.0), True),
+        ((5, 5, 27, 65), (50.0, 50.0), False),  # the unit is 104 px, truncated from 104.86
+        ((5, 5, 38, 46), (50.0, 50.0), True),  # 37·45 = 1665 lies between 16·104 and 16·104.86
+    ],
+)
+def test_a_region_must_be_larger_than_its_threshold(box, scale, kept):
+    assert len(clam_regions(picture(90, 90, box), scale=scale, preset=PLAIN)) == kept
+
+
+def test_all_holes_are_taken_from_the_area():
+    solid = clam_regions(picture(60, 60, (5, 5, 40, 40)), scale=SCALE, preset=PLAIN)  # 39·39 = 1521
+    assert [region.holes for region in solid] == [()]
+    # The outline of a hole runs on the tissue around it, without the corners: 32·8 - 2 = 254 px, by itself too small to
+    # be kept; 1521 - 254 is enough, 1521 - 2·254 is not.
+    one = picture(60, 60, (5, 5, 40, 40), holes=[(8, 8, 31, 7)])
+    assert [region.holes for region in clam_regions(one, scale=SCALE, preset=PLAIN)] == [()]
+    two = picture(60, 60, (5, 5, 40, 40), holes=[(8, 8, 31, 7), (8, 20, 31, 7)])
+    assert not clam_regions(two, scale=SCALE, preset=PLAIN)
+
+
+def test_the_largest_holes_stay_and_each_must_be_larger_than_its_threshold():
+    sides = [20, 14, 30, 17, 16, 25, 15, 22, 18, 19, 27, 14]  # (s+1)²-2: 14 gives 223, 15 gives 254, 16 gives 287
+    places = [(5 + 40 * (i % 4), 5 + 40 * (i // 4), side, side) for i, side in enumerate(sides)]
+    rgb = picture(130, 170, (0, 0, 170, 130), holes=places)
+
+    def kept(max_holes):
+        preset = replace(PLAIN, max_holes=max_holes)
+        (region,) = clam_regions(rgb, scale=SCALE, preset=preset)
+        return [round((np.ptp(hole[:, 0]) / 64) - 1) for hole in region.holes]
+
+    assert kept(8) == [30, 27, 25, 22, 20, 19, 18, 17]
+    assert kept(2) == [30, 27]
+    assert kept(12) == [30, 27, 25, 22, 20, 19, 18, 17, 16]
+    assert kept(0) == []
+
+
+def test_saturation_must_be_larger_than_the_threshold():
+    rgb = np.full((60, 60, 3), 255, np.uint8)
+    rgb[:, :, 1] = 247  # S = 8
+    assert not clam_regions(rgb, scale=SCALE, preset=PLAIN)
+    rgb[:, :, 1] = 246
+    assert len(clam_regions(rgb, scale=SCALE, preset=PLAIN)) == 1
+
+
+def test_otsu_finds_the_threshold_itself():
+    rgb = picture(80, 80, (10, 10, 50, 50))
+    rgb[rgb[..., 1] == 255] = (255, 235, 245)  # S = 20
+    plain, otsu = (clam_regions(rgb, scale=SCALE, preset=replace(PLAIN, otsu=otsu)) for otsu in (False, True))
+    assert plain[0].outer.max() == 79 * 64
+    assert (otsu[0].outer.min(), otsu[0].outer.max()) == (10 * 64, 59 * 64)
+
+
+def test_coordinates_are_truncated_int32():
+    scale = (4.7, 3.3)
+    preset = replace(PLAIN, tissue_area=0)
+    (region,) = clam_regions(picture(40, 40, (3, 9, 20, 20)), scale=scale, preset=preset)
+    assert region.outer.dtype == np.int32
+    xs, ys = np.array([3, 22]) * scale[0], np.array([9, 28]) * scale[1]
+    assert {*region.outer[:, 0]} >= {int(xs[0]), int(xs[1])}
+    assert (*region.outer.min(0), *region.outer.max(0)) == (int(xs[0]), int(ys[0]), int(xs[1]), int(ys[1]))
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 9), (1, 1), (2, 300), (300, 300)])
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_picture_without_tissue_has_none(shape, name):
+    found = find_tissue(np.full((*shape, 3), 240, np.uint8), scale=SCALE, preset=name)
+    assert found.regions == []
+    assert found.mask.shape == found.marks.shape == shape
+    assert not found.mask.any()
+    assert (found.preset, found.pen_share, found.black_share) == (name, 0, 0)
+
+
+def test_a_picture_of_tissue_alone_is_covered():
+    found = find_tissue(picture(50, 70, (0, 0, 70, 50)), scale=SCALE)
+    assert found.mask.all() and found.mask.dtype == np.uint8
+    assert found.preset == "tcga"
+
+
+def test_small_tissue_is_found_by_the_areas_of_biopsy():
+    rgb = picture(60, 60, (20, 20, 20, 20))
+    found = find_tissue(rgb, scale=SCALE)
+    assert len(found.regions) == 1 and 350 < found.mask.sum() <= 400
+    assert found.preset == "tcga with the areas of biopsy"
+    without = find_tissue(rgb, scale=SCALE, fallback=False)
+    assert (without.regions, without.preset) == ([], "tcga")
+    assert find_tissue(rgb, scale=SCALE, preset="biopsy").preset == "biopsy"
+    with pytest.raises(DataError, match="tcga, biopsy, resection"):
+        find_tissue(rgb, scale=SCALE, preset="x")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A picture at 1/32 of tissue on glass, partly under pen and black; and where the tissue, pen and black are."""
+    rng = np.random.default_rng(0)
+    texture = area_reduce(synthesize(1024, 1024, seed=5)[0], 32)
+    texture = np.pad(texture, ((0, 224), (0, 288), (0, 0)), mode="symmetric")
+    rgb = np.clip(rng.normal(242, 1.5, texture.shape), 0, 255)
+    tissue = np.zeros(rgb.shape[:2], np.uint8)
+    cv2.ellipse(tissue, (110, 128), (80, 105), 15, 0, 360, 1, -1)
+    rgb[tissue > 0] = texture[tissue > 0]
+    pen = np.zeros_like(tissue)
+    for ink, start, end in (((48, 74, 178), (20, 20), (200, 50)), ((52, 150, 84), (150, 150), (270, 230))):
+        stroke = np.zeros_like(tissue)
+        cv2.line(stroke, start, end, 1, 9)
+        rgb[stroke > 0] *= np.array(ink) / 255
+        pen |= stroke
+    black = np.zeros_like(tissue)
+    cv2.line(black, (20, 205), (110, 250), 1, 8)
+    rgb[black > 0] *= 0.11
+    black[:, 290:] = 1
+    rgb[:, 290:] = np.abs(rng.normal(0, 3, rgb[:, 290:].shape))
+    return np.rint(rgb).astype(np.uint8), tissue, pen, black
+
+
+def test_pen_and_black_are_no_tissue(scene):
+    rgb, tissue, pen, black = scene
+    found = find_tissue(rgb, scale=(32.0, 32.0))
+    truth = (tissue > 0) & (pen == 0) & (black == 0)
+    mask = found.mask > 0
+    assert (mask & truth).sum() / (mask | truth).sum() >= 0.95
+    assert found.marks[(pen | black) > 0].mean() > 0.99
+    assert not (mask & ((pen | black) > 0)).any()
+    assert abs(found.pen_share - pen.mean()) < 0.03
+    assert abs(found.black_share - black.mean()) < 0.03
+
+
+def test_clam_to_the_letter_takes_pen_and_black_for_tissue(scene):
+    # This is why marks are on by default: at 0 to 10, noise is fully saturated.
+    rgb, _, pen, _ = scene
+    found = find_tissue(rgb, scale=(32.0, 32.0), marks=False)
+    assert found.mask[pen > 0].mean() > 0.95
+    assert found.mask[:, 292:].mean() > 0.95
+    assert not found.marks.any() and found.pen_share == found.black_share == 0
+    letter = clam_regions(rgb, scale=(32.0, 32.0), preset=PRESETS["tcga"])
+    assert len(letter) == len(found.regions)
+    for a, b in zip(letter, found.regions, strict=True):
+        np.testing.assert_array_equal(a.outer, b.outer)
+
+
+def test_what_a_stroke_divides_is_measured_as_one():
+    rgb = picture(60, 80, (5, 5, 34, 20), (45, 5, 33, 20), (5, 40, 30, 15))  # 627 px, 608 px and less
+    ignore = np.zeros((60, 80), bool)
+    ignore[10:20, 36:48] = True
+    assert not clam_regions(rgb, scale=SCALE, preset=PLAIN)
+    regions = clam_regions(rgb, scale=SCALE, preset=PLAIN, ignore=ignore)
+    assert sorted(region.outer[:, 0].min() // 64 for region in regions) == [5, 45]
+    mask = tissue_from_regions(regions, rgb=rgb, scale=SCALE, marks=False).mask
+    np.testing.assert_array_equal(mask[:40], (rgb[:40, :, 1] < 255) & ~ignore[:40])
+    assert not mask[40:].any()
+
+
+def test_outlined_tissue_is_filled_without_its_holes_and_marks(scene):
+    rgb, *_ = scene
+    box = np.array([[0, 0], [1600, 0], [1600, 3200], [0, 3200]], np.int32)
+    hole = np.array([[320, 1600], [800, 1600], [800, 2080], [320, 2080]], np.int32)
+    island = np.array([[480, 1760], [560, 1760], [560, 1840], [480, 1840]], np.int32)
+    outside = np.array([[90000, 0], [99000, 0], [99000, 9000]], np.int32)
+    regions = [Region(box, (hole,)), Region(island), Region(outside)]
+    found = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0), marks=False)
+    expected = np.zeros(rgb.shape[:2], np.uint8)
+    expected[:201, :101] = 1
+    expected[101:130, 21:50] = 0  # the outline of the hole itself is tissue
+    expected[110:116, 30:36] = 1
+    np.testing.assert_array_equal(found.mask, expected)
+    cleared = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0))
+    np.testing.assert_array_equal(cleared.mask, expected & ~cleared.marks)
+    assert cleared.marks.any() and cleared.pen_share > 0
+
+
+def test_shares_are_exact():
+    rng = np.random.default_rng(0)
+    mask = (rng.random((23, 31)) < 0.5).astype(np.uint8)
+    scale = (4.003, 3.7)
+    size = 19.0
+    xs, ys = rng.uniform(-30, 140, 200), rng.uniform(-30, 100, 200)
+    expected = np.zeros(200)
+    for n, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        for i, j in np.argwhere(mask):
+            wide = min((j + 1) * scale[0], x + size) - max(j * scale[0], x)
+            high = min((i + 1) * scale[1], y + size) - max(i * scale[1], y)
+            expected[n] += max(wide, 0) * max(high, 0) / size**2
+    found = shares(mask, scale=scale, xs=xs, ys=ys, size=size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert expected.max() > 0.6 and (expected == 0).any()
+    within = shares(mask, scale=scale, xs=xs, ys=ys, size=1.5)  # mostly inside a single pixel
+    assert 0.3 < np.isclose(within, 1).mean() + np.isclose(within, 0).mean() < 1
+
+
+def test_a_square_off_the_mask_has_a_share_of_exactly_nothing():
+    mask = np.ones((300, 400), np.uint8)
+    mask[:, 200:] = 0
+    xs = np.linspace(200 * 4.003, 399 * 4.003 - 7, 997)[1:]
+    assert not shares(mask, scale=(4.003, 4.003), xs=xs, ys=np.full(996, 7.3), size=7).any()
+    inside = shares(mask, scale=(4.003, 4.003), xs=xs - 200 * 4.003, ys=np.full(996, 7.3), size=7)
+    assert inside.max() == 1 and inside[:900].min() > 0.999999
+    assert shares(mask, scale=SCALE, xs=[], ys=[], size=192).shape == (0,)
+
+
+def test_a_real_slide_has_tissue(shared):
+    path = shared / "data/slides/tcga-cr-7395-01a-01-ts1.svs"
+    with open_slide(path, assume_mpp=0.25) as slide:
+        rgb, scale = slide.overview()
+    found = find_tissue(rgb, scale=scale)
+    assert found.preset == "tcga"
+    assert 0.5 < found.mask.mean() < 0.8
+    assert found.pen_share == found.black_share == 0
+    # Glass and the parts that were not scanned are out, and next to all that is stained is in.
+    assert rgb[found.mask == 0].mean() > 225
+    stained = rgb[..., 1] < 150
+    assert found.mask[stained].mean() > 0.99

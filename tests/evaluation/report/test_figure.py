@@ -1,0 +1,98 @@
+"""The side-by-side picture: every image and its crop where they belong; the plots have what they are told."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mihatp_arch.evaluation.report import plots
+from mihatp_arch.evaluation.report.figure import Patch, busiest_crop, enlarged, same_places
+from mihatp_arch.evaluation.results.cost import Cost
+from mihatp_arch.evaluation.results.statistics import Line
+
+
+def flat_with_detail(width: int, y: int, x: int, size: int) -> np.ndarray:
+    """Grey, but for a checkerboard at (y, x)."""
+    image = np.full((width, width, 3), 128, np.uint8)
+    rows, columns = np.indices((size, size))
+    image[y : y + size, x : x + size] = np.where((rows + columns) % 2, 255, 0)[..., None]
+    return image
+
+
+@pytest.mark.parametrize("at", [(0, 0), (64, 32), (128, 128), (96, 0)])
+def test_the_crop_is_where_the_detail_is(at):
+    assert busiest_crop(flat_with_detail(192, *at, 64), 64) == at
+
+
+def test_the_crop_stays_inside_an_image_that_is_not_square():
+    image = np.random.default_rng(0).integers(0, 256, (70, 150, 3), dtype=np.uint8)
+    y, x = busiest_crop(image, 64)
+    assert 0 <= y <= 70 - 64 and 0 <= x <= 150 - 64
+
+
+def test_the_crop_may_be_the_whole_image():
+    assert busiest_crop(flat_with_detail(64, 0, 0, 8), 64) == (0, 0)
+
+
+def test_pixels_are_repeated_not_blended():
+    small = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    large = enlarged(small, 8)
+    assert large.shape == (8, 8, 3)
+    for y in range(8):
+        for x in range(8):
+            assert (large[y, x] == small[y // 4, x // 4]).all()
+    np.testing.assert_array_equal(enlarged(large, 8), large)
+
+
+def drawn(path, *patches: Patch) -> np.ndarray:
+    same_places(patches, path)
+    return cv2.imread(str(path))
+
+
+@pytest.mark.parametrize("width", [64, 192])
+def test_a_row_for_each_patch_and_a_column_for_each_image(tmp_path, width):
+    gt = np.zeros((width, width, 3), np.uint8)
+    gt[...] = (200, 30, 30)  # BGR: blue
+    images = {"LR x4": gt[::4, ::4], "HAT": gt, "HR": gt}
+    patches = [Patch(title, images, {"HAT": "30.00 dB"}) for title in ("worst", "best")]
+    figure = drawn(tmp_path / "figure.png", *patches)
+    blue = (figure == (200, 30, 30)).all(-1)
+    for row in np.array_split(blue, 2, axis=0):
+        for cell in np.array_split(row, 4, axis=1):
+            assert cell.mean() > 0.4
+    yellow = (figure == (0, 255, 255)).all(-1)  # the frame, on the whole patch in the first column alone
+    quarter = figure.shape[1] // 4
+    assert yellow[:, :quarter].any()
+    assert not yellow[:, quarter:].any()
+
+
+def test_the_crop_shows_the_same_place_of_every_method(tmp_path):
+    """Detail in the lower right of HR; a method that lacks it shows plain grey there."""
+    gt = flat_with_detail(192, 128, 128, 64)
+    figure = drawn(tmp_path / "figure.png", Patch("x", {"none": np.full_like(gt, 128), "HR": gt}, {}))
+    _, middle, right = np.array_split(cv2.cvtColor(figure, cv2.COLOR_BGR2GRAY), 3, axis=1)
+    height, width = middle.shape
+    inside = np.s_[height // 2 : 2 * height // 3, width // 3 : 2 * width // 3]
+    assert (middle[inside] == 128).all()
+    assert right[inside].std() > 30
+
+
+def test_plots_are_drawn_with_and_without_a_network(tmp_path):
+    lines = [
+        Line("bicubic", {"psnr": (26.0, 0.5)}, {}, {}),
+        Line("HAT", {"psnr": (28.0, 0.5)}, {}, {}, cost=Cost(100, 0, 1.5, 20.0, 3.0)),
+    ]
+    both, one = tmp_path / "both.png", tmp_path / "one.png"
+    plots.quality_against_cost(lines, both)
+    plots.quality_against_cost(lines[:1], one)
+    assert cv2.imread(str(both)).shape == cv2.imread(str(one)).shape
+    assert (cv2.imread(str(both)) != cv2.imread(str(one))).any()
+
+
+def test_the_sweep_has_a_panel_for_each_parameter(tmp_path):
+    curves = {"tau": [(0.5, 26.0, 0.7), (0.05, 27.0, 0.8)], "beta": [(0.01, 27.0, 0.8)]}
+    widths = {}
+    for names in (("tau",), ("tau", "beta")):
+        path = tmp_path / f"{len(names)}.png"
+        plots.sweep({name: curves[name] for name in names}, path, chosen={"tau": 0.05})
+        widths[len(names)] = cv2.imread(str(path)).shape[1]
+    assert widths[2] == 2 * widths[1]

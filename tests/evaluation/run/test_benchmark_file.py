@@ -1,0 +1,120 @@
+"""What is compared: the methods of a file, their complete options, and the mistakes that must not cost a training."""
+
+import pytest
+import torch
+import yaml
+from helpers.benchmark import FAST, OPTIONS, OVERLAYS, plan, write_benchmark
+
+from mihatp_arch.evaluation.run.benchmark_file import read_plan
+from mihatp_cli.mihatp import main
+
+ALL = ("bicubic", "SRCNN", "LDM", "IDM", "ResShift", "SHISRCNet", "SwinIR", "HAT", "MiHATP")
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_projects_benchmark_files_have_every_method(scale):
+    found = read_plan([OPTIONS / f"benchmark_x{scale}.yml"])
+    assert tuple(one.name for one in found.methods) == ALL
+    assert [one.name for one in found.trained] == list(ALL[1:])
+    assert found.ours == "MiHATP" and found.scale == scale and found.seeds == (None,)
+    assert [one.name for one in found.first_stages] == ["VQF4"]
+    assert [one.name for one in found.trained if one.first_stage is not None] == ["LDM", "ResShift"]
+    assert list(found.test_sets()) == ["test1", "test2", "test3", "test4", "test5"]
+    for method in found.trained:
+        assert method.options.get("scale") == scale
+        assert method.options.get("name") == f"{method.name}_x{scale}"
+
+
+def test_overlays_go_over_every_method_and_its_own_goes_last(tmp_path, small_data):
+    srcnn, mihatp = plan(tmp_path, small_data, "SRCNN", "MiHATP").trained
+    assert "img_size" not in srcnn.options.section("network_g")  # tiny_SRCNN.yml takes away what demo.yml gives
+    assert mihatp.options.get("network_g", "sample_grid") == 4
+    assert mihatp.options.get("train", "contrastive_opt", "features", "weights") == "random"
+    for method in (srcnn, mihatp):
+        assert method.options.get("datasets", "train", "dataroot_gt") == str(small_data / "train" / "HR.lmdb")
+        assert method.options.get("datasets", "train", "batch_size_per_gpu") == 2
+
+
+def test_the_command_line_goes_over_the_file(tmp_path, small_data):
+    file = write_benchmark(tmp_path, {"HAT": None, "SRCNN": None}, total_iter=7, seeds=[1], ours="HAT")
+    changes = {"total_iter": 9, "seeds": [3, 4], "cohort": "COAD", "seconds": None}
+    found = read_plan([file, *OVERLAYS], data=small_data, methods=["SRCNN"], changes=changes)
+    assert (found.total_iter, found.seeds, found.cohort, found.seconds) == (9, (3, 4), "COAD", None)
+    assert [one.name for one in found.methods] == ["SRCNN"]
+    assert found.ours == "SRCNN"  # the one of the file is not wanted
+
+
+@pytest.fixture
+def refused(tmp_path, small_data, monkeypatch, capsys):
+    """Call `mihatp benchmark` with something wrong and return the one line with which it refuses."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(file, *more: str) -> str:
+        files = [str(one) for one in (file, *OVERLAYS)]
+        code = main(["benchmark", "-opt", *files, "--data", str(small_data), "-o", "out", *more])
+        errors = capsys.readouterr().err.splitlines()
+        assert code == 2
+        assert len(errors) == 1, errors
+        assert errors[0].startswith("mihatp: error: ")
+        assert not (tmp_path / "out" / "experiments").exists()
+        return errors[0]
+
+    return call
+
+
+def test_an_unknown_method(tmp_path, refused):
+    line = refused(write_benchmark(tmp_path, {"HAT": None}), "--methods", "HATT")
+    assert line.endswith("benchmark.yml: there is no method 'HATT'; did you mean 'HAT'?")
+
+
+def test_a_method_without_options_for_the_scale(refused, tmp_path):
+    file = tmp_path / "benchmark.yml"
+    file.write_text("name: b\nscale: 4\nmethods: {EDSR: ~}\n")
+    assert "method 'EDSR' has no options for x4: there is no '" in refused(file)
+    other = write_benchmark(tmp_path, {"HAT": {"opt": str(OPTIONS / "train_HAT_x8.yml")}})
+    assert "train_HAT_x8.yml: scale is 8, that of the benchmark" in refused(other)
+
+
+def test_different_data_under_two_methods(tmp_path, refused):
+    entry = {"force": ["datasets:val_test2:dataroot_gt=elsewhere/test1/HR.lmdb"]}
+    line = refused(write_benchmark(tmp_path, {"HAT": None, "SRCNN": entry}))
+    assert "methods 'HAT' and 'SRCNN' have different data: datasets.val_test2 is " in line
+
+
+def test_a_checkpoint_of_another_architecture(tmp_path, refused):
+    from mihatp_arch.archs import SRCNN
+
+    torch.save({"params": SRCNN().state_dict()}, tmp_path / "srcnn.pth")
+    line = refused(write_benchmark(tmp_path, {"HAT": {"weights": str(tmp_path / "srcnn.pth")}}))
+    assert "method 'HAT'" in line and "srcnn.pth" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"scal": 4}, "scal"),
+        ({"scale": 3.5}, "scale"),
+        ({"methods": {}}, "methods"),
+        ({"methods": {"HAT": {"weight": "x"}}}, "weight"),
+        ({"methods": {"../HAT": None}}, "method '../HAT': its name becomes one of files"),
+        ({"methods": {"bicubic": None}}, "no method has options"),
+        ({"total_iter": 0}, "total_iter"),
+        ({"total_iter": 5, "seconds": 3.0}, "exclude each other"),
+        ({"cohort": "LUAD"}, "cohort"),
+    ],
+)
+def test_a_benchmark_file_with_a_mistake(tmp_path, refused, content, message):
+    file = tmp_path / "benchmark.yml"
+    whole = {"name": "b", "scale": 4, "methods": {"HAT": {"opt": str(OPTIONS / "train_HAT_x4.yml")}}, **content}
+    file.write_text(yaml.safe_dump(whole))
+    assert message in refused(file)
+
+
+def test_a_mistake_in_the_options_of_a_method(tmp_path, refused):
+    line = refused(write_benchmark(tmp_path, {"HAT": None}), "--force_yml", *FAST, "network_g:embed_dims=3")
+    assert "method 'HAT'" in line and "did you mean 'embed_dim'?" in line
+
+
+@pytest.mark.parametrize("more", [["--workers", "0"], ["--iterations", "0"], ["--storage", "sqlite:///x.db"]])
+def test_a_mistake_on_the_command_line(tmp_path, refused, more):
+    refused(write_benchmark(tmp_path, {"HAT": None}), *more)

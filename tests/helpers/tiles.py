@@ -1,0 +1,69 @@
+"""Tiles of eight patients, how the tests build from them, and what they ask of folders."""
+
+import csv
+import hashlib
+
+import cv2
+import lmdb
+import numpy as np
+from PIL import Image
+
+from datasets_prep.build import Limits, prepare
+from datasets_prep.patches.quality import Quality
+from datasets_prep.patches.scan import ScanOptions
+from datasets_prep.synthetic.image import synthesize
+
+
+def build(tiles, out, *, scales=(2, 4, 8), limits=None, min_saturation=0.05, **options):
+    """Patches of 48 px from a folder of tiles, few enough for a test."""
+    return prepare(
+        [],
+        out,
+        tiles=tiles,
+        options=ScanOptions(patch_size=options.pop("patch_size", 48), scales=scales),
+        quality=Quality(min_saturation=min_saturation, min_sharpness=0),
+        limits=limits or Limits(),
+        progress=False,
+        **options,
+    )
+
+
+def barcode(index):
+    return f"TCGA-AA-{index:04}-01Z-00-DX1"
+
+
+def write_tiles(folder):
+    """Eight tiles of 100×150 of eight patients, so 2×3 patches of 48 px each."""
+    folder.mkdir()
+    for index in range(8):
+        Image.fromarray(synthesize(100, 150, seed=index)[0]).save(folder / f"{barcode(index)}.png")
+    return folder
+
+
+def manifest_rows(folder):
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def images(lmdb_folder):
+    """Key -> H×W×3 RGB, read with LMDB and OpenCV alone."""
+    with lmdb.open(str(lmdb_folder), readonly=True, lock=False) as env, env.begin() as transaction:
+        return {
+            key.decode(): cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+            for key, png in transaction.cursor()
+        }
+
+
+def hashes(folder):
+    files = [*folder.rglob("data.mdb"), *folder.rglob("meta_info.txt"), folder / "manifest.csv"]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def left_over(tmp_path):
+    return sorted(path.name for path in tmp_path.iterdir() if path.name != "tiles")

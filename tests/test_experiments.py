@@ -1,0 +1,92 @@
+"""`mihatp runs` and `mihatp export` on what a training left."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from basicsr.archs import build_network
+from safetensors import safe_open
+
+from mihatp_arch.training.saving import save_whole
+from mihatp_cli.mihatp import main
+
+NETWORK = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "upscale": 4}
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    folder = tmp_path / "experiments" / "EDSR_x4"
+    for name in ("models", "training_states"):
+        (folder / name).mkdir(parents=True)
+    options = {"name": "EDSR_x4", "scale": 4, "network_g": NETWORK, "train": {"total_iter": 12000}}
+    (folder / "EDSR_x4.yml").write_text(yaml.safe_dump(options))
+    torch.manual_seed(0)
+    plain, average = (build_network(NETWORK).state_dict() for _ in range(2))
+    save_whole({"params": plain, "params_ema": average}, folder / "models" / "net_g_5000.pth")
+    save_whole({"iter": 5000}, folder / "training_states" / "5000.state")
+    best = {"val": {"psnr": {"better": "higher", "val": 27.125, "iter": 4000}}}
+    save_whole(best, folder / "training_states" / "best_metric_results.pth")
+    return folder, average
+
+
+def test_runs_are_listed(experiment, tmp_path, capsys):
+    (tmp_path / "experiments" / "notes").mkdir()
+    assert main(["runs", str(tmp_path / "experiments")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("| EDSR_x4 | 5 000 | 12 000 | val: psnr 27.1250 @ 4000 | 0.")
+    assert main(["runs", str(tmp_path / "absent")]) == 2
+
+
+def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, capsys):
+    folder, average = experiment
+    output = tmp_path / "edsr.safetensors"
+    assert main(["export", str(folder), "-o", str(output)]) == 0
+    with safe_open(output, "pt") as file:
+        metadata = file.metadata()
+        network = build_network(json.loads(metadata["network_g"]))
+        network.load_state_dict({name: file.get_tensor(name) for name in average})
+    assert metadata["scale"] == "4" and metadata["source"] == "net_g_5000.pth"
+    assert all(torch.equal(average[name], tensor) for name, tensor in network.state_dict().items())
+    assert main(["export", str(folder), "-o", str(output)]) == 2
+    assert "exists" in capsys.readouterr().err
+    for wrong, says in ((["-o", "a.pth"], "must end in"), (["-o", "b.safetensors", "--weights", "no.pth"], "no.pth")):
+        assert main(["export", str(folder), *wrong]) == 2
+        assert says in capsys.readouterr().err
+    (folder / "models" / "net_g_5000.pth").unlink()
+    assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors")]) == 2
+    assert "nothing is trained" in capsys.readouterr().err
+
+
+def test_auto_resume_leaves_a_run_alone_that_has_no_state(experiment, tmp_path):
+    """Networks without a state: the folder is neither renamed nor written into."""
+    folder, _ = experiment
+    for state in (folder / "training_states").iterdir():
+        state.unlink()
+    root = Path(__file__).resolve().parents[1]
+    options = [root / "options" / "train_SwinIR_x4.yml", root / "options" / "overlays" / "tiny.yml"]
+    forced = [
+        "name=EDSR_x4",
+        "num_gpu=0",
+        *(f"datasets:val{end}=null" for end in ("", *(f"_test{i}" for i in range(1, 6)))),
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "mihatp_arch",
+        "train",
+        "--auto_resume",
+        "-opt",
+        *map(str, options),
+        "--data",
+        "demo",
+    ]
+    run = subprocess.run(
+        [*command, "--force_yml", *forced, "val=null"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2 and "has networks but no training state" in run.stderr
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["EDSR_x4"]
