@@ -16,7 +16,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from datasets_prep.common.atomic_folder import atomic_folder, refuse_existing
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.work_folder import VERSION, digest, fingerprint, read_result, work_folder
 from datasets_prep.dataset.card import write_card
@@ -95,13 +95,13 @@ def prepare(
         progress: whether bars are shown (on a terminal).
 
     Raises:
-        DataError: the request cannot be met, no slide can be used, or `output` cannot be written. Slides that cannot be
+        UserError: the request cannot be met, no slide can be used, or `output` cannot be written. Slides that cannot be
             used beside others that can are listed in the result.
     """
     options, quality, limits = options or ScanOptions(), quality or Quality(), limits or Limits()
     check_sizes(patch_size=options.patch_size, scales=options.scales)
     if tests < 1:
-        raise DataError(f"{tests} test sets: at least 1 is needed")
+        raise UserError(f"{tests} test sets: at least 1 is needed")
     refuse_existing(output, overwrite=overwrite, marks=MARKS)
     by_patient = split_by == "patient"
     sources = list_sources(slides, tiles=tiles, manifest=manifest, by_patient=by_patient)
@@ -150,11 +150,11 @@ _BY_PATCH = (
 
 
 def _refuse_to_lose(given: Sequence[Path], output: Path) -> None:
-    """Raise `DataError` if one of the files or folders `given` lies in `output`, which is to be replaced."""
+    """Raise `UserError` if one of the files or folders `given` lies in `output`, which is to be replaced."""
     both = {path for one in given for path in (one.parent.resolve() / one.name, one.resolve())}  # links and their ends
     folders = {folder for path in both for folder in (path, *path.parents)}
     if output.exists() and any(folder.exists() and output.samefile(folder) for folder in folders):
-        raise DataError(f"{output} holds slides, tiles or the manifest that it would be made of: name another folder")
+        raise UserError(f"{output} holds slides, tiles or the manifest that it would be made of: name another folder")
 
 
 def _mask_of(source: Source, mask: Path | None, *, alone: bool) -> Path | None:
@@ -165,7 +165,7 @@ def _mask_of(source: Source, mask: Path | None, *, alone: bool) -> Path | None:
         names = (f"{Path(source.name).stem}.geojson", f"{source.key}.geojson")
         return next((mask / name for name in names if (mask / name).is_file()), None)
     if not mask.is_file() or not alone:
-        raise DataError(f"--mask {mask}: name a GeoJSON file for a single slide, or a folder of <slide>.geojson")
+        raise UserError(f"--mask {mask}: name a GeoJSON file for a single slide, or a folder of <slide>.geojson")
     return mask
 
 
@@ -194,7 +194,7 @@ def _scan_all(states: list[SourceState], work: Path, options: ScanOptions, run: 
             progress.update()
     if all(state.found.failed for state in states):
         others = f" (and {len(states) - 1} more cannot be used)" if len(states) > 1 else ""
-        raise DataError(f"{states[0].found.failed}{others}")
+        raise UserError(f"{states[0].found.failed}{others}")
 
 
 def _split(states: list[SourceState], limits: Limits, *, by_patient: bool, tests: int, seed: int) -> list[Part]:
@@ -205,10 +205,10 @@ def _split(states: list[SourceState], limits: Limits, *, by_patient: bool, tests
     sound = [states[index].source for index in counts]
     try:
         split_of = split_sources(sound, tests=tests, seed=seed)
-    except DataError as error:
+    except UserError as error:
         failed = [state.found.failed for state in states if state.found.failed]
         more = f" ({len(failed)} of {len(states)} cannot be used, the first: {failed[0]})" if failed else ""
-        raise DataError(f"{error}{more}") from error
+        raise UserError(f"{error}{more}") from error
     return parts_by_patient(counts, {index: split_of[states[index].source.patient] for index in counts})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets_prep.build import Built, Limits, prepare
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.quality import Quality
 from datasets_prep.patches.scan import LR, ScanOptions
 from datasets_prep.tissue.clam import PRESETS
@@ -111,6 +111,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return run(args)
-    except DataError as error:
+    except UserError as error:
         print(f"{parser.prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ from skimage.data import immunohistochemistry
 
 from datasets_prep.build import Limits, prepare
 from datasets_prep.common.atomic_folder import refuse_existing
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.layout import MANIFEST, roles
 from datasets_prep.patches.scan import ScanOptions
 from datasets_prep.patches.splits import split_names
@@ -89,7 +89,7 @@ def build_demo(output: Path, *, overwrite: bool = False, progress: bool = True) 
 
     90 training patches of 192×192, 18 of them real; 7 for val and test1 (one real each) and for test2 to test5. If a
     complete one of this version is there, nothing is done unless `overwrite`; an older or damaged one is replaced.
-    Raises `DataError` if `output` is some other folder, or cannot be written.
+    Raises `UserError` if `output` is some other folder, or cannot be written.
     """
     try:
         if not overwrite and _is_complete(output):
@@ -112,10 +112,10 @@ def build_demo(output: Path, *, overwrite: bool = False, progress: bool = True) 
                 overwrite=os.path.lexists(output),
                 progress=progress,
             )
-    except DataError:
+    except UserError:
         if not overwrite and _is_complete(output):  # another process was faster
             return output
         raise
     except OSError as error:
-        raise DataError(f"cannot read {output}: {error.strerror or error}; name another folder") from error
+        raise UserError(f"cannot read {output}: {error.strerror or error}; name another folder") from error
     return output

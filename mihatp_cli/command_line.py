@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from datasets_prep.common.errors import DataError
 from mihatp_arch.errors import UserError
 
 
@@ -20,12 +19,12 @@ class Parser(argparse.ArgumentParser):
 def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
     """Call `body` and turn its end into an exit code: its own or 0, 2 a mistake of the user, 130 interrupted.
 
-    `UserError` and `DataError` become one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands
+    `UserError` becomes one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands
     above it. Every other exception is a fault of ours and passes through.
     """
     try:
         return body() or 0
-    except (UserError, DataError) as error:
+    except UserError as error:
         if debug:
             traceback.print_exc()
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from datasets_prep.check.findings import Faults, Report
 from datasets_prep.check.leakage import check_patients, check_places
 from datasets_prep.check.pixels import SplitPixels
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.layout import roles
 from datasets_prep.dataset.lmdb_reader import LmdbReader, open_images
 from datasets_prep.dataset.manifest import Row, read_manifest, read_settings
@@ -29,7 +29,7 @@ def check_dataset(folder: Path, *, progress: bool = True) -> Report:
     hash of HR, that LR is HR reduced (to the bit, or, read from the slide's levels, by registration), patients and
     places that splits share, and pixels that are there twice. Without a manifest the report says what was left out.
 
-    Raises `DataError` where there is no such folder, or no LMDB in it.
+    Raises `UserError` where there is no such folder, or no LMDB in it.
     """
     found = _find_splits(folder)
     faults, unchecked = Faults(), []
@@ -62,11 +62,11 @@ def _find_splits(folder: Path) -> dict[str, dict[str, Path]]:
         found = {path.name: path.glob("*.lmdb") for path in here if path.is_dir() and path.suffix != ".lmdb"}
         found = {split: {path.stem: path for path in sorted(paths)} for split, paths in found.items()}
     except (OSError, ValueError) as error:
-        raise DataError(f"{str(folder)!r} is no folder that can be read: {error}; name a data set") from error
+        raise UserError(f"{str(folder)!r} is no folder that can be read: {error}; name a data set") from error
     found[folder.resolve().name] = {path.stem: path for path in here if path.suffix == ".lmdb"}
     found = {split: found[split] for split in sorted(found, key=split_order) if found[split]}
     if not found:
-        raise DataError(f"{folder} is no data set: neither it nor its folders hold HR.lmdb, LR_x4.lmdb or the like")
+        raise UserError(f"{folder} is no data set: neither it nor its folders hold HR.lmdb, LR_x4.lmdb or the like")
     return found
 
 
@@ -75,11 +75,11 @@ def _read_beside(folder: Path, faults: Faults, unchecked: list[str]) -> tuple[di
     settings, rows = {}, None
     try:
         settings = read_settings(folder)
-    except DataError as error:
+    except UserError as error:
         faults.add("files that cannot be read", str(error))
     try:
         rows = read_manifest(folder)
-    except DataError as error:
+    except UserError as error:
         faults.add("files that cannot be read", str(error))
     if rows is None:
         unchecked.append("patients, places, hashes and where LR is from: there is no manifest.csv that can be read")
@@ -128,7 +128,7 @@ class _Checker:
                     continue
                 try:
                     readers[role] = stack.enter_context(open_images(path))
-                except DataError as error:
+                except UserError as error:
                     self._faults.add("LMDBs that cannot be read", f"{split}/{role}: {error}")
             if not readers:
                 return 0

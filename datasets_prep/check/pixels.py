@@ -9,7 +9,7 @@ import numpy as np
 from datasets_prep.check.findings import LISTED, Faults
 from datasets_prep.check.lr_of_hr import EXACT, Image, exact_cause, guess_source, registered_flaw
 from datasets_prep.common.downscale import reduce_patch
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_reader import LmdbReader, decode_rgb
 from datasets_prep.dataset.manifest import Row, lr_source_of
 
@@ -88,7 +88,7 @@ class SplitPixels:
         """The image, or why there is none."""
         try:
             return decode_rgb(self._readers[role].get(key))
-        except DataError as error:
+        except UserError as error:
             return str(error)
 
     def _load(self, role: str, key: str) -> Image | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 Marks: TypeAlias = Mapping[str, str]  # file name -> regular expression that its first line begins with
 
@@ -38,27 +38,27 @@ def _begins(file: Path, pattern: str) -> bool:
 
 
 def refuse_existing(path: Path, *, overwrite: bool, marks: Marks) -> None:
-    """Raise `DataError` if `path` cannot be the name of a folder, or is there and may not be replaced.
+    """Raise `UserError` if `path` cannot be the name of a folder, or is there and may not be replaced.
 
     With `overwrite` a folder whose files begin as `marks` says (thus one that we wrote) or an empty one may be
     replaced; anything else stays, whatever the option: `-o ~ --overwrite` must not cost a home.
     """
     name = str(path)
     if "\0" in name or name != name.encode("utf-8", "replace").decode("utf-8"):
-        raise DataError(f"{name!r} cannot name a folder of data: use UTF-8 text without NUL")
+        raise UserError(f"{name!r} cannot name a folder of data: use UTF-8 text without NUL")
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise DataError(f"{path} exists: name another folder, or replace it with --overwrite")
+        raise UserError(f"{path} exists: name another folder, or replace it with --overwrite")
     try:
         ours = not path.is_symlink() and path.is_dir()
         wrong = [file for file, pattern in marks.items() if ours and not _begins(path / file, pattern)]
         ours = ours and not (wrong and any(path.iterdir()))
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}; name another folder") from error
+        raise UserError(f"cannot read {path}: {error.strerror or error}; name another folder") from error
     if not ours:
         why = f"{wrong[0]} is missing or not ours" if wrong else "no folder"
-        raise DataError(f"{path} is not a data set of this program ({why}), so it stays: name another folder")
+        raise UserError(f"{path} is not a data set of this program ({why}), so it stays: name another folder")
 
 
 def _beside(path: Path) -> str:
@@ -105,7 +105,7 @@ def atomic_folder(path: Path, *, overwrite: bool, marks: Marks) -> Iterator[Path
     """A new folder beside `path` to write into; synced and renamed to `path` at the end of the block.
 
     If the block fails, the new folder is removed and what was at `path` is as it was; what a killed process left is
-    removed at the next start. `marks` are the files by which a folder that may be replaced is known. Raises `DataError`
+    removed at the next start. `marks` are the files by which a folder that may be replaced is known. Raises `UserError`
     if `path` may not be replaced or cannot be written.
     """
     refuse_existing(path, overwrite=overwrite, marks=marks)
@@ -122,6 +122,6 @@ def atomic_folder(path: Path, *, overwrite: bool, marks: Marks) -> Iterator[Path
         _sync(path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; free space or name another folder") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another folder") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

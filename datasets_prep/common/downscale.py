@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 
 KERNELS = ("area", "bicubic")
@@ -18,13 +18,13 @@ def reduce_patch(hr: NDArray[np.uint8], k: int, *, kernel: str) -> NDArray[np.ui
     mirrored, rounded to nearest; where k does not divide a side it rounds the new one up. Both are exact arithmetic,
     thus the same bytes on every machine.
 
-    Raises `DataError` for another kernel, or where `area` would leave a rest.
+    Raises `UserError` for another kernel, or where `area` would leave a rest.
     """
     if kernel == "area":
         return area_reduce(hr, k)
     if kernel == "bicubic":
         return _bicubic_reduce(hr, k)
-    raise DataError(f"LR kernel {kernel!r}: choose from {', '.join(KERNELS)}")
+    raise UserError(f"LR kernel {kernel!r}: choose from {', '.join(KERNELS)}")
 
 
 def _bicubic_reduce(hr: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_limits
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,10 +52,10 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
         scheduler: address of a Dask scheduler (`tcp://host:8786`), whose workers see the same files; else None.
 
     Raises:
-        DataError: no workers, no Dask, no scheduler at that address, or a worker that died.
+        UserError: no workers, no Dask, no scheduler at that address, or a worker that died.
     """
     if workers < 1:
-        raise DataError(f"--workers {workers}: at least 1 is needed")
+        raise UserError(f"--workers {workers}: at least 1 is needed")
     try:
         if scheduler is not None:
             with _dask(scheduler) as (executor, threads):
@@ -72,7 +72,7 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
                     executor.shutdown(wait=False, cancel_futures=True)
                     raise
     except BrokenProcessPool as error:
-        raise DataError(
+        raise UserError(
             "a worker process died (out of memory?): run the same command again to go on, with fewer --workers"
         ) from error
 
@@ -82,15 +82,15 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise DataError("--scheduler needs Dask: pip install 'mihatp[cluster]'") from error
+        raise UserError("--scheduler needs Dask: pip install 'mihatp[cluster]'") from error
     try:
         client = Client(address, timeout=5, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"there is no Dask scheduler at {address}: {error}") from error
+        raise UserError(f"there is no Dask scheduler at {address}: {error}") from error
     with client:
         threads = sum(cast("dict[str, int]", client.nthreads()).values())
         if not threads:
-            raise DataError(f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`")
+            raise UserError(f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`")
         yield client.get_executor(pure=False), threads
 
 

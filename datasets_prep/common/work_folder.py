@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 from filelock import FileLock, Timeout
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 T = TypeVar("T")
 VERSION = version("mihatp")  # results of another one are made anew
@@ -33,21 +33,6 @@ def fingerprint(path: Path) -> tuple[str, int, int]:
     return os.path.realpath(path), status.st_size, status.st_mtime_ns
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-
-
 def read_result(path: Path, kind: type[T]) -> T | None:
     """The msgspec struct in a JSON file; None where there is none, or what a damaged disk left of it."""
     try:
@@ -60,7 +45,7 @@ def read_result(path: Path, kind: type[T]) -> T | None:
 def work_folder(output: Path) -> Iterator[Path]:
     """The folder `.<name>.work` beside `output`, locked; it goes when the block ends well, or has nothing to keep.
 
-    Raises `DataError` where another build of the same output is running, or nothing can be written there.
+    Raises `UserError` where another build of the same output is running, or nothing can be written there.
     """
     folder = output.parent / f".{output.name}.work"
     try:
@@ -70,15 +55,15 @@ def work_folder(output: Path) -> Iterator[Path]:
                 stale.unlink()
             yield folder
         shutil.rmtree(folder, ignore_errors=True)
-    except DataError as error:
+    except UserError as error:
         if not any(folder.glob("*.json")):
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        raise DataError(f"{error} (what is done so far is kept in {folder})") from error
+        raise UserError(f"{error} (what is done so far is kept in {folder})") from error
     except Timeout:
-        raise DataError(f"{output} is being built by another process: wait for it, or name another folder") from None
+        raise UserError(f"{output} is being built by another process: wait for it, or name another folder") from None
     except OSError as error:
-        raise DataError(
+        raise UserError(
             f"cannot write {error.filename or output}: {error.strerror or error}; free space or name another folder "
             f"(what is done so far is kept in {folder})"
         ) from error

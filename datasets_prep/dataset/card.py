@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from datasets_prep.common.errors import DataError
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import write_file
 from datasets_prep.dataset.card_picture import draw_card
 from datasets_prep.dataset.card_text import card_text, read_facts
 
@@ -12,13 +12,13 @@ def write_card(folder: Path) -> None:
     """Write `card.md` and `card.png` of the data set in `folder`; the same data set gives the same card.
 
     Both are made from the manifest, the LMDBs, and as far as they are there `slides.csv`, `build.json` and `slides/`.
-    Their length is bounded, however many slides there are. Raises `DataError` where one of these files is damaged, or
+    Their length is bounded, however many slides there are. Raises `UserError` where one of these files is damaged, or
     the card cannot be written.
     """
     facts = read_facts(folder)
     picture = draw_card(facts)
     try:
-        write_atomic(folder / "card.png", picture)
-        write_atomic(folder / "card.md", card_text(facts).encode())
+        write_file(folder / "card.png", picture)
+        write_file(folder / "card.md", card_text(facts).encode())
     except OSError as error:
-        raise DataError(f"cannot write the card of {folder}: {error.strerror or error}; free space") from error
+        raise UserError(f"cannot write the card of {folder}: {error.strerror or error}; free space") from error

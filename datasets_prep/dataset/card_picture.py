@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.card_text import Facts, find_warnings, headline
 from datasets_prep.dataset.lmdb_reader import LmdbReader, decode_rgb, open_images
 from datasets_prep.dataset.manifest import Row
@@ -39,7 +39,7 @@ _WARNINGS, _LINE = 5, 0.24
 
 
 def draw_card(facts: Facts) -> bytes:
-    """The card as PNG: 1400 px wide, at most about 3000 px high. Raises `DataError` where an image cannot be read."""
+    """The card as PNG: 1400 px wide, at most about 3000 px high. Raises `UserError` where an image cannot be read."""
     thumbs = _choose_slides(facts)
     splits = facts.splits[:_SAMPLE_SPLITS]
     samples = [_sample(facts.folder / split) for split in splits]
@@ -151,8 +151,8 @@ def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colour
     path = _beside(facts, rows[0], "_overview.jpg")
     try:
         overview = decode_rgb(path.read_bytes())
-    except (OSError, DataError) as error:
-        raise DataError(f"{path} cannot be read: {error}; prepare the data set again") from error
+    except (OSError, UserError) as error:
+        raise UserError(f"{path} cannot be read: {error}; prepare the data set again") from error
     height, width, _ = overview.shape
     scale = width / int(facts.slides[name]["width"])  # overview px of one px of level 0
     axes.imshow(overview)
@@ -187,7 +187,7 @@ def _sample(folder: Path) -> tuple[str, dict[str, Image]]:
         readers = {path.stem: stack.enter_context(open_images(path)) for path in paths}
         hr = readers.get("HR")
         if hr is None:
-            raise DataError(f"{folder} has no HR.lmdb: prepare the data set again")
+            raise UserError(f"{folder} has no HR.lmdb: prepare the data set again")
         names = hr.names[:: max(1, len(hr) // _LOOKED_AT)][:_LOOKED_AT]
         key = max(names, key=lambda name: _detail(_load(hr, name)))
         images = {role: _load(reader, key) for role, reader in readers.items()}
@@ -206,8 +206,8 @@ def _detail(image: Image) -> float:
 def _load(reader: LmdbReader, key: str) -> Image:
     try:
         return decode_rgb(reader.get(key))
-    except DataError as error:
-        raise DataError(f"{reader.path}: {key} cannot be read ({error}); prepare the data set again") from error
+    except UserError as error:
+        raise UserError(f"{reader.path}: {key} cannot be read ({error}); prepare the data set again") from error
 
 
 def _short(text: str, longest: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.manifest import Row, read_manifest, read_settings, read_slides
 from datasets_prep.patches.splits import split_order
 
@@ -50,10 +50,10 @@ class Facts:
 
 
 def read_facts(folder: Path) -> Facts:
-    """Read what lies beside the LMDBs; raises `DataError` where there is no manifest, or a file is damaged."""
+    """Read what lies beside the LMDBs; raises `UserError` where there is no manifest, or a file is damaged."""
     rows = read_manifest(folder)
     if rows is None:
-        raise DataError(f"{folder} has no manifest.csv, so there is nothing to make a data card of")
+        raise UserError(f"{folder} has no manifest.csv, so there is nothing to make a data card of")
     slides = {slide.get("slide", ""): slide for slide in read_slides(folder)}
     return Facts(folder, rows, slides, read_settings(folder))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb
 from datasets_prep.patches.extract import Record
 
@@ -26,7 +26,7 @@ def write_dataset(
     """Write every split's LMDBs and the manifest into `folder`, patch by patch.
 
     Yields the split of each patch, and whether it was written: one whose pixels the split has already is left out.
-    Raises `DataError` where two splits hold the same pixels, which would leak test data into training.
+    Raises `UserError` where two splits hold the same pixels, which would leak test data into training.
     """
     sizes = {"HR": patch_size, **{f"LR_x{scale}": patch_size // scale for scale in scales}}
     seen: dict[str, tuple[str, str]] = {}  # sha1 -> (split, key)
@@ -39,7 +39,7 @@ def write_dataset(
                 for patch in patches:
                     other_split, other_key = seen.setdefault(patch.sha1, (split, patch.key))
                     if other_split != split:
-                        raise DataError(
+                        raise UserError(
                             f"{patch.key} ({split}) and {other_key} ({other_split}) are the same pixels: "
                             "remove one of the two images, or give both one patient in the manifest"
                         )

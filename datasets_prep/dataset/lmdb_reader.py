@@ -11,7 +11,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 Size = tuple[int, int]  # height, width in pixels
 
@@ -55,7 +55,7 @@ class LmdbReader:
             yield key, self.get(key)
 
     def get(self, key: str) -> bytes:
-        """The encoded image of a key. Raises `DataError` where there is none, or a damaged one."""
+        """The encoded image of a key. Raises `UserError` where there is none, or a damaged one."""
         if self._mapped > _MOST_MAPPED:  # what was read stays mapped, and counts as memory of the process
             self.close()
             self._env, self._mapped = _open(self.path, self.sizes), 0
@@ -63,9 +63,9 @@ class LmdbReader:
             with self._env.begin() as transaction:
                 value = transaction.get(key.encode())
         except lmdb.Error as error:
-            raise DataError(f"{self.path} is damaged: {key} cannot be read ({error}); {_AGAIN}") from error
+            raise UserError(f"{self.path} is damaged: {key} cannot be read ({error}); {_AGAIN}") from error
         if value is None:
-            raise DataError(f"{self.path} is damaged: {key} is in meta_info.txt but not in data.mdb; {_AGAIN}")
+            raise UserError(f"{self.path} is damaged: {key} is in meta_info.txt but not in data.mdb; {_AGAIN}")
         self._mapped += len(value)
         return value
 
@@ -73,7 +73,7 @@ class LmdbReader:
 def read_meta(folder: Path) -> dict[str, Size]:
     """Key -> (height, width) of the `meta_info.txt` of a BasicSR LMDB, in its order.
 
-    As BasicSR does, a key is what stands before the first dot. Raises `DataError` where the file is missing, empty,
+    As BasicSR does, a key is what stands before the first dot. Raises `UserError` where the file is missing, empty,
     malformed, or names a key twice.
     """
     meta = folder / "meta_info.txt"
@@ -83,14 +83,14 @@ def read_meta(folder: Path) -> dict[str, Size]:
             for number, line in enumerate(lines, 1):
                 match = _META.match(line)
                 if match is None:
-                    raise DataError(f"{meta} line {number} is not 'name.png (height,width,channels) level': {_AGAIN}")
+                    raise UserError(f"{meta} line {number} is not 'name.png (height,width,channels) level': {_AGAIN}")
                 if match["key"] in sizes:
-                    raise DataError(f"{meta} line {number} names {match['key']} a second time: {_AGAIN}")
+                    raise UserError(f"{meta} line {number} names {match['key']} a second time: {_AGAIN}")
                 sizes[match["key"]] = (int(match["height"]), int(match["width"]))
     except OSError as error:
-        raise DataError(f"{meta} cannot be read: {error.strerror or error}; {_AGAIN}") from error
+        raise UserError(f"{meta} cannot be read: {error.strerror or error}; {_AGAIN}") from error
     if not sizes:
-        raise DataError(f"{folder} is empty: its meta_info.txt names no image; make it again")
+        raise UserError(f"{folder} is empty: its meta_info.txt names no image; make it again")
     return sizes
 
 
@@ -98,16 +98,16 @@ def read_meta(folder: Path) -> dict[str, Size]:
 def open_images(folder: Path) -> Iterator[LmdbReader]:
     """Open a BasicSR LMDB folder (`NAME.lmdb`) to read; nothing is written or locked, so read-only media will do.
 
-    Raises `DataError` for a folder that is missing, no LMDB in BasicSR's layout, empty, cut off, or whose number of
+    Raises `UserError` for a folder that is missing, no LMDB in BasicSR's layout, empty, cut off, or whose number of
     images is not that of its `meta_info.txt`.
     """
     if folder.suffix != ".lmdb":
-        raise DataError(
+        raise UserError(
             f"{folder} does not end in .lmdb, as BasicSR asks of an LMDB: rename it, or name another folder"
         )
     for name in ("data.mdb", "meta_info.txt"):
         if not (folder / name).is_file():
-            raise DataError(f"{folder} is no LMDB of images: it has no {name}; name another folder, or make it again")
+            raise UserError(f"{folder} is no LMDB of images: it has no {name}; name another folder, or make it again")
     reader = LmdbReader(folder, read_meta(folder))
     try:
         yield reader
@@ -119,7 +119,7 @@ def _open(folder: Path, sizes: dict[str, Size]) -> lmdb.Environment:
     try:
         env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
     except (lmdb.Error, OSError) as error:
-        raise DataError(f"{folder} cannot be opened: {error}; {_AGAIN}") from error
+        raise UserError(f"{folder} cannot be opened: {error}; {_AGAIN}") from error
     try:
         _refuse_damage(folder, env, sizes)
     except BaseException:
@@ -133,10 +133,10 @@ def _refuse_damage(folder: Path, env: lmdb.Environment, sizes: dict[str, Size]) 
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     there = (folder / "data.mdb").stat().st_size
     if there < needed:
-        raise DataError(f"{folder} is damaged: data.mdb is cut off ({there} of {needed} bytes); {_AGAIN}")
+        raise UserError(f"{folder} is damaged: data.mdb is cut off ({there} of {needed} bytes); {_AGAIN}")
     stored = env.stat()["entries"]
     if stored != len(sizes):
-        raise DataError(
+        raise UserError(
             f"{folder} is damaged: data.mdb holds {stored} images, meta_info.txt names {len(sizes)}"
             f"{_first_difference(env, sizes)}; {_AGAIN}"
         )
@@ -160,18 +160,18 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 def decode_rgb(data: bytes) -> NDArray[np.uint8]:
     """H×W×3 uint8 RGB of an encoded image, as BasicSR decodes it.
 
-    Raises `DataError` (without saying where) for one that is cut off or damaged, a PNG also where OpenCV would hand out
+    Raises `UserError` (without saying where) for one that is cut off or damaged, a PNG also where OpenCV would hand out
     what is left of it.
     """
     flaw = _png_flaw(data) if data.startswith(_PNG) else ""
     if flaw:
-        raise DataError(f"its PNG {flaw}")
+        raise UserError(f"its PNG {flaw}")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # no bytes at all
         bgr = None
     if bgr is None or bgr.dtype != np.uint8:
-        raise DataError("it is no image that OpenCV can decode")
+        raise UserError("it is no image that OpenCV can decode")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 

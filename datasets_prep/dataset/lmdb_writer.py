@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.atomic_folder import atomic_folder
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 COMPRESS_LEVEL = 1  # BasicSR's default: decoding speed matters more than the last per cent of size
 _MARKS = {"data.mdb": "", "meta_info.txt": r"[^\s./]+\.png \(\d+,\d+,\d+\) \d+$"}
@@ -29,7 +29,7 @@ def encode_png(rgb: NDArray[np.uint8]) -> bytes:
     options = [cv2.IMWRITE_PNG_COMPRESSION, COMPRESS_LEVEL, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     done, png = cv2.imencode(".png", rgb[..., ::-1], options)
     if not done:
-        raise DataError(f"an image of shape {rgb.shape} could not be encoded as PNG")
+        raise UserError(f"an image of shape {rgb.shape} could not be encoded as PNG")
     return png.tobytes()
 
 
@@ -46,15 +46,15 @@ class LmdbWriter:
     def put(self, key: str, rgb: NDArray[np.uint8]) -> None:
         """Add one H×W×3 uint8 RGB image; `key` as in `put_png`."""
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-            raise DataError(f"{self.path}: {key} is {rgb.dtype} {rgb.shape}, not HxWx3 uint8 RGB")
+            raise UserError(f"{self.path}: {key} is {rgb.dtype} {rgb.shape}, not HxWx3 uint8 RGB")
         self.put_png(key, encode_png(rgb), height=rgb.shape[0], width=rgb.shape[1])
 
     def put_png(self, key: str, png: bytes, *, height: int, width: int) -> None:
         """Add one image from `encode_png`; `key` is new, ASCII, without '.', '/' or white space, at most 500 long."""
         if not key.isascii() or not 0 < len(key) <= 500 or any(c in "./" or c.isspace() for c in key):
-            raise DataError(f"{self.path}: the key {key!r} must be ASCII without '.', '/' or white space")
+            raise UserError(f"{self.path}: the key {key!r} must be ASCII without '.', '/' or white space")
         if key in self._keys:
-            raise DataError(f"{self.path}: the key {key} is there twice")
+            raise UserError(f"{self.path}: the key {key} is there twice")
         self._keys.add(key)
         self._meta.write(f"{key}.png ({height},{width},3) {COMPRESS_LEVEL}\n")
         self._batch.append((key.encode("ascii"), png))
@@ -80,11 +80,11 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
     """A new LMDB folder `path` (`NAME.lmdb`) to `put` images into.
 
     It is written aside, synced and renamed when the block ends; if the block fails nothing of it remains. The map grows
-    with the data. The same images in the same order give the same `data.mdb`. Raises `DataError` if `path` is there
+    with the data. The same images in the same order give the same `data.mdb`. Raises `UserError` if `path` is there
     (unless `overwrite`, and it is an LMDB), does not end in `.lmdb`, or cannot be written.
     """
     if path.suffix != ".lmdb":
-        raise DataError(f"{path}: the name of a BasicSR LMDB must end in .lmdb")
+        raise UserError(f"{path}: the name of a BasicSR LMDB must end in .lmdb")
     with atomic_folder(path, overwrite=overwrite, marks=_MARKS) as partial:
         try:
             with (
@@ -96,7 +96,7 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
                 writer.commit()
                 env.sync(True)
         except lmdb.Error as error:
-            raise DataError(f"cannot write {path}: {error}; free space or name another folder") from error
+            raise UserError(f"cannot write {path}: {error}; free space or name another folder") from error
 
 
 def write_lmdb(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]], *, overwrite: bool = False) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.layout import COLUMNS, MANIFEST
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")
@@ -51,20 +51,20 @@ def lr_source_of(text: str, scale: int) -> str:
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and the columns of every row, stripped. Raises `DataError` where it is no CSV text."""
+    """Line number and the columns of every row, stripped. Raises `UserError` where it is no CSV text."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
             for row in reader:
                 yield reader.line_num, {name: value.strip() for name, value in row.items() if isinstance(value, str)}
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}; prepare the data set again") from error
+        raise UserError(f"{path} cannot be read as CSV: {error}; prepare the data set again") from error
 
 
 def read_manifest(folder: Path) -> list[Row] | None:
     """The rows of `manifest.csv` in their order; None where there is no such file.
 
-    Raises `DataError`, with the line, where it is damaged or not one of ours.
+    Raises `UserError`, with the line, where it is damaged or not one of ours.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -73,13 +73,13 @@ def read_manifest(folder: Path) -> list[Row] | None:
     for number, record in _records(path):
         lacking = [name for name in COLUMNS if name not in record]
         if lacking:
-            raise DataError(f"{path} has no column {lacking[0]}: it is not a manifest of this program")
+            raise UserError(f"{path} has no column {lacking[0]}: it is not a manifest of this program")
         try:
             rows.append(_row(record))
         except ValueError as error:
-            raise DataError(f"{path} line {number}: {error}; prepare the data set again") from None
+            raise UserError(f"{path} line {number}: {error}; prepare the data set again") from None
     if not rows:
-        raise DataError(f"{path} has no rows: prepare the data set again")
+        raise UserError(f"{path} has no rows: prepare the data set again")
     return rows
 
 
@@ -96,13 +96,13 @@ def _row(record: dict[str, str]) -> Row:
 
 
 def read_slides(folder: Path) -> list[dict[str, str]]:
-    """The rows of `slides.csv`, by column; none where there is no such file. `DataError` where it is no text."""
+    """The rows of `slides.csv`, by column; none where there is no such file. `UserError` where it is no text."""
     path = folder / "slides.csv"
     return [record for _, record in _records(path)] if path.exists() else []
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What `build.json` says; empty where there is no such file. Raises `DataError` where it is damaged."""
+    """What `build.json` says; empty where there is no such file. Raises `UserError` where it is damaged."""
     path = folder / "build.json"
     if not path.exists():
         return {}
@@ -111,4 +111,4 @@ def read_settings(folder: Path) -> dict[str, Any]:
         msgspec.convert(settings, _Known)
         return settings
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}; prepare the data set again") from error
+        raise UserError(f"{path} cannot be read: {error}; prepare the data set again") from error

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.downscale import reduce_patch
-from datasets_prep.common.errors import DataError
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import write_file
 from datasets_prep.dataset.lmdb_writer import encode_png
 from datasets_prep.patches.quality import Quality
 from datasets_prep.patches.scan import Opened, Scan, ScanOptions, level_sources, open_source
@@ -98,11 +98,11 @@ def cut(
                         images=images,
                     )
                 )
-    except DataError as error:
+    except UserError as error:
         return Cut(failed=str(error))
     done = Cut(examined=len(places), accepted=len(records), rejected=dict(rejected))
-    write_atomic(results.with_suffix(".patches"), msgspec.msgpack.encode(records))
-    write_atomic(results.with_suffix(".json"), msgspec.json.encode(done))
+    write_file(results.with_suffix(".patches"), msgspec.msgpack.encode(records))
+    write_file(results.with_suffix(".json"), msgspec.json.encode(done))
     return done
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.common.work_folder import VERSION, digest, read_result
 from datasets_prep.patches.extract import Cut, Record, cut, read_patches
 from datasets_prep.patches.quality import Quality
@@ -29,7 +29,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if value is not None and value < 1:
-                raise DataError(f"at most {value} patches ({name.replace('_', ' ')}): give 1 or more")
+                raise UserError(f"at most {value} patches ({name.replace('_', ' ')}): give 1 or more")
 
     def of(self, split: str) -> int:
         return {"train": self.train, "val": self.val}.get(split, self.test)
@@ -61,7 +61,7 @@ class Rounds:
     def cut(self, run: Callable[..., Iterator[tuple[int, Cut]]], bar: Callable[..., Any]) -> None:
         """Cut patches, by `run` (executors.run_all), until nothing is missing; what an earlier run has cut is taken.
 
-        Raises `DataError` where a split stays empty.
+        Raises `UserError` where a split stays empty.
         """
         limits = {split: self.limits.of(split) for split in self.splits}
         with bar(desc="cutting", unit="patch") as progress:
@@ -75,7 +75,7 @@ class Rounds:
                         part.stop, part.examined, part.accepted = part.start, 0, 0
         for split in self.splits:
             if not any(part.accepted for part in self._of(split)):
-                raise DataError(f"{split} would be empty: none of its patches is usable")
+                raise UserError(f"{split} would be empty: none of its patches is usable")
 
     @property
     def total(self) -> int:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 BLACK = 50  # CLAM's black_thresh: a patch whose channel means all lie below it is no tissue
 
@@ -27,9 +27,9 @@ class Quality:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_saturation < 1:
-            raise DataError(f"minimal saturation {self.min_saturation}: give a share from 0 (keeps all) to below 1")
+            raise UserError(f"minimal saturation {self.min_saturation}: give a share from 0 (keeps all) to below 1")
         if not 0 <= self.min_sharpness < float("inf"):
-            raise DataError(f"minimal sharpness {self.min_sharpness}: give a number of 0 (keeps all) or more")
+            raise UserError(f"minimal sharpness {self.min_sharpness}: give a number of 0 (keeps all) or more")
 
     def flaw(self, rgb: NDArray[np.uint8]) -> str | None:
         """`pale`, `black` or `blurred` where an H×W×3 uint8 RGB patch is not worth keeping, else None."""

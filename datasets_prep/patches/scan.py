@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import write_file
 from datasets_prep.patches.grid import grid
 from datasets_prep.patches.selection import Places
 from datasets_prep.patches.sources import Source
@@ -53,13 +53,13 @@ class ScanOptions:
 
     def __post_init__(self) -> None:
         if self.preset not in tissue.PRESETS:
-            raise DataError(f"preset {self.preset!r}: choose from {', '.join(tissue.PRESETS)}")
+            raise UserError(f"preset {self.preset!r}: choose from {', '.join(tissue.PRESETS)}")
         if self.lr not in LR:
-            raise DataError(f"LR source {self.lr!r}: choose from {', '.join(LR)}")
+            raise UserError(f"LR source {self.lr!r}: choose from {', '.join(LR)}")
         if not 0 <= self.min_tissue <= 1:
-            raise DataError(f"minimal tissue {self.min_tissue}: give a share from 0 to 1")
+            raise UserError(f"minimal tissue {self.min_tissue}: give a share from 0 to 1")
         if self.assume_mpp is not None and not 0 < self.assume_mpp < 100:
-            raise DataError(f"--assume-mpp {self.assume_mpp}: give µm per pixel, such as 0.25")
+            raise UserError(f"--assume-mpp {self.assume_mpp}: give µm per pixel, such as 0.25")
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ Opened: TypeAlias = Slide | Tile
 
 @contextmanager
 def open_source(source: Source, options: ScanOptions) -> Iterator[Opened]:
-    """The pixels of a source. Raises `DataError` where it cannot be opened."""
+    """The pixels of a source. Raises `UserError` where it cannot be opened."""
     if source.kind == "tile":
         yield Tile(source.path)
         return
@@ -122,7 +122,7 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
     try:
         with open_source(source, options) as opened:
             if min(opened.width, opened.height) < options.patch_size:
-                raise DataError(
+                raise UserError(
                     f"{source.path} is {opened.width}x{opened.height}, smaller than one "
                     f"{options.patch_size}x{options.patch_size} patch: remove it, or use a smaller --patch-size"
                 )
@@ -133,13 +133,13 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
                 candidates = _candidates(places, np.full(len(places), np.nan))
                 lr = "bicubic" if options.lr == "bicubic" else "area"
                 found = Scan(width=opened.width, height=opened.height, mpp=source.mpp, lr_source=lr)
-    except DataError as error:
+    except UserError as error:
         return Scan(failed=str(error))
     found = msgspec.structs.replace(found, candidates=len(candidates))
     with io.BytesIO() as buffer:
         np.save(buffer, candidates)
-        write_atomic(results.with_suffix(".npy"), buffer.getvalue())
-    write_atomic(results.with_suffix(".json"), msgspec.json.encode(found))
+        write_file(results.with_suffix(".npy"), buffer.getvalue())
+    write_file(results.with_suffix(".json"), msgspec.json.encode(found))
     return found
 
 
@@ -167,7 +167,7 @@ def _scan_slide(
     else:
         found = tissue.tissue_from_regions(read_geojson(mask), rgb=rgb, scale=scale, marks=options.marks)
     if not found.mask.any():
-        raise DataError(
+        raise UserError(
             f"{source.path}: no tissue found "
             + (f"within {mask}" if mask else f"(preset {options.preset}): try --preset biopsy, or draw it (--mask)")
         )
@@ -177,7 +177,7 @@ def _scan_slide(
     clean = tissue.shares(found.marks.astype(np.uint8), **square) == 0
     kept = (shares >= options.min_tissue) & (shares > 0) & clean
     if not kept.any():
-        raise DataError(
+        raise UserError(
             f"{source.path}: no patch of {options.patch_size} px is {options.min_tissue:.0%} tissue and free of marks: "
             "lower --min-tissue, or draw the tissue (--mask)"
         )
@@ -230,6 +230,6 @@ def _write_pictures(rgb: NDArray[np.uint8], found: tissue.Tissue, results: Path)
     ):
         done, data = cv2.imencode(ending, image, quality)
         if not done:
-            raise DataError(f"{results}{suffix} could not be encoded")
-        write_atomic(results.with_name(results.name + suffix), data.tobytes())
+            raise UserError(f"{results}{suffix} could not be encoded")
+        write_file(results.with_name(results.name + suffix), data.tobytes())
     write_geojson(results.with_suffix(".geojson"), found.regions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.splits import deal_tests, patient_of, split_patients
 from datasets_prep.slides.openslide import find_slides
 from datasets_prep.slides.tiles import find_images, real_path
@@ -46,11 +46,11 @@ def list_sources(
     says which of the files are used. A file is named by its path relative to the CSV or to its folder, or by a name
     that no other has. Without a patient column a TCGA barcode must say it, unless `by_patient` is false.
 
-    Raises `DataError` where there is nothing, a row fits no file, a patient is unknown or in two splits, or two names
+    Raises `UserError` where there is nothing, a row fits no file, a patient is unknown or in two splits, or two names
     would share an LMDB key.
     """
     if not slides and tiles is None:
-        raise DataError("there is nothing to prepare: name slides, folders of slides, or --tiles DIR")
+        raise UserError("there is nothing to prepare: name slides, folders of slides, or --tiles DIR")
     found: dict[Path, tuple[Literal["slide", "tile"], str]] = {}
     for path, name in find_slides(slides).items() if slides else ():
         found[path] = ("slide", name)
@@ -78,10 +78,10 @@ def _read_manifest(
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{str(manifest)!r} cannot be read as CSV: {error}") from error
+        raise UserError(f"{str(manifest)!r} cannot be read as CSV: {error}") from error
     column = next((name for name in ("slide", "image") if rows and name in rows[0]), None)
     if column is None:
-        raise DataError(f"{manifest} has no rows with a column slide or image: name each file in one")
+        raise UserError(f"{manifest} has no rows with a column slide or image: name each file in one")
     by_name: dict[str, list[Path]] = {}
     for path, (_, name) in found.items():
         for short in {name, path.name, path.stem}:
@@ -95,9 +95,9 @@ def _read_manifest(
             same = by_name.get(wanted, [])
             path = same[0] if len(same) == 1 else None
         if path is None:
-            raise DataError(f"{manifest} line {number}: {wanted or 'an empty name'} is none of the files to prepare")
+            raise UserError(f"{manifest} line {number}: {wanted or 'an empty name'} is none of the files to prepare")
         if path in entries:
-            raise DataError(f"{manifest} line {number}: {wanted} is named twice")
+            raise UserError(f"{manifest} line {number}: {wanted} is named twice")
         entries[path] = {key: (row.get(key) or "").strip() for key in ("patient", "split", "mpp")}
     return entries
 
@@ -111,7 +111,7 @@ def _mpp(row: Mapping[str, str], manifest: Path | None, name: str) -> float | No
     except ValueError:
         value = 0.0
     if not 0 < value < 100:
-        raise DataError(f"{manifest}: mpp {text!r} of {name} is no resolution in µm/px, such as 0.25")
+        raise UserError(f"{manifest}: mpp {text!r} of {name} is no resolution in µm/px, such as 0.25")
     return value
 
 
@@ -119,10 +119,10 @@ def _check_keys(sources: Sequence[Source]) -> None:
     keys: dict[str, Source] = {}
     for source in sources:
         if source.name != source.name.encode("utf-8", "replace").decode("utf-8"):
-            raise DataError(f"{source.name!r} is not UTF-8 text: rename it")
+            raise UserError(f"{source.name!r} is not UTF-8 text: rename it")
         other = keys.setdefault(source.key, source)
         if other is not source:
-            raise DataError(f"{source.name} and {other.name} would have the same key {source.key}: rename one")
+            raise UserError(f"{source.name} and {other.name} would have the same key {source.key}: rename one")
 
 
 def _check_stated(sources: Sequence[Source], manifest: Path | None, *, by_patient: bool) -> None:
@@ -131,16 +131,16 @@ def _check_stated(sources: Sequence[Source], manifest: Path | None, *, by_patien
     for source in sources:
         other = stated.setdefault(source.patient, source)
         if other.split != source.split:
-            raise DataError(
+            raise UserError(
                 f"{manifest}: patient {source.patient} is in two splits ({source.name} is in {source.split or 'none'})"
             )
     if not any(source.split for source in sources):
         return
     if not by_patient:
-        raise DataError(f"{manifest} has splits, so --split-by patch means nothing: empty the column or leave it out")
+        raise UserError(f"{manifest} has splits, so --split-by patch means nothing: empty the column or leave it out")
     without = next((source for source in sources if not source.split), None)
     if without is not None:
-        raise DataError(f"{manifest}: patient {without.patient} has no split, others have: fill the column or empty it")
+        raise UserError(f"{manifest}: patient {without.patient} has no split, others have: fill the column or empty it")
 
 
 def split_sources(sources: Sequence[Source], *, tests: int, seed: int) -> dict[str, str]:

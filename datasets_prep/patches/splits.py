@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 _BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Za-z0-9])", re.IGNORECASE)
 _NAME = re.compile(r"train|val|test[1-9][0-9]*")
@@ -16,10 +16,10 @@ def patient_of(name: str) -> str:
     """The patient of a TCGA barcode (`TCGA-18-5592-01Z-00-DX1` -> `TCGA-18-5592`), the first 12 characters of a name,
     in capitals.
 
-    Raises `DataError` for any other name: to guess a patient is to risk one patient in two splits.
+    Raises `UserError` for any other name: to guess a patient is to risk one patient in two splits.
     """
     if not _BARCODE.match(name):
-        raise DataError(f"{name} does not begin with a TCGA barcode: name its patient in a CSV (--manifest)")
+        raise UserError(f"{name} does not begin with a TCGA barcode: name its patient in a CSV (--manifest)")
     return name[:12].upper()
 
 
@@ -41,13 +41,13 @@ def split_order(name: str) -> tuple[bool, bool, int, str]:
 def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
     """Patient -> split, by seed. Val and each test set get one patient in 26 (at least one), train the rest.
 
-    Raises `DataError` where there are too few patients, and says what would fit.
+    Raises `UserError` where there are too few patients, and says what would fit.
     """
     order = seeded_order(set(patients), seed=seed)
     needed = tests + 2  # not by counting names: a billion test sets fail at once, too
     if len(order) < needed:
         fits = f"use --tests {len(order) - 2}" if len(order) >= 3 else "at least 3 are needed"
-        raise DataError(
+        raise UserError(
             f"{len(order)} patients cannot fill train, val and {tests} test sets, each with a patient of its own: "
             f"{needed} are needed; {fits}, or give a split column in --manifest"
         )
@@ -61,16 +61,16 @@ def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) ->
 def deal_tests(split_of: Mapping[str, str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
     """Patient -> split from a CSV; the patients of a plain `test` are dealt over test1…test<tests> by seed.
 
-    Raises `DataError` for a split name that is none, or too few `test` patients (it says how many sets would fit).
+    Raises `UserError` for a split name that is none, or too few `test` patients (it says how many sets would fit).
     """
     wrong = sorted({split for split in split_of.values() if split != "test" and not _NAME.fullmatch(split)})
     if wrong:
-        raise DataError(f"split {wrong[0]!r} in the manifest: use train, val, test or test1, test2, …")
+        raise UserError(f"split {wrong[0]!r} in the manifest: use train, val, test or test1, test2, …")
     dealt = seeded_order((patient for patient, split in split_of.items() if split == "test"), seed=seed)
     if dealt and any(split.startswith("test") and split != "test" for split in split_of.values()):
-        raise DataError("the manifest has both test and numbered test splits: use test for all, or numbers for all")
+        raise UserError("the manifest has both test and numbered test splits: use test for all, or numbers for all")
     if 0 < len(dealt) < tests:
-        raise DataError(
+        raise UserError(
             f"{len(dealt)} test patients cannot fill {tests} test sets without sharing one: use --tests {len(dealt)}"
         )
     numbered = {patient: f"test{index % tests + 1}" for index, patient in enumerate(dealt)}

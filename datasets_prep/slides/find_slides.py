@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.slides.tiles import real_path
 
 SUFFIXES = (*(".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".svslide", ".czi", ".dcm"),)
@@ -20,7 +20,7 @@ def find_slides(paths: Sequence[Path]) -> dict[Path, str]:
     found twice counts once. A DICOM slide is many files, of which OpenSlide needs any one: a folder and series counts
     once.
 
-    Raises `DataError` for a path that is not there, or where nothing is found.
+    Raises `UserError` for a path that is not there, or where nothing is found.
     """
     found: dict[Path, str] = {}
     for path in paths:
@@ -28,11 +28,11 @@ def find_slides(paths: Sequence[Path]) -> dict[Path, str]:
             for file, name in _under(path):
                 found.setdefault(real_path(file), name)
         except (OSError, ValueError) as error:
-            raise DataError(f"{str(path)!r} cannot be read ({error}): give a slide or a folder of slides") from error
+            raise UserError(f"{str(path)!r} cannot be read ({error}): give a slide or a folder of slides") from error
     found = _one_per_series(dict(sorted(found.items(), key=lambda item: (item[1], item[0]))))
     if not found:
         where = ", ".join(map(str, paths)) or "nothing"
-        raise DataError(f"{where} holds no slides ({', '.join(SUFFIXES)})")
+        raise UserError(f"{where} holds no slides ({', '.join(SUFFIXES)})")
     return found
 
 
@@ -41,7 +41,7 @@ def _under(path: Path) -> Iterator[tuple[Path, str]]:
         yield path, path.name
         return
     if not path.is_dir():
-        raise DataError(f"{str(path)!r} does not exist: give a slide or a folder of slides")
+        raise UserError(f"{str(path)!r} does not exist: give a slide or a folder of slides")
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path)
         hidden = any(part.startswith(".") for part in name.parts)

@@ -9,7 +9,7 @@ import numpy as np
 import openslide
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.slides.find_slides import find_slides
 from datasets_prep.slides.resolution import magnification_of, resolution_of
@@ -108,7 +108,7 @@ class Slide:
         round(x·W0/W), which is exact if W0/W is a whole number, and else interpolates: up to half a pixel of the level
         astray.
 
-        Raises `DataError` for what cannot be decoded, `ValueError` for a level that is not there or a negative size.
+        Raises `UserError` for what cannot be decoded, `ValueError` for a level that is not there or a negative size.
         """
         if not 0 <= level < len(self.level_sizes) or width < 0 or height < 0:
             raise ValueError(f"{width}x{height} pixels of level {level}: there are {len(self.level_sizes)} levels")
@@ -137,7 +137,7 @@ class Slide:
         try:
             rgba = np.asarray(self._handle.read_region(location, level, (width, height)))
         except openslide.OpenSlideError as error:
-            raise DataError(
+            raise UserError(
                 f"{self.path}: {width}x{height} pixels at x {x}, y {y} of level {level} cannot be read "
                 f"({' '.join(str(error).split())}): fetch the slide again, or leave it out"
             ) from error
@@ -211,12 +211,12 @@ def _open_handle(path: Path) -> openslide.OpenSlide:
             file.read(1)
         return openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError:
-        raise DataError(f"{path} is no slide that OpenSlide can open, or a damaged one: fetch it again") from None
+        raise UserError(f"{path} is no slide that OpenSlide can open, or a damaged one: fetch it again") from None
     except openslide.OpenSlideError as error:
-        raise DataError(f"{path} is damaged ({' '.join(str(error).split())}): fetch it again") from error
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): fetch it again") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise DataError(f"{str(path)!r} cannot be opened ({why}): give a file that OpenSlide opens") from error
+        raise UserError(f"{str(path)!r} cannot be opened ({why}): give a file that OpenSlide opens") from error
 
 
 def open_slide(path: Path, *, assume_mpp: float | None = None) -> Slide:
@@ -227,17 +227,17 @@ def open_slide(path: Path, *, assume_mpp: float | None = None) -> Slide:
         assume_mpp: µm/px where the slide says nothing sane about it; what it does say stands.
 
     Raises:
-        DataError: the file is missing, no slide, or cut off; its resolution is unknown, absurd, or not the same in x
+        UserError: the file is missing, no slide, or cut off; its resolution is unknown, absurd, or not the same in x
             and y.
     """
     return Slide(path, assume_mpp=assume_mpp)
 
 
 def require_40x(slide: Slide) -> None:
-    """Raise `DataError` unless the slide has 0.20 to 0.30 µm/px."""
+    """Raise `UserError` unless the slide has 0.20 to 0.30 µm/px."""
     low, high = _HR_MPP
     if not low <= slide.mpp <= high:
-        raise DataError(
+        raise UserError(
             f"{slide.path} is a {10 / slide.mpp:.2g}x slide ({slide.mpp:.3f} µm/px): "
             f"HR patches need 40x, {low:.2f} to {high:.2f} µm/px"
         )

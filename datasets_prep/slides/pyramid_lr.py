@@ -97,7 +97,7 @@ def read_lr(slide: Levels, x: int, y: int, size: int, k: int, source: LevelSourc
 
     Levels are laid from the upper left corner, so its pixels begin at exactly (x/r, y/r), whatever W0/W is.
 
-    Raises `ValueError` unless x, y and size are multiples of `k`; `DataError` where the level cannot be read.
+    Raises `ValueError` unless x, y and size are multiples of `k`; `UserError` where the level cannot be read.
     """
     if x % k or y % k or size % k:
         raise ValueError(f"{size} px at x {x}, y {y} are no whole pixels of LR x{k}")
@@ -120,7 +120,7 @@ def register(
         plan: of `plan_levels`.
 
     Raises:
-        DataError: pixels cannot be read.
+        UserError: pixels cannot be read.
     """
     sources = {k: source for k, source in plan.items() if source is not None}
     shifts: dict[int, list[NDArray[np.float64]]] = {k: [] for k in sources}

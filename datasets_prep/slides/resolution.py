@@ -6,7 +6,7 @@ from pathlib import Path
 
 import openslide
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 _SANE = (0.05, 20.0)  # µm/px: beyond 100x, or coarser than any scanner; resolutions made for a screen come out here
 _ANISOTROPY = 0.05
@@ -16,11 +16,11 @@ _MAGNIFICATIONS = (80.0, 40.0, 20.0, 10.0, 5.0, 2.5, 1.25)
 def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: float | None = None) -> tuple[float, str]:
     """µm per level-0 pixel, and where it is from: `slide`, `objective` (10 / its power) or `assumed`.
 
-    `assume_mpp` counts where the slide says nothing, or something absurd. Raises `DataError` where there is nothing
+    `assume_mpp` counts where the slide says nothing, or something absurd. Raises `UserError` where there is nothing
     sane, or the pixels are not square.
     """
     if assume_mpp is not None and not _is_sane(assume_mpp):
-        raise DataError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
+        raise UserError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
     stated = [_number(properties, name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
     sides = [side for side in stated if side is not None]
     power = _number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
@@ -28,7 +28,7 @@ def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: floa
     if sides:
         if all(_is_sane(side) for side in sides):
             if max(sides) > (1 + _ANISOTROPY) * min(sides):
-                raise DataError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
+                raise UserError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
             return sum(sides) / len(sides), "slide"
         claim = f"{next(side for side in sides if not _is_sane(side)):g} µm/px"
     elif power is not None:
@@ -38,8 +38,8 @@ def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: floa
     if assume_mpp is not None:
         return assume_mpp, "assumed"
     if claim:
-        raise DataError(f"{path} claims {claim}, which cannot be: give the true µm/px with --assume-mpp")
-    raise DataError(f"{path} says neither its µm/px nor its objective: give --assume-mpp (0.25 is usual at 40x)")
+        raise UserError(f"{path} claims {claim}, which cannot be: give the true µm/px with --assume-mpp")
+    raise UserError(f"{path} says neither its µm/px nor its objective: give --assume-mpp (0.25 is usual at 40x)")
 
 
 def magnification_of(mpp: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 
 Box: TypeAlias = tuple[int, int, int, int]  # x, y, width, height in pixels of a level
 _CACHE_BYTES = 64 * 2**20  # of decoded tiles: more than a row of them across a slide 80 000 px wide
@@ -45,7 +45,7 @@ class _Level:
 class TiffLevels:
     """The levels of a TIFF whose first pages are what OpenSlide shows; use it only where `Slide` has found them equal.
 
-    One process and one thread at a time. Raises `DataError` for a file that ends before its tiles do.
+    One process and one thread at a time. Raises `UserError` for a file that ends before its tiles do.
     """
 
     def __init__(self, path: Path, level_sizes: Sequence[tuple[int, int]]) -> None:
@@ -58,7 +58,7 @@ class TiffLevels:
             pages = [page for page in self._file.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
             if not all({tag.code for tag in page.tags} >= _TILE_TABLES for page in pages):
                 # The end of the file is missing; OpenSlide would go without the level.
-                raise DataError(f"{path} is damaged: where the tiles of a level lie is missing; fetch it again")
+                raise UserError(f"{path} is damaged: where the tiles of a level lie is missing; fetch it again")
             for level, size in enumerate(level_sizes):
                 same = [page for page in pages if (page.imagewidth, page.imagelength) == size]
                 if len(same) == 1 and _is_plain_rgb(same[0]):
@@ -72,10 +72,10 @@ class TiffLevels:
         width, height = page.imagewidth, page.imagelength
         level = _Level(page, width, height, page.tilewidth, page.tilelength, offsets, counts)
         if len(offsets) != level.across * -(-height // page.tilelength) or len(counts) != len(offsets):
-            raise DataError(f"{self._path} is damaged: its list of tiles is incomplete; fetch it again")
+            raise UserError(f"{self._path} is damaged: its list of tiles is incomplete; fetch it again")
         ends = np.where(counts > 0, offsets + counts, 0)
         if ends.max() > self._file.filehandle.size:
-            raise DataError(
+            raise UserError(
                 f"{self._path} is cut off: {self._file.filehandle.size} bytes, its tiles end at {ends.max()}; "
                 "fetch it again"
             )
@@ -111,7 +111,7 @@ class TiffLevels:
     def read(self, box: Box, *, level: int) -> NDArray[np.uint8]:
         """H×W×3 uint8 RGB of a box that lies within the level; tiles that are not stored are white.
 
-        Raises `DataError` where a tile cannot be decoded.
+        Raises `UserError` where a tile cannot be decoded.
         """
         x, y, width, height = box
         at = self._levels[level]
@@ -156,9 +156,9 @@ class TiffLevels:
             raise self._broken(level, x, y, "it is too small")
         return decoded[0]
 
-    def _broken(self, level: int, x: int, y: int, why: str) -> DataError:
+    def _broken(self, level: int, x: int, y: int, why: str) -> UserError:
         reason = " ".join(why.split())
-        return DataError(
+        return UserError(
             f"{self._path}: the tile at x {x}, y {y} of level {level} cannot be decoded ({reason}): "
             "fetch the slide again, or leave it out"
         )
@@ -170,12 +170,12 @@ def _is_plain_rgb(page: tifffile.TiffPage) -> bool:
 
 
 def open_levels(path: Path, level_sizes: Sequence[tuple[int, int]]) -> TiffLevels | None:
-    """The levels of a TIFF, or None where tifffile does not understand it; `DataError` as `TiffLevels`."""
+    """The levels of a TIFF, or None where tifffile does not understand it; `UserError` as `TiffLevels`."""
     log = logging.getLogger("tifffile")
     silent, log.disabled = log.disabled, True  # it would print what it cannot parse, of pages too that nobody needs
     try:
         return TiffLevels(path, level_sizes)
-    except DataError:
+    except UserError:
         raise
     except Exception:  # its parser raises whatever it stumbles on; OpenSlide, which opened the file, reads it then
         return None

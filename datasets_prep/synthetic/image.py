@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.synthetic.nuclei import EPITHELIAL, LYMPHOCYTE, SPINDLE, Nuclei
 from datasets_prep.synthetic.textures import Array, cell_borders, direction, fibres, smooth_noise
 
@@ -127,10 +127,10 @@ def synthesize(height: int, width: int, *, seed: int) -> tuple[NDArray[np.uint8]
     """One H&E image at 40x (0.25 µm/px) and its nuclei, from `seed` alone.
 
     Returns H×W×3 uint8 RGB, and H×W uint16 labels: 0 between nuclei, 1…N inside nucleus n (consecutive, and each
-    number is there). Long axes are about 20 to 45 px. Raises `DataError` for a side under 1 or over 4096 px.
+    number is there). Long axes are about 20 to 45 px. Raises `UserError` for a side under 1 or over 4096 px.
     """
     if not (1 <= height <= _MAX_SIDE and 1 <= width <= _MAX_SIDE):
-        raise DataError(f"a synthetic image of {width}x{height} pixels: each side must be 1 to {_MAX_SIDE}")
+        raise UserError(f"a synthetic image of {width}x{height} pixels: each side must be 1 to {_MAX_SIDE}")
     rng = np.random.default_rng(seed)
     tissue = _layout(height, width, rng)
     nuclei = _place_nuclei(tissue, rng)

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.synthetic.scene import CELL, Scene
 
@@ -66,16 +66,16 @@ def write_synthetic_slide(
         quality: of JPEG, 1 to 100, chroma halved.
 
     Raises:
-        DataError: arguments that cannot be, or `path` cannot be written.
+        UserError: arguments that cannot be, or `path` cannot be written.
     """
     strip = math.lcm(tile, CELL, *factors)
     if min(width, height) < 256 or tile < 16 or tile % 16 or strip > _MAX_STRIP:
-        raise DataError(
+        raise UserError(
             f"a synthetic slide of {width}x{height}, tiles of {tile}, factors {list(factors)}: give 256x256 or more, "
             f"tiles of a multiple of 16, and factors whose common multiple with the tile is at most {_MAX_STRIP}"
         )
     if any(factor < 2 for factor in factors) or min(width, height) < max(factors, default=1):
-        raise DataError(f"factors {list(factors)}: give whole numbers from 2 to the shorter side")
+        raise UserError(f"factors {list(factors)}: give whole numbers from 2 to the shorter side")
     scene = Scene(width, height, seed=seed, pen=pen, black=black)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -85,7 +85,7 @@ def write_synthetic_slide(
             )
         partial.replace(path)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; free space or name another file") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another file") from error
     finally:
         partial.unlink(missing_ok=True)
     rows, columns = height // CELL, width // CELL

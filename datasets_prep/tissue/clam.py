@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.tissue.pen_marks import Marks, find_marks
 
 _UNIT = 512**2  # px of level 0: the unit of CLAM's areas
@@ -158,10 +158,10 @@ def find_tissue(
         fallback: whether to look again for regions and holes as small as `biopsy` takes where there is no region.
 
     Raises:
-        DataError: no such preset.
+        UserError: no such preset.
     """
     if preset not in PRESETS:
-        raise DataError(f"preset {preset!r}: choose from {', '.join(PRESETS)}")
+        raise UserError(f"preset {preset!r}: choose from {', '.join(PRESETS)}")
     found = find_marks(rgb, scale=scale) if marks else None
     ignore = None if found is None else found.either
     regions = clam_regions(rgb, scale=scale, preset=PRESETS[preset], ignore=ignore)

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import DataError
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import write_file
 from datasets_prep.tissue.clam import Region
 
 _COLOUR = (0, 160, 80)
@@ -38,7 +38,7 @@ def write_geojson(path: Path, regions: Sequence[Region], *, name: str = "Tissue"
         }
         for region in regions
     ]
-    write_atomic(path, msgspec.json.encode({"type": "FeatureCollection", "features": features}))
+    write_file(path, msgspec.json.encode({"type": "FeatureCollection", "features": features}))
 
 
 def _closed(ring: NDArray[np.int32]) -> list[list[int]]:
@@ -52,20 +52,20 @@ def read_geojson(path: Path) -> list[Region]:
     Polygons and MultiPolygons.
 
     Raises:
-        DataError: it cannot be read, is no GeoJSON, holds no polygon, or holds what is none.
+        UserError: it cannot be read, is no GeoJSON, holds no polygon, or holds what is none.
     """
     try:
         data = msgspec.json.decode(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): give a GeoJSON file") from error
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): give a GeoJSON file") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON ({error}): export the annotations as GeoJSON") from error
+        raise UserError(f"{path} is no JSON ({error}): export the annotations as GeoJSON") from error
     try:
         regions = [_region(rings) for rings in _polygons(data)]
     except (_NotAPolygonError, RecursionError) as error:
-        raise DataError(f"{path} holds {error}: keep polygons alone, and export them as GeoJSON") from error
+        raise UserError(f"{path} holds {error}: keep polygons alone, and export them as GeoJSON") from error
     if not regions:
-        raise DataError(f"{path} holds no polygon: outline the tissue, and export it as GeoJSON")
+        raise UserError(f"{path} holds no polygon: outline the tissue, and export it as GeoJSON")
     return regions
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_reader import decode_rgb, open_images
 
 _FILES_MEASURED = 2000  # a header each: a second on a local disk; larger folders are checked by sample
@@ -34,11 +34,11 @@ def read_lmdb(folder: Path) -> ImageStore:
         with open_images(folder) as reader:
             key, size = next(iter(reader.sizes.items()))
             data = reader.get(key)
-    except DataError as error:
+    except UserError as error:
         raise StoreError(str(error)) from error
     try:
         found = decode_rgb(data).shape[:2]
-    except DataError as error:
+    except UserError as error:
         raise StoreError(f"{folder} is damaged: {key}: {error}; make it again") from error
     if found != size:
         raise StoreError(f"{folder} is damaged: {key} is {_text(found)}, meta_info.txt says {_text(size)}")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
 
+from datasets_prep.common.text import did_you_mean
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 
@@ -59,8 +59,8 @@ class Options:
 
 def nearest(key: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known key that looks most like `key`, or nothing."""
-    close = get_close_matches(str(key), sorted(map(str, known)), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    near = did_you_mean(key, known)
+    return f"; {near}" if near else ""
 
 
 def read_options(files: Sequence[Path]) -> Options:

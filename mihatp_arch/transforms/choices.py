@@ -1,8 +1,8 @@
 """One way to refuse a name that is not among the known ones."""
 
 from collections.abc import Collection
-from difflib import get_close_matches
 
+from datasets_prep.common.text import did_you_mean
 from mihatp_arch.errors import UserError
 
 
@@ -13,6 +13,5 @@ def check_choice(name: object, choices: Collection[str], *, what: str) -> None:
     """
     if name in choices:
         return
-    near = get_close_matches(str(name), choices, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(choices))}"
+    hint = did_you_mean(name, choices, cutoff=0.5) or f"choose from {', '.join(sorted(choices))}"
     raise UserError(f"{what} {name!r} is unknown: {hint}")

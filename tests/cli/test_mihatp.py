@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets_prep.common.errors import DataError
 from datasets_prep.synthetic.image import synthesize
 from mihatp_arch.errors import UserError
 from mihatp_cli import command_line as report
@@ -105,7 +104,7 @@ def test_report_turns_ends_into_codes(capsys):
 
     assert report.run("basicsr", lambda: None, debug=False) == 0
     assert fail(UserError("one\ntwo")) == 2
-    assert fail(DataError("three")) == 2
+    assert fail(UserError("three")) == 2
     assert capsys.readouterr().err == "basicsr: error: one two\nbasicsr: error: three\n"
     assert fail(KeyboardInterrupt()) == 130
     with pytest.raises(ZeroDivisionError):

@@ -15,7 +15,7 @@ from skimage.registration import phase_cross_correlation
 
 from datasets_prep.build import Limits
 from datasets_prep.check.check import check_dataset
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
@@ -130,7 +130,7 @@ def test_a_corrected_mask_decides_where_patches_are(slides, built, tmp_path):
 
 
 def test_split_by_patch_warns(slides, tmp_path):
-    with pytest.raises(DataError, match="1 patients cannot fill"):
+    with pytest.raises(UserError, match="1 patients cannot fill"):
         build(slides / f"{barcode(0)}.tif", tmp_path / "out")
     build(slides / f"{barcode(0)}.tif", tmp_path / "out", split_by="patch", tests=1)
     assert "too good" in (tmp_path / "out/card.md").read_text(encoding="utf-8")
@@ -186,6 +186,6 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_done(slides, tmp_path, ma
 def test_folders_without_slides_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for given, says in (([tmp_path / "empty"], "holds no slides"), ([tmp_path / "no"], "exist"), ([], "nothing to")):
-        with pytest.raises(DataError, match=says):
+        with pytest.raises(UserError, match=says):
             build(given, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

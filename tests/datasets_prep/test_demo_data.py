@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from datasets_prep.check.check import check_dataset
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.demo import ABOUT, build_demo
 
 
@@ -66,11 +66,11 @@ def test_second_call_builds_nothing_and_damage_is_mended(demo, tmp_path):
 
 def test_foreign_folder_is_spared(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="not a data set"):
+    with pytest.raises(UserError, match="not a data set"):
         build_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     (tmp_path / ABOUT).write_text("# My data\n")
-    with pytest.raises(DataError, match="not a data set"):
+    with pytest.raises(UserError, match="not a data set"):
         build_demo(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [ABOUT, "thesis.txt"]
 
@@ -78,6 +78,6 @@ def test_foreign_folder_is_spared(tmp_path):
 @pytest.mark.parametrize("name", ["file", "file/below", "n" * 300, "n" * 300 + "/below", "a\0b", "a\udcffb/c"])
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path, name):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match=r"name another folder|UTF-8 text"):
+    with pytest.raises(UserError, match=r"name another folder|UTF-8 text"):
         build_demo(tmp_path / name)
     assert (tmp_path / "file").read_text() == "in the way" and len(list(tmp_path.iterdir())) == 1

@@ -14,7 +14,7 @@ from string import Template
 import cv2
 import numpy as np
 
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.files import write_file
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.report.table import Table
 from mihatp_arch.evaluation.results.scores import Image
@@ -74,7 +74,7 @@ def write_report(
         js_hash=_csp_hash(js),
     )
     try:
-        write_atomic(path, text.encode())
+        write_file(path, text.encode())
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
 

@@ -18,7 +18,7 @@ from basicsr.utils.matlab_functions import imresize
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.files import write_file
 from mihatp_arch.errors import UserError
 
 Image = NDArray[np.uint8]  # HxWx3, BGR as in BasicSR's files
@@ -109,7 +109,7 @@ def measure_bicubic(
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow(["image", *metrics])
         lines.writerows(rows)
-        write_atomic(table, text.getvalue().encode())
+        write_file(table, text.getvalue().encode())
 
 
 def picture_of(results: Path, name: str, image: str) -> Path:

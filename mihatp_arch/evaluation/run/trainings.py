@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from datasets_prep.common.work_folder import write_atomic
+from datasets_prep.common.files import write_file
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.basicsr_process import Job
@@ -90,7 +90,7 @@ def write_whole(options: dict[str, Any], file: Path) -> None:
     text = yaml_files.text_of(options, "one training of a benchmark, complete: basicsr train -opt this file")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, text.encode("ascii"))
+        write_file(file, text.encode("ascii"))
     except OSError as error:
         raise UserError(f"cannot write '{file}': {os.strerror(error.errno or 0)}") from error
 

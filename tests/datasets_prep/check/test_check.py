@@ -23,7 +23,7 @@ from helpers.dataset import (
 from datasets_prep.check.check import check_dataset
 from datasets_prep.check.lr_of_hr import registered_flaw
 from datasets_prep.common.downscale import reduce_patch
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import encode_png, write_lmdb
 
 KEY, OTHER = "p1-a_96_0", "p1-a_96_96"
@@ -319,7 +319,7 @@ def test_folders_that_are_no_data_set(tmp_path):
         (tmp_path / "absent", "no folder"),
         (tmp_path / "a\0b", "no fol"),
     ):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UserError, match=message):
             check_dataset(folder, progress=False)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets_prep.common.atomic_folder import atomic_folder
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
 
 MARKS = {"notes.md": "# ours$"}
@@ -34,7 +34,7 @@ def killed(path, where):
 def test_a_file_of_the_same_name_is_no_mark(tmp_path, notes):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.md").write_text(notes)
-    with pytest.raises(DataError, match=r"not a data set.*notes\.md"):
+    with pytest.raises(UserError, match=r"not a data set.*notes\.md"):
         build(tmp_path / "out")
     assert (tmp_path / "out" / "notes.md").read_text() == notes
 
@@ -49,7 +49,7 @@ def test_ours_and_empty_folders_are_replaced(tmp_path):
 def test_a_link_is_not_replaced(tmp_path):
     build(tmp_path / "real")
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(UserError, match="no folder"):
         build(tmp_path / "out")
 
 
@@ -57,10 +57,10 @@ def test_an_lmdb_of_another_program_is_not_replaced(tmp_path):
     path = tmp_path / "a.lmdb"
     path.mkdir()
     (path / "data.mdb").write_bytes(b"\0\xff" * 100)
-    with pytest.raises(DataError, match=r"meta_info\.txt is missing"):
+    with pytest.raises(UserError, match=r"meta_info\.txt is missing"):
         write_lmdb(path, IMAGES, overwrite=True)
     (path / "meta_info.txt").write_text("a file of mine")
-    with pytest.raises(DataError, match=r"meta_info\.txt"):
+    with pytest.raises(UserError, match=r"meta_info\.txt"):
         write_lmdb(path, IMAGES, overwrite=True)
     assert len(list(path.iterdir())) == 2
 
@@ -80,14 +80,14 @@ def test_a_data_set_that_was_being_replaced_comes_back(tmp_path):
     killed(tmp_path / "out", "_sync_tree")
     (partial,) = (path for path in tmp_path.iterdir() if path.suffix == ".partial")
     (tmp_path / "out").rename(partial.with_suffix(".replaced"))  # as if killed between the two names
-    with pytest.raises(DataError, match="--overwrite"), atomic_folder(tmp_path / "out", overwrite=False, marks=MARKS):
+    with pytest.raises(UserError, match="--overwrite"), atomic_folder(tmp_path / "out", overwrite=False, marks=MARKS):
         pass
     assert (tmp_path / "out" / "notes.md").read_text() == "# ours\nold"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_build_that_still_runs_keeps_its_folder(tmp_path):
-    with pytest.raises(DataError, match="exists"), open_lmdb(tmp_path / "a.lmdb") as slow:
+    with pytest.raises(UserError, match="exists"), open_lmdb(tmp_path / "a.lmdb") as slow:
         write_lmdb(tmp_path / "a.lmdb", IMAGES)
         assert len(list(tmp_path.iterdir())) == 2
         slow.put("late", IMAGES[0][1])
@@ -96,6 +96,6 @@ def test_a_build_that_still_runs_keeps_its_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["a\0b", "a\udcffb"])
 def test_names_that_no_folder_can_have_are_refused(tmp_path, name):
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(UserError, match="UTF-8"):
         build(tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import pytest
 from basicsr.utils.matlab_functions import imresize
 
 from datasets_prep.common.downscale import KERNELS, reduce_patch
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.slides.tiles import read_rgb
 from datasets_prep.synthetic.image import synthesize
@@ -82,7 +82,7 @@ def test_an_image_smaller_than_the_kernel_is_mirrored_again():
 
 
 def test_what_cannot_be_is_refused(hr):
-    with pytest.raises(DataError, match="area, bicubic"):
+    with pytest.raises(UserError, match="area, bicubic"):
         reduce_patch(hr, 2, kernel="lanczos")
-    with pytest.raises(DataError, match="without a rest"):
+    with pytest.raises(UserError, match="without a rest"):
         reduce_patch(hr[:191], 2, kernel="area")

@@ -7,9 +7,10 @@ import sys
 import msgspec
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.work_folder import digest, fingerprint, read_result, work_folder, write_atomic
+from datasets_prep.common.files import write_file
+from datasets_prep.common.work_folder import digest, fingerprint, read_result, work_folder
 
 
 class Result(msgspec.Struct):
@@ -19,7 +20,7 @@ class Result(msgspec.Struct):
 def test_folder_stays_when_the_block_fails_and_goes_when_it_ends(tmp_path):
     output = tmp_path / "data"
     with pytest.raises(ZeroDivisionError), work_folder(output) as folder:
-        write_atomic(folder / "a.json", msgspec.json.encode(Result(3)))
+        write_file(folder / "a.json", msgspec.json.encode(Result(3)))
         (folder / "b.json.77.partial").write_bytes(b"half")
         raise ZeroDivisionError
     with work_folder(output) as folder:
@@ -87,14 +88,14 @@ def test_every_task_is_done_once_and_few_at_a_time(workers):
 
 
 def test_a_worker_that_dies_is_one_clear_error():
-    with pytest.raises(DataError, match="worker process died"), open_executor(workers=2, scheduler=None) as (pool, _):
+    with pytest.raises(UserError, match="worker process died"), open_executor(workers=2, scheduler=None) as (pool, _):
         list(run_all(pool, die, [(0, (0,))], at_once=1))
 
 
 def test_no_workers_and_no_scheduler_are_refused():
-    with pytest.raises(DataError, match="at least 1"), open_executor(workers=0, scheduler=None):
+    with pytest.raises(UserError, match="at least 1"), open_executor(workers=0, scheduler=None):
         pass
-    with pytest.raises(DataError, match="no Dask scheduler"), open_executor(workers=1, scheduler="tcp://127.0.0.1:9"):
+    with pytest.raises(UserError, match="no Dask scheduler"), open_executor(workers=1, scheduler="tcp://127.0.0.1:9"):
         pass
-    with pytest.raises(DataError, match="no Dask scheduler"), open_executor(workers=1, scheduler="nonsense://x"):
+    with pytest.raises(UserError, match="no Dask scheduler"), open_executor(workers=1, scheduler="nonsense://x"):
         pass

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.dataset import SIDE, SLIDES, make_row, read_rows, write_dataset, write_rows
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.card import write_card
 from datasets_prep.dataset.lmdb_writer import write_lmdb
 from datasets_prep.patches.slide_summary import COLUMNS
@@ -185,7 +185,7 @@ def test_same_data_same_card(data, tmp_path):
 def test_damaged_files_are_named(data, name, content):
     add_slides(data)
     (data / name).unlink() if content is None else (data / name).write_bytes(content)
-    with pytest.raises(DataError, match=name.rpartition("/")[0] or name) as caught:
+    with pytest.raises(UserError, match=name.rpartition("/")[0] or name) as caught:
         write_card(data)
     assert "\n" not in str(caught.value)
     assert not (data / "card.md").exists() and not list(data.glob("*.partial"))

@@ -8,7 +8,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_reader import decode_rgb, open_images
 from datasets_prep.dataset.lmdb_writer import encode_png, open_lmdb, write_lmdb
 
@@ -26,7 +26,7 @@ def path(tmp_path, images):
 
 
 def refusal(path):
-    with pytest.raises(DataError) as caught, open_images(path):
+    with pytest.raises(UserError) as caught, open_images(path):
         pass
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     return str(caught.value)
@@ -38,7 +38,7 @@ def test_reads_what_was_written_in_its_order(path, images):
         assert reader.sizes == {key: rgb.shape[:2] for key, rgb in images.items()}
         for (key, png), (name, rgb) in zip(reader, images.items(), strict=True):
             assert key == name and np.array_equal(decode_rgb(png), rgb)
-        with pytest.raises(DataError, match=r"c is in meta_info\.txt but not in data\.mdb"):
+        with pytest.raises(UserError, match=r"c is in meta_info\.txt but not in data\.mdb"):
             reader.get("c")
 
 
@@ -71,14 +71,14 @@ def test_folders_that_are_no_lmdb(path, tmp_path):
 )
 def test_meta_info_that_is_wrong(path, meta, message):
     (path / "meta_info.txt").write_text(meta)
-    with pytest.raises(DataError, match=message), open_images(path):
+    with pytest.raises(UserError, match=message), open_images(path):
         pass
 
 
 def test_another_key_of_the_same_number_is_found_when_it_is_read(path):
     text = (path / "meta_info.txt").read_text()
     (path / "meta_info.txt").write_text(text.replace("b7.", "c7."))
-    with open_images(path) as reader, pytest.raises(DataError, match="c7 is in meta_info"):
+    with open_images(path) as reader, pytest.raises(UserError, match="c7 is in meta_info"):
         list(reader)
 
 
@@ -87,7 +87,7 @@ def test_file_that_is_cut_off_is_refused_at_every_length(path):
     code = """if True:
         import os, sys
         from pathlib import Path
-        from datasets_prep.common.errors import DataError
+        from datasets_prep.common.errors import UserError
         from datasets_prep.dataset.lmdb_reader import open_images
         file = Path(sys.argv[1], "data.mdb")
         for size in range(file.stat().st_size - 1, -1, -1000):
@@ -95,7 +95,7 @@ def test_file_that_is_cut_off_is_refused_at_every_length(path):
             try:
                 with open_images(file.parent) as reader:
                     print(size, "was read", len(dict(reader)))
-            except DataError as error:
+            except UserError as error:
                 print(size, "refused:", error)
     """
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
@@ -149,5 +149,5 @@ def test_damaged_images_are_refused():
         (png[:-12], "cut off"),
         (png[:middle] + bytes([png[middle] ^ 1]) + png[middle + 1 :], "damaged"),
     ):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UserError, match=message):
             decode_rgb(data)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from basicsr.data import build_dataset
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
 from datasets_prep.patches.grid import area_reduce
 
@@ -65,7 +65,7 @@ def test_existing_folder_is_kept_unless_overwritten(tmp_path):
     path = tmp_path / "a.lmdb"
     write_lmdb(path, random_images(2))
     before = (path / "data.mdb").read_bytes()
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(UserError, match="--overwrite"):
         write_lmdb(path, random_images(3, seed=1))
     assert (path / "data.mdb").read_bytes() == before
     assert write_lmdb(path, random_images(3, seed=1), overwrite=True) == 3
@@ -76,7 +76,7 @@ def test_overwrite_spares_a_folder_that_is_no_lmdb(tmp_path):
     precious = tmp_path / "a.lmdb" / "thesis.txt"
     precious.parent.mkdir()
     precious.write_text("years of work")
-    with pytest.raises(DataError, match="not a data set"):
+    with pytest.raises(UserError, match="not a data set"):
         write_lmdb(tmp_path / "a.lmdb", random_images(1), overwrite=True)
     assert precious.read_text() == "years of work"
 
@@ -100,7 +100,7 @@ def test_failure_leaves_what_was_there_and_nothing_else(tmp_path, there_before):
 
 @pytest.mark.parametrize("key", ["", "a.b", "a/b", "größe", "a b", "a\nb", "k" * 501])
 def test_unusable_keys_are_refused(tmp_path, key):
-    with pytest.raises(DataError), open_lmdb(tmp_path / "a.lmdb") as writer:
+    with pytest.raises(UserError), open_lmdb(tmp_path / "a.lmdb") as writer:
         writer.put(key, np.zeros((4, 4, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
@@ -109,23 +109,23 @@ def test_unusable_keys_are_refused(tmp_path, key):
     "image", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)]
 )
 def test_only_uint8_rgb_is_taken(tmp_path, image):
-    with pytest.raises(DataError, match="uint8 RGB"):
+    with pytest.raises(UserError, match="uint8 RGB"):
         write_lmdb(tmp_path / "a.lmdb", [("key", image)])
 
 
 def test_same_key_twice_is_refused(tmp_path):
-    with pytest.raises(DataError, match="twice"):
+    with pytest.raises(UserError, match="twice"):
         write_lmdb(tmp_path / "a.lmdb", random_images(1) * 2)
 
 
 def test_name_must_end_in_lmdb(tmp_path):
-    with pytest.raises(DataError, match=r"\.lmdb"):
+    with pytest.raises(UserError, match=r"\.lmdb"):
         write_lmdb(tmp_path / "a", random_images(1))
 
 
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(UserError, match="cannot write"):
         write_lmdb(tmp_path / "file" / "a.lmdb", random_images(1))
 
 
@@ -133,7 +133,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))  # the kernel then refuses as a full disk does
     try:
-        with pytest.raises(DataError, match="cannot write"):
+        with pytest.raises(UserError, match="cannot write"):
             write_lmdb(tmp_path / "a.lmdb", random_images(8, size=512))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce, check_sizes, grid
 
 
@@ -32,11 +32,11 @@ def test_lr_is_not_shifted(k):
 
 
 def test_sizes_that_do_not_divide_are_refused():
-    with pytest.raises(DataError, match="without a rest"):
+    with pytest.raises(UserError, match="without a rest"):
         area_reduce(np.zeros((10, 12, 3), np.uint8), 4)
     check_sizes(patch_size=192, scales=(2, 4, 8))
     for patch_size, scales in ((100, (8,)), (0, (2,)), (192, ()), (192, (2, 2)), (192, (1,)), (192, (-2,))):
-        with pytest.raises(DataError):
+        with pytest.raises(UserError):
             check_sizes(patch_size=patch_size, scales=scales)
 
 

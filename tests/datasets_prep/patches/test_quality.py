@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import grid
 from datasets_prep.patches.quality import Quality, saturation, sharpness
 from datasets_prep.slides.tiles import read_rgb
@@ -45,5 +45,5 @@ def test_no_real_tissue_in_focus_is_refused(shared):
 
 @pytest.mark.parametrize("options", [{"min_saturation": 1.0}, {"min_saturation": -0.1}, {"min_sharpness": -1}])
 def test_shares_out_of_range_are_refused(options):
-    with pytest.raises(DataError):
+    with pytest.raises(UserError):
         Quality(**options)

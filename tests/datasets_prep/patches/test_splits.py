@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.splits import deal_tests, patient_of, seeded_order, split_names, split_patients
 
 
@@ -16,7 +16,7 @@ def test_patient_is_the_first_twelve_characters_of_a_barcode():
     assert patient_of("TCGA-18-5592-01Z-00-DX1.png") == "TCGA-18-5592"
     assert patient_of("TCGA-18-5592.png") == patient_of("tcga-18-5592.png") == "TCGA-18-5592"
     for name in ("slide_0_192.png", "TCGA-18-55921-01Z.png", "tcga-18-559.png", "x-TCGA-18-5592.png"):
-        with pytest.raises(DataError, match="--manifest"):
+        with pytest.raises(UserError, match="--manifest"):
             patient_of(name)
 
 
@@ -42,16 +42,16 @@ def test_split_depends_on_seed_and_patients_alone():
     ("count", "advice"), [(6, "--tests 4"), (3, "--tests 1"), (2, "at least 3"), (0, "at least 3")]
 )
 def test_too_few_patients_says_what_would_fit(count, advice):
-    with pytest.raises(DataError, match=advice):
+    with pytest.raises(UserError, match=advice):
         split_patients(people(count))
     if count >= 3:
         assert len(set(split_patients(people(count), tests=count - 2).values())) == count
 
 
 def test_a_billion_test_sets_are_refused_before_they_are_named():
-    with pytest.raises(DataError, match="--tests 38"):
+    with pytest.raises(UserError, match="--tests 38"):
         split_patients(people(40), tests=10**15)  # a list of as many names would not fit into memory
-    with pytest.raises(DataError, match="--tests 2"):
+    with pytest.raises(UserError, match="--tests 2"):
         deal_tests({"a": "test", "b": "test"}, tests=10**15)
 
 
@@ -79,5 +79,5 @@ def test_numbered_splits_stay_as_they_are():
     ],
 )
 def test_unusable_manifests_are_refused(stated, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         deal_tests(stated)

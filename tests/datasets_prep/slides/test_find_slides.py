@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.slides.openslide import find_slides
 
 
@@ -15,12 +15,12 @@ def test_find_slides(tmp_path):
     found = find_slides([tmp_path, tmp_path / "b" / "x.svs", tmp_path / "notes.txt"])
     assert list(found.values()) == ["a.tiff", "b/deep/y.NDPI", "b/x.svs", "notes.txt"]
     assert next(iter(found)) == tmp_path.resolve() / "a.tiff"
-    with pytest.raises(DataError, match="absent"):
+    with pytest.raises(UserError, match="absent"):
         find_slides([tmp_path, tmp_path / "absent"])
     for nothing in ([tmp_path / "folder.tif"], []):
-        with pytest.raises(DataError, match="no slides"):
+        with pytest.raises(UserError, match="no slides"):
             find_slides(nothing)
-    with pytest.raises(DataError, match="give a slide"):
+    with pytest.raises(UserError, match="give a slide"):
         find_slides([tmp_path / "a\0b"])
 
 

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from helpers.slides import by_openslide, reduced, write_pyramid
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.slides.openslide import open_slide, require_40x
 from datasets_prep.synthetic.image import synthesize
 from datasets_prep.synthetic.slide import write_synthetic_slide
@@ -42,7 +42,7 @@ def test_resolution(tmp_path, resolution, unit, assume, expected):
     level = np.zeros((300, 300, 3), np.uint8)
     path = write_pyramid(tmp_path / "s.tif", [level], resolution=resolution, resolutionunit=unit)
     if isinstance(expected, str):
-        with pytest.raises(DataError, match=expected):
+        with pytest.raises(UserError, match=expected):
             open_slide(path, assume_mpp=assume)
     else:
         with open_slide(path, assume_mpp=assume) as slide:
@@ -60,7 +60,7 @@ def test_objective_stands_in_for_mpp_and_20x_is_refused(tmp_path, svs):
     write_synthetic_slide(path, mpp=0.499, **options)
     with open_slide(path) as slide:
         assert slide.magnification == 20
-        with pytest.raises(DataError, match=r"s\.svs is a 20x slide \(0\.499 µm/px\): HR patches need 40x"):
+        with pytest.raises(UserError, match=r"s\.svs is a 20x slide \(0\.499 µm/px\): HR patches need 40x"):
             require_40x(slide)
 
 
@@ -70,7 +70,7 @@ def test_what_is_no_slide_is_one_line(tmp_path, name):
     (tmp_path / "empty.svs").touch()
     (tmp_path / "folder.svs").mkdir()
     tifffile.imwrite(tmp_path / "image.tif", np.zeros((64, 64, 3), np.uint8), photometric="rgb")  # no tiles
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UserError) as caught:
         open_slide(tmp_path / name)
     assert repr(name)[1:-1] in str(caught.value) and "\n" not in str(caught.value)
 
@@ -81,7 +81,7 @@ def _damaged(source, target, length):
     with open_slide(source, assume_mpp=0.25) as whole:
         try:
             slide = open_slide(target, assume_mpp=0.25)
-        except DataError as error:
+        except UserError as error:
             return str(target) in str(error) and "\n" not in str(error)
         with slide:
             same = slide.level_sizes == whole.level_sizes
@@ -89,7 +89,7 @@ def _damaged(source, target, length):
                 for x, y in ((0, 0), (width // 2, height // 2), (width - 100, height - 100)):
                     try:
                         part = slide.read(x, y, 100, 100, level=level)
-                    except DataError as error:
+                    except UserError as error:
                         same &= str(target) in str(error)
                     else:
                         same &= np.array_equal(part, whole.read(x, y, 100, 100, level=level))
@@ -119,7 +119,7 @@ def test_tiles_that_end_beyond_the_file_are_found_at_once(tmp_path, image):
         swapped = path.read_bytes()[: ends + 10]
         assert max(coarse.dataoffsets) < min(fine.dataoffsets)
     path.write_bytes(swapped)
-    with pytest.raises(DataError, match=r"s\.tif is cut off: \d+ bytes, its tiles end at \d+"):
+    with pytest.raises(UserError, match=r"s\.tif is cut off: \d+ bytes, its tiles end at \d+"):
         open_slide(path)
 
 
@@ -135,7 +135,7 @@ def test_broken_tile_is_named(tmp_path, svs, tile, compared):
     broken = rf"b\.svs: the tile at x {x}, y {y} of level 0 cannot be decoded"
     with open_slide(tmp_path / "b.svs") as slide:
         for _ in range(2):
-            with pytest.raises(DataError, match=broken):
+            with pytest.raises(UserError, match=broken):
                 slide.read(x + 20, y + 20, 50, 50)
         if not compared:
             np.testing.assert_array_equal(slide.read(600, 300, 100, 100), by_openslide(svs, 600, 300, 100, 100))

@@ -5,7 +5,7 @@ import pytest
 from helpers.tiles import barcode, build, hashes, left_over, manifest_rows, write_csv, write_tiles
 from PIL import Image
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.synthetic.image import synthesize
 
 
@@ -30,7 +30,7 @@ def tiles(tmp_path):
     ],
 )
 def test_unusable_manifest_is_refused(tiles, tmp_path, rows, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         build(tiles, tmp_path / "out", manifest=write_csv(tiles / "m.csv", rows))
     assert left_over(tmp_path) == []
 
@@ -66,7 +66,7 @@ def test_bad_tile_is_named_and_the_others_are_used(tiles, tmp_path, damage):
 def test_nothing_is_written_where_no_tile_can_be_used(tiles, tmp_path):
     for index in range(8):
         damage_text(tiles / f"{barcode(index)}.png")
-    with pytest.raises(DataError, match=rf"{barcode(0)}.*and 7 more cannot be used"):
+    with pytest.raises(UserError, match=rf"{barcode(0)}.*and 7 more cannot be used"):
         build(tiles, tmp_path / "out")
     assert "out" not in left_over(tmp_path)
 
@@ -79,7 +79,7 @@ def test_failure_while_writing_leaves_the_old_data_set(tiles, tmp_path):
     train = next(row["slide"] for row in rows if row["split"] == "train")
     test = next(row["slide"] for row in rows if row["split"] == "test3")
     (tiles / test).write_bytes((tiles / train).read_bytes())
-    with pytest.raises(DataError, match="same pixels"):
+    with pytest.raises(UserError, match="same pixels"):
         build(tiles, tmp_path / "out", overwrite=True)
     assert left_over(tmp_path) == [".out.work", "out"] and hashes(tmp_path / "out") == before
     build(tiles, tmp_path / "out", overwrite=True, manifest=write_csv(tiles / "m.csv", one_patient(train, test)))
@@ -95,7 +95,7 @@ def one_patient(*tiles):
 def test_existing_output_is_kept_unless_overwritten(tiles, tmp_path):
     build(tiles, tmp_path / "out")
     before = hashes(tmp_path / "out")
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(UserError, match="--overwrite"):
         build(tiles, tmp_path / "out", seed=1)
     assert hashes(tmp_path / "out") == before
     build(tiles, tmp_path / "out", seed=1, overwrite=True)
@@ -104,7 +104,7 @@ def test_existing_output_is_kept_unless_overwritten(tiles, tmp_path):
 
 def test_overwrite_spares_a_foreign_folder(tiles, tmp_path):
     files = sorted(tiles.iterdir())
-    with pytest.raises(DataError, match="not a data set"):
+    with pytest.raises(UserError, match="not a data set"):
         build(tiles, tiles, overwrite=True)
     assert sorted(tiles.iterdir()) == files
 
@@ -113,17 +113,17 @@ def test_folders_without_use_are_refused(tiles, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no image")
     for folder, message in ((tmp_path / "empty", "no image tiles"), (tmp_path / "absent", "not a folder")):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(UserError, match=message):
             build(folder, tmp_path / "out")
     (tiles / f"{barcode(7)}.png").rename(tiles / "slide_7.png")
-    with pytest.raises(DataError, match=r"slide_7.*--manifest"):
+    with pytest.raises(UserError, match=r"slide_7.*--manifest"):
         build(tiles, tmp_path / "out")
     assert left_over(tmp_path) == ["empty"]
 
 
 def test_names_that_would_share_a_key_are_refused(tiles, tmp_path):
     (tiles / f"{barcode(0)}.png").rename(tiles / f"{barcode(1)}.jpg")
-    with pytest.raises(DataError, match="same key"):
+    with pytest.raises(UserError, match="same key"):
         build(tiles, tmp_path / "out")
 
 
@@ -141,7 +141,7 @@ def test_overwrite_spares_the_tiles_that_it_would_read(tiles, tmp_path, output):
             (tmp_path / "link" / path.name).symlink_to(path)
     source = tmp_path / "link" if output == "link" else own / "tiles"
     before = sorted(own.rglob("*"))
-    with pytest.raises(DataError, match="holds slides, tiles"):
+    with pytest.raises(UserError, match="holds slides, tiles"):
         build(source, own if output == "link" else tmp_path / output, overwrite=True)
     assert sorted(own.rglob("*")) == before
 
@@ -150,7 +150,7 @@ def test_overwrite_spares_the_manifest_that_it_would_read(tiles, tmp_path):
     build(tiles, tmp_path / "out")
     rows = [["image"], *([f"{barcode(index)}.png"] for index in range(8))]
     manifest = write_csv(tmp_path / "out" / "mine.csv", rows)
-    with pytest.raises(DataError, match="holds slides, tiles or the manifest"):
+    with pytest.raises(UserError, match="holds slides, tiles or the manifest"):
         build(tiles, tmp_path / "out", manifest=manifest, overwrite=True)
     assert manifest.is_file()
 
@@ -158,7 +158,7 @@ def test_overwrite_spares_the_manifest_that_it_would_read(tiles, tmp_path):
 def test_overwrite_spares_tiles_beside_a_manifest_of_the_user(tiles, tmp_path):
     rows = [["image"], *([f"{barcode(index)}.png"] for index in range(8))]
     manifest = write_csv(tiles / "manifest.csv", rows)
-    with pytest.raises(DataError, match="not a data set"):
+    with pytest.raises(UserError, match="not a data set"):
         build(tiles, tiles, manifest=manifest, overwrite=True)
     assert len(list(tiles.iterdir())) == 9
 
@@ -174,16 +174,16 @@ def test_hidden_files_are_left_alone_at_every_level(tiles, tmp_path):
 @pytest.mark.parametrize("content", [b"image\na\0b.png\n", b"image\n\xff\xfe.png\n", b"\0" * 100, b"ima\0ge\nx\n"])
 def test_manifest_that_is_no_text_is_one_clear_error(tiles, tmp_path, content):
     (tmp_path / "m.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"m\.csv"):
+    with pytest.raises(UserError, match=r"m\.csv"):
         build(tiles, tmp_path / "out", manifest=tmp_path / "m.csv")
 
 
 def test_names_that_are_no_text_are_refused(tiles, tmp_path):
-    with pytest.raises(DataError, match="cannot be read as CSV"):
+    with pytest.raises(UserError, match="cannot be read as CSV"):
         build(tiles, tmp_path / "out", manifest=tmp_path / "a\0b")
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(UserError, match="not a folder"):
         build(tmp_path / "a\0b", tmp_path / "out")
     (tiles / f"{barcode(0)}.png").rename(tiles / f"{barcode(0)}\udcff.png")
-    with pytest.raises(DataError, match="not UTF-8 text"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         build(tiles, tmp_path / "out")
     assert left_over(tmp_path) == []

@@ -5,7 +5,7 @@ import pytest
 from skimage.color import rgb2hed
 from skimage.measure import label, regionprops
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.synthetic.image import synthesize
 
@@ -82,5 +82,5 @@ def test_any_size(height, width):
 
 @pytest.mark.parametrize(("height", "width"), [(0, 10), (10, -1), (10, 5000)])
 def test_impossible_sizes_are_refused(height, width):
-    with pytest.raises(DataError, match="1 to 4096"):
+    with pytest.raises(UserError, match="1 to 4096"):
         synthesize(height, width, seed=0)

@@ -6,7 +6,7 @@ import openslide
 import pytest
 import tifffile
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
@@ -102,8 +102,8 @@ def test_tissue_has_no_straight_seams(tmp_path):
     [{"width": 255}, {"tile": 100}, {"tile": 0}, {"factors": (4, 0)}, {"factors": (1,)}, {"factors": (17, 13)}],
 )
 def test_what_cannot_be_is_refused(tmp_path, options):
-    with pytest.raises(DataError, match="give"):
+    with pytest.raises(UserError, match="give"):
         write_synthetic_slide(tmp_path / "s.tif", **({"width": 600, "height": 600, "seed": 0} | options))
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(UserError, match="cannot write"):
         write_synthetic_slide(tmp_path / "absent" / "s.tif", width=300, height=300, seed=0)
     assert list(tmp_path.iterdir()) == []

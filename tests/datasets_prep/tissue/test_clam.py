@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.slides.openslide import open_slide
 from datasets_prep.synthetic.image import synthesize
@@ -168,7 +168,7 @@ def test_small_tissue_is_found_by_the_areas_of_biopsy():
     without = find_tissue(rgb, scale=SCALE, fallback=False)
     assert (without.regions, without.preset) == ([], "tcga")
     assert find_tissue(rgb, scale=SCALE, preset="biopsy").preset == "biopsy"
-    with pytest.raises(DataError, match="tcga, biopsy, resection"):
+    with pytest.raises(UserError, match="tcga, biopsy, resection"):
         find_tissue(rgb, scale=SCALE, preset="x")
 
 

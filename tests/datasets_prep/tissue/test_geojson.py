@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets_prep.common.errors import DataError
+from datasets_prep.common.errors import UserError
 from datasets_prep.tissue.clam import Preset, Region, clam_regions, tissue_from_regions
 from datasets_prep.tissue.geojson import read_geojson, write_geojson
 
@@ -129,19 +129,19 @@ def test_coordinates_are_rounded(tmp_path):
 )
 def test_anything_else_is_refused_in_one_line(tmp_path, data, why):
     path = written(tmp_path, data)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(UserError) as error:
         read_geojson(path)
     message = str(error.value)
     assert why in message and str(path) in message and "\n" not in message and len(message) < len(str(path)) + 200
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_geojson(tmp_path / "missing.geojson")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_geojson(tmp_path)
     (tmp_path / "latin.geojson").write_bytes(b'{"type": "\xe9"}')
-    with pytest.raises(DataError, match="is no JSON"):
+    with pytest.raises(UserError, match="is no JSON"):
         read_geojson(tmp_path / "latin.geojson")
     with pytest.raises(OSError):
         write_geojson(tmp_path / "missing" / "x.geojson", [Region(np.array(SQUARE[:-1], np.int32))])

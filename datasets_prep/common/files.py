@@ -1,0 +1,42 @@
+"""Write a file whole: readers see the old file or the new one, never a part, also after a power cut."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`; when the block ends well, the file written there replaces `path`.
+
+    The new file and its folder are synced to the disk. When the block raises, the temporary file is removed and `path`
+    is as it was.
+
+    Raises:
+        OSError: the file cannot be synced or renamed.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, data: bytes | memoryview) -> None:
+    """Write `data` to `path`, whole or not at all. Raises `OSError` when it cannot be written."""
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

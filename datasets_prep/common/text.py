@@ -1,0 +1,21 @@
+"""Text that commands and reports share: the near match of a misspelt name, and Markdown tables."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+def did_you_mean(name: object, known: Iterable[object], *, cutoff: float = 0.6) -> str:
+    """`did you mean 'x'?` for the known name that is most like `name`; empty when none is.
+
+    Args:
+        name: as the user wrote it.
+        known: the names that exist.
+        cutoff: smallest likeness that counts, 0 to 1 (difflib).
+    """
+    near = get_close_matches(str(name), sorted(map(str, known)), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells are text that is Markdown already."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
