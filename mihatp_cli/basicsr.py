@@ -19,8 +19,6 @@ from pathlib import Path
 import torch
 
 import mihatp_arch  # noqa: F401  at module level: DataLoader workers that are spawned import this module anew
-from mihatp_arch.checkpoints import find_training_state, newest_network
-from mihatp_arch.config import defaults as experiment
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
@@ -126,56 +124,27 @@ def _load_plugins() -> None:
 
 def _options(arguments: argparse.Namespace) -> Options:
     """The options of this run, complete and checked."""
-    from mihatp_arch.config.check_data import check_data
-    from mihatp_arch.config.check_options import check_options
-    from mihatp_arch.config.try_build import check_build
+    from mihatp_arch.config.check import check_run  # not before the plugins are imported
 
-    command: str = arguments.command
     options = read_options(arguments.opt)
     options.open("path", "logger")
     force(options, arguments.force_yml)
     options.open("path", "logger")
     if arguments.data is not None:
         replace_data_root(options, demo_data() if arguments.data == "demo" else Path(arguments.data))
-    training_file = experiment.choose_sets(options, command)
-    warnings = experiment.fill_defaults(options, command)
-    _stop(check_options(options, command))
-    name = options.values["name"]
-    if arguments.debug and not name.startswith("debug"):  # as basicsr calls it then
-        name = f"debug_{name}"
-    folder = Path.cwd() / "experiments" / name
-    if command == "test" and training_file:
-        experiment.use_trained_network(options, folder)
-    _stop(check_data(options, launcher=arguments.launcher))
-    resumed = None
-    if command == "train":
-        resumed, _ = find_training_state(options.values, folder, newest=arguments.auto_resume)
-        if arguments.auto_resume and resumed is None and newest_network(folder / "models") is not None:
-            raise UserError(
-                f"--auto_resume: '{folder}' has networks but no training state to go on from; move it away, give "
-                "another name, or start anew without --auto_resume (basicsr then renames the folder)"
-            )
-    _stop(check_build(options, command, resumed))
-    if command == "test" and options.get("path", "pretrain_network_g") is None:
-        warnings.append("path.pretrain_network_g is not set: an untrained network is tested")
+    findings = check_run(
+        options,
+        arguments.command,
+        launcher=arguments.launcher,
+        experiments=Path.cwd() / "experiments",
+        debug=arguments.debug,
+        auto_resume=arguments.auto_resume,
+    )
+    _stop(findings.mistakes)
     if os.environ.get("RANK", "0") == "0":
-        for warning in warnings:
+        for warning in findings.warnings:
             print(f"{_PROG}: warning: {warning}", file=sys.stderr)
     return options
-
-
-def mistakes(options: Options) -> list[str]:
-    """What would stop a training with these options before it begins, a line each; the options are completed."""
-    from mihatp_arch.config.check_data import check_data
-    from mihatp_arch.config.check_options import check_options
-    from mihatp_arch.config.try_build import check_build
-
-    options.open("path", "logger")
-    experiment.choose_sets(options, "train")
-    experiment.fill_defaults(options, "train")
-    return (
-        check_options(options, "train") or check_data(options, launcher="none") or check_build(options, "train", None)
-    )
 
 
 def _stop(lines: list[str]) -> None:

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; its exit code."""
+    from mihatp_arch.config.check import training_mistakes
     from mihatp_arch.errors import UserError
     from mihatp_arch.evaluation.ablation import run_ablation
     from mihatp_arch.evaluation.benchmark import run_benchmark
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     plan = read_plan(args.opt, data=data, forced=args.force_yml, methods=args.methods, changes=changes)
     place = Place(
         (args.output or Path(plan.name)).absolute(),
-        check=basicsr.mistakes,
+        check=training_mistakes,
         workers=args.workers,
         scheduler=args.scheduler,
     )

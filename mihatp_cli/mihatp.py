@@ -21,11 +21,11 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    from mihatp_arch.config.check import training_mistakes
     from mihatp_arch.evaluation.demo import run_demo  # matplotlib, which `prepare` does without
-    from mihatp_cli.basicsr import mistakes
 
     options = {} if args.iterations is None else {"iterations": args.iterations}
-    return run_demo(output=args.output, check=mistakes, **options)
+    return run_demo(output=args.output, check=training_mistakes, **options)
 
 
 def _runs(args: argparse.Namespace) -> int:

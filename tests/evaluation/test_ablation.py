@@ -3,13 +3,13 @@
 import pytest
 from helpers.benchmark import plan
 
+from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation import ablation
 from mihatp_arch.evaluation.ablation import EXPERIMENTS, run_ablation, table3, variant
 from mihatp_arch.evaluation.results.statistics import Line
 from mihatp_arch.evaluation.run.benchmark_file import copied
 from mihatp_arch.evaluation.run.execute import Place
-from mihatp_cli.basicsr import mistakes
 
 NAMES = [one.name for one in EXPERIMENTS]
 
@@ -46,7 +46,7 @@ def test_an_experiment_has_its_parts_and_can_be_trained(full, experiment):
     assert {key: options.values[key] for key in ("datasets", "scale")} == {
         key: before[key] for key in ("datasets", "scale")
     }
-    assert mistakes(copied(options)) == []
+    assert training_mistakes(copied(options)) == []
 
 
 def test_without_m_hab_the_network_is_hat_at_the_same_size(full):
@@ -60,7 +60,7 @@ def test_without_m_hab_the_network_is_hat_at_the_same_size(full):
 def test_only_mihatp_can_be_taken_apart(tmp_path, small_data):
     other = plan(tmp_path, small_data, "HAT")
     with pytest.raises(UserError, match="--ablation: 'HAT' is not trained by MiHATPModel"):
-        run_ablation(other, Place(tmp_path / "out", check=mistakes))
+        run_ablation(other, Place(tmp_path / "out", check=training_mistakes))
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,86 @@
+"""All checks of one run in their order: options, data, weights, and a first build of every network and loss."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mihatp_arch.checkpoints import TrainingState, find_training_state, newest_network
+from mihatp_arch.config.check_data import check_data
+from mihatp_arch.config.check_options import check_options
+from mihatp_arch.config.defaults import choose_sets, fill_defaults, use_trained_network
+from mihatp_arch.config.read import Options
+from mihatp_arch.config.try_build import check_build
+from mihatp_arch.errors import UserError
+
+
+@dataclass
+class Findings:
+    """The result of the checks, one line each: `mistakes` stop the run, `warnings` do not."""
+
+    mistakes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_run(
+    options: Options,
+    command: str,
+    *,
+    launcher: str = "none",
+    experiments: Path | None = None,
+    debug: bool = False,
+    auto_resume: bool = False,
+) -> Findings:
+    """Complete the options of a run and check them. Nothing is written.
+
+    The first stage that finds a mistake is the last: data are not opened for options that are wrong.
+
+    Args:
+        options: as read from the files; defaults and the values for this machine are filled in.
+        command: `train` or `test`.
+        launcher: as BasicSR's option: none, pytorch or slurm.
+        experiments: the folder of all experiments. Without it no training state and no trained network is looked for.
+        debug: BasicSR puts `debug_` before the name of the experiment.
+        auto_resume: resume from the newest training state of the experiment.
+
+    Raises:
+        UserError: there is nothing to test, or nothing to resume from.
+    """
+    options.open("path", "logger")
+    training_file = choose_sets(options, command)
+    findings = Findings(warnings=fill_defaults(options, command))
+    findings.mistakes = check_options(options, command)
+    if findings.mistakes:
+        return findings
+    folder = None if experiments is None else experiments / _experiment_name(options, debug=debug)
+    if command == "test" and training_file and folder is not None:
+        use_trained_network(options, folder)
+    findings.mistakes = check_data(options, launcher=launcher)
+    if findings.mistakes:
+        return findings
+    resumed = None
+    if command == "train" and folder is not None:
+        resumed = _training_state(options, folder, auto_resume=auto_resume)
+    findings.mistakes = check_build(options, command, resumed)
+    if command == "test" and options.get("path", "pretrain_network_g") is None:
+        findings.warnings.append("path.pretrain_network_g is not set: an untrained network is tested")
+    return findings
+
+
+def training_mistakes(options: Options) -> list[str]:
+    """The mistakes that would stop a new training with these options, one line each."""
+    return check_run(options, "train").mistakes
+
+
+def _experiment_name(options: Options, *, debug: bool) -> str:
+    name: str = options.values["name"]
+    return f"debug_{name}" if debug and not name.startswith("debug") else name
+
+
+def _training_state(options: Options, folder: Path, *, auto_resume: bool) -> TrainingState | None:
+    """The training state from which this training resumes; None for a new training."""
+    state, _ = find_training_state(options.values, folder, newest=auto_resume)
+    if auto_resume and state is None and newest_network(folder / "models") is not None:
+        raise UserError(
+            f"--auto_resume: '{folder}' has networks but no training state to go on from; move it away, give "
+            "another name, or start anew without --auto_resume (basicsr then renames the folder)"
+        )
+    return state
