@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from basicsr.utils import get_root_logger
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import Format
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.losses.vgg19 import VGG19, imagenet_weights
+from mihatp_arch.losses.vgg19 import IMAGENET_MEAN, IMAGENET_STD, VGG19, imagenet_weights
 from mihatp_arch.transforms.choices import check_choice
 
 RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed run finds the same features
@@ -59,7 +56,7 @@ class FeatureNetwork(nn.Module):
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(trained_on[name]).view(1, 3, 1, 1), persistent=False)
         self.fixed_size = tuple(trained_on["input_size"][1:]) if trained_on.get("fixed_input_size") else None
-        self.channels_last = getattr(self.body, "output_fmt", Format.NCHW) == Format.NHWC  # Swin, for one
+        self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"  # timm's Swin, for example
         self.requires_grad_(False)
         self.eval()
 
@@ -102,10 +99,12 @@ def _vgg19(weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module,
         body.reset_parameters()
     else:
         _load(body, imagenet_weights() if weights == "imagenet" else Path(weights))
-    return body, {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+    return body, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
+    import timm  # takes 0.7 s
+
     if ":" not in network:  # hf-hub:owner/name is timm's to resolve
         check_choice(network.partition(".")[0], ["vgg19", *timm.list_models()], what="features: network")
     indices: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
@@ -132,10 +131,12 @@ def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -
 
 def _load(body: nn.Module, path: Path) -> None:
     """Load the tensors that `body` has from a state dict that may hold more (a classifier, later layers)."""
+    from timm.models import load_state_dict  # takes 0.7 s
+
     if not path.is_file():
         raise UserError(f"features: weights: there is no file {path}: give a state dict, imagenet or random")
     try:
-        state = timm.models.load_state_dict(str(path), use_ema=False, weights_only=True)
+        state = load_state_dict(str(path), use_ema=False, weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as there are formats
         raise UserError(f"features: weights: {path} holds no state dict ({_first_line(error)})") from error
     # timm's feature extractors rename stages.0 to stages_0 and wrap some networks as `model`.

@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from basicsr.archs.vgg_arch import NAMES, VGG_PRETRAIN_PATH
 from torch import Tensor, nn
-from torchvision.models.vgg import VGG19_Weights, cfgs, make_layers
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.transforms.choices import check_choice
 
-LAYERS = NAMES["vgg19"]  # conv1_1, relu1_1, conv1_2, ..., pool5: torchvision's indices 0 to 36
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of images in [0, 1]
+_CONVOLUTIONS = (2, 2, 4, 4, 4)  # of the five stages
+# conv1_1, relu1_1, conv1_2, ..., pool5, at torchvision's indices 0 to 36
+LAYERS = tuple(
+    name
+    for stage, count in enumerate(_CONVOLUTIONS, 1)
+    for name in (*(f"{kind}{stage}_{i}" for i in range(1, count + 1) for kind in ("conv", "relu")), f"pool{stage}")
+)
 PAPER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
@@ -26,6 +31,8 @@ class VGG19(nn.Module):
     """
 
     def __init__(self, layers: Sequence[str | int] | None = None) -> None:
+        from torchvision.models.vgg import cfgs, make_layers  # takes a second
+
         super().__init__()
         self.layers = [_index(layer) for layer in layers or PAPER_LAYERS]
         with torch.device("meta"):  # no memory and no time for what is cut off, or about to be loaded
@@ -71,6 +78,9 @@ def imagenet_weights() -> Path:
     Raises:
         UserError: it is in neither place and cannot be downloaded.
     """
+    from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH
+    from torchvision.models.vgg import VGG19_Weights  # takes a second
+
     url = VGG19_Weights.IMAGENET1K_V1.url
     in_basicsr = Path(VGG_PRETRAIN_PATH)
     in_hub = Path(torch.hub.get_dir()) / "checkpoints" / in_basicsr.name

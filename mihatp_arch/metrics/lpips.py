@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor, nn
-from torchvision.models.alexnet import AlexNet_Weights
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.metrics.lr_consistency import Image, compared
@@ -18,7 +17,13 @@ _LEAST = 32  # what AlexNet's two poolings leave a pixel of
 
 def backbone() -> Path:
     """Where torchvision looks for AlexNet's ImageNet weights; LPIPS can be measured if the file is there."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_weights_url()).name
+
+
+def _weights_url() -> str:
+    from torchvision.models.alexnet import AlexNet_Weights  # takes a second
+
+    return AlexNet_Weights.IMAGENET1K_V1.url
 
 
 @cache
@@ -26,7 +31,7 @@ def _network(weights: Path) -> nn.Module:
     if not weights.is_file():
         raise UserError(
             f"calculate_lpips: the ImageNet weights of AlexNet are missing: download "
-            f"{AlexNet_Weights.IMAGENET1K_V1.url} to {weights}"
+            f"{_weights_url()} to {weights}"
         )
     from lpips import LPIPS  # its own weights, version 0.1, come with it
 

@@ -12,14 +12,12 @@ from typing import Literal
 import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
-from skimage.color import hed_from_rgb
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.metrics.lr_consistency import Image, compared
 
 # Black counts as the darkest grey level above it: 8 bits cannot tell, and the logarithm of 0 would swamp a mean.
 _OD = -np.log10(np.maximum(np.arange(256), 1) / 255)
-_HED_FROM_BGR = np.asarray(hed_from_rgb)[::-1]
 # No hematoxylin: the p99 of empty slide is 0 to 0.03, that of 192×192 patches with nuclei 0.25 and more (MoNuSeg).
 _FAINTEST = 0.05
 
@@ -43,7 +41,7 @@ def calculate_hed_error(img: Image, img2: Image, crop_border: int, *, better: Li
     Raises:
         UserError: the images are not uint8 BGR of one shape, or nothing is left of them.
     """
-    sr, hr = (_optical_density(image) @ _HED_FROM_BGR for image in compared(img, img2, crop_border))
+    sr, hr = (_optical_density(image) @ _hed_from_bgr() for image in compared(img, img2, crop_border))
     return float(np.abs(sr - hr).mean())
 
 
@@ -68,11 +66,18 @@ def calculate_hematoxylin_ratio(
     Raises:
         UserError: the images are not uint8 BGR of one shape, or nothing is left of them.
     """
-    hematoxylin = _HED_FROM_BGR[:, 0]
+    hematoxylin = _hed_from_bgr()[:, 0]
     sr, hr = (
         float(np.percentile(_optical_density(image) @ hematoxylin, 99)) for image in compared(img, img2, crop_border)
     )
     return sr / hr if hr >= _FAINTEST else math.nan
+
+
+def _hed_from_bgr() -> NDArray[np.float64]:
+    """[3, 3]: an optical density in B, G, R times this is one in hematoxylin, eosin, DAB."""
+    from skimage.color import hed_from_rgb  # brings scipy
+
+    return np.asarray(hed_from_rgb)[::-1]
 
 
 def _optical_density(image: Image) -> NDArray[np.float64]:

@@ -3,9 +3,7 @@
 import math
 
 import torch
-from basicsr.data.degradations import bivariate_Gaussian
 from basicsr.utils.img_process_util import filter2D
-from kornia.filters import get_motion_kernel2d
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,6 +34,8 @@ def filter_batch(x: Tensor, kernels: Tensor) -> Tensor:
 
 def gaussian_blur(x: Tensor, low: float, high: float) -> Tensor:
     """Anisotropic Gaussian blur of (B, C, H, W): sigma U[low, high] pixels on both axes, any angle."""
+    from basicsr.data.degradations import bivariate_Gaussian  # brings scipy.stats
+
     sigma_x, sigma_y = (uniform(x.shape[0], low, high) for _ in range(2))
     theta = uniform(x.shape[0], 0, math.pi)
     k = 2 * math.ceil(3 * torch.maximum(sigma_x, sigma_y).max().item()) + 1
@@ -58,6 +58,8 @@ def defocus(x: Tensor, low: float, high: float) -> Tensor:
 
 def motion_blur(x: Tensor, low: float, high: float) -> Tensor:
     """Blur of a moving stage: a line with length U[low, high] pixels, taken to the nearest odd number, at any angle."""
+    from kornia.filters import get_motion_kernel2d
+
     lengths = 2 * (uniform(x.shape[0], low, high) / 2).floor().int() + 1
     angles = uniform(x.shape[0], 0, 180)
     reach = int(lengths.max()) // 2

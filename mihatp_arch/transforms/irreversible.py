@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from basicsr.data.degradations import add_gaussian_noise_pt, add_poisson_noise_pt
 from basicsr.utils.diffjpeg import DiffJPEG
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,12 +21,16 @@ from mihatp_arch.transforms.choices import check_choice
 
 def gaussian_noise(x: Tensor, low: float, high: float) -> Tensor:
     """Noise of the sensor with standard deviation U[low, high] / 255."""
+    from basicsr.data.degradations import add_gaussian_noise_pt  # brings scipy.stats
+
     sigma: Any = uniform(x.shape[0], low, high).to(x)  # BasicSR's defaults, numbers, hide that it takes one per sample
     return add_gaussian_noise_pt(x, sigma=sigma)
 
 
 def poisson(x: Tensor, low: float, high: float) -> Tensor:
     """Shot noise of as many photons as the image has grey values; the noise is multiplied by U[low, high]."""
+    from basicsr.data.degradations import add_poisson_noise_pt  # brings scipy.stats
+
     scale: Any = uniform(x.shape[0], low, high).to(x)
     return add_poisson_noise_pt(x, scale=scale)
 

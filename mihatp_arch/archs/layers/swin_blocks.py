@@ -6,7 +6,6 @@ al., ICCV 2021). So the official weights would not give the official numbers.
 
 from dataclasses import dataclass
 
-from timm.layers import Mlp
 from torch import Tensor, nn
 
 from mihatp_arch.archs.layers.attention import WindowAttention
@@ -61,6 +60,8 @@ class SwinBlock(nn.Module):
     masks: Tensor
 
     def __init__(self, options: SwinOptions, *, shift: int) -> None:
+        from timm.layers import Mlp  # timm takes 0.7 s to import
+
         super().__init__()
         dim, window_size = options.swin_embed, options.window_size
         self.norm1 = nn.GroupNorm(options.norm_groups, dim)
