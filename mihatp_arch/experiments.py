@@ -39,11 +39,15 @@ def _run(path: Path) -> Run:
 
 
 def _best(path: Path) -> Iterator[str]:
-    file = path / "training_states" / "best_metric_results.pth"
+    file = path / "training_states" / "best_metric_results.json"
     if not file.is_file():
         return
-    for dataset, metrics in load_tensors(file).items():
-        values = ", ".join(f"{metric} {result['val']:.4f} @ {result['iter']}" for metric, result in metrics.items())
+    for dataset, metrics in json.loads(file.read_text(encoding="utf-8")).items():
+        values = ", ".join(
+            f"{metric} {result['val']:.4f} @ {result['iter']}"
+            for metric, result in metrics.items()
+            if result["val"] is not None  # no value was finite so far
+        )
         yield f"{dataset}: {values}"
 
 

@@ -29,7 +29,7 @@ def experiment(tmp_path):
     save_whole({"params": plain, "params_ema": average}, folder / "models" / "net_g_5000.pth")
     save_whole({"iter": 5000}, folder / "training_states" / "5000.state")
     best = {"val": {"psnr": {"better": "higher", "val": 27.125, "iter": 4000}}}
-    save_whole(best, folder / "training_states" / "best_metric_results.pth")
+    (folder / "training_states" / "best_metric_results.json").write_text(json.dumps(best))
     return folder, average
 
 

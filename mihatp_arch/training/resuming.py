@@ -1,5 +1,7 @@
 """What a training that resumes needs besides weights: optimizers, best results, generators, a validation cut off."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,15 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
 
+from datasets_prep.common.files import write_file
 from mihatp_arch.checkpoints import load_tensors
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.loop import save_network
 from mihatp_arch.training.random_state import restore_generators
-from mihatp_arch.training.saving import save_whole
+from mihatp_arch.training.saving import saving
+
+BEST_RESULTS = "best_metric_results.json"
+BestResults = dict[str, dict[str, dict[str, Any]]]  # data set -> metric -> better, val, iter
 
 _update_best = BaseModel._update_best_metric_result
 
@@ -25,7 +31,7 @@ def update_best_metric_result(self: Any, dataset_name: str, metric: str, val: fl
     _update_best(self, dataset_name, metric, float(val), current_iter)  # a number of numpy is no plain data
     if not self.is_train:
         return
-    save_whole(self.best_metric_results, _best_file(self))
+    write_best_results(Path(self.opt["path"]["training_states"]), self.best_metric_results)
     if metric != self.opt["val"].get("keep_best"):
         return
     first = next(one["name"] for name, one in self.opt["datasets"].items() if name.startswith("val"))
@@ -34,18 +40,46 @@ def update_best_metric_result(self: Any, dataset_name: str, metric: str, val: fl
         save_network(self, list(nets.values()), "net_g", "best", list(nets))
 
 
-def _best_file(model: BaseModel) -> Path:
-    return Path(model.opt["path"]["training_states"]) / "best_metric_results.pth"
+def write_best_results(folder: Path, best: BestResults) -> None:
+    """Write `best_metric_results.json` into `folder`: `{data set: {metric: {"better", "val", "iter"}}}`.
+
+    `val` is null where no value was finite so far. Raises `UserError` when the file cannot be written.
+    """
+    plain = {
+        dataset: {
+            metric: {**result, "val": result["val"] if math.isfinite(result["val"]) else None}
+            for metric, result in metrics.items()
+        }
+        for dataset, metrics in best.items()
+    }
+    path = folder / BEST_RESULTS
+    with saving(path):
+        write_file(path, json.dumps(plain, indent=2).encode() + b"\n")
 
 
-def _best_until(model: BaseModel, state: dict[str, Any]) -> dict[str, Any]:
-    """The best results up to the iteration of a state: those beside it, where they are not of a later one."""
+def read_best_results(folder: Path) -> BestResults:
+    """The best results in `folder`; also those that an older version left in `best_metric_results.pth`."""
+    path = folder / BEST_RESULTS
+    if not path.is_file():
+        older = path.with_suffix(".pth")
+        return load_tensors(older) if older.is_file() else {}
+    try:
+        best: BestResults = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is damaged ({error}): delete it, then resume") from error
+    for result in (result for metrics in best.values() for result in metrics.values()):
+        if result["val"] is None:
+            result["val"] = -math.inf if result["better"] == "higher" else math.inf  # where BasicSR begins
+    return best
+
+
+def _best_until(model: BaseModel, state: dict[str, Any]) -> BestResults:
+    """The best results up to the iteration of a state: the state's own, updated from the file unless that is newer."""
     best = state.get("best_metric_results", {})
-    if _best_file(model).is_file():
-        for dataset, metrics in load_tensors(_best_file(model)).items():
-            for metric, result in metrics.items():
-                if result["iter"] <= state["iter"]:
-                    best.setdefault(dataset, {})[metric] = result
+    for dataset, metrics in read_best_results(Path(model.opt["path"]["training_states"])).items():
+        for metric, result in metrics.items():
+            if result["iter"] <= state["iter"]:
+                best.setdefault(dataset, {})[metric] = result
     return best
 
 

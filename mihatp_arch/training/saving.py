@@ -2,48 +2,36 @@
 
 import io
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from basicsr.utils import get_time_str
 
+from datasets_prep.common.files import write_file
 from mihatp_arch.errors import UserError
 
 
 def save_whole(content: Any, path: Path) -> None:
-    """`torch.save` to `path`: written aside, synced, renamed; what was there stays until then.
-
-    Raises:
-        UserError: it cannot be written; nothing of it is left then.
-    """
+    """`torch.save` to `path`, whole or not at all. Raises `UserError` when it cannot be written."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with saving(path):
+        write_file(path, buffer.getbuffer())
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Inside the block, an `OSError` of writing `path` becomes a `UserError` that says how to go on."""
     try:
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync(path.parent)
+        yield
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UserError(
             f"cannot save '{path}': {error.strerror or error}; what was saved before is whole: make room, and go on "
             "with --auto_resume"
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def archive(path: str) -> None:

@@ -48,7 +48,7 @@ def test_a_stock_training_runs(trained):
         f"{NAME}.yml",
         "training_states/1.state",
         "training_states/2.state",
-        "training_states/best_metric_results.pth",
+        "training_states/best_metric_results.json",
     ]
     assert sum(name.endswith(".png") for name in names) > 0
 

@@ -11,6 +11,7 @@ import yaml
 from helpers.end_to_end import CPU, ONE_SET, files, schedule
 
 from datasets_prep.demo import build_demo
+from mihatp_arch.training.resuming import read_best_results
 
 # The keys and order of HAT's own train_HAT_SRx4_finetune_from_SRx2.yml, its sizes cut down.
 HAT_FILE = """
@@ -111,7 +112,7 @@ def test_the_best_and_the_newest_are_kept_and_every_value_counts(data, tmp_path)
     experiment = tmp_path / "experiments" / "SwinIR_x4"
     names = {path.name for path in (experiment / "models").iterdir()}
     assert names == {"net_g_4.pth", "net_g_6.pth", "net_g_latest.pth", "net_g_best.pth"}
-    best = torch.load(experiment / "training_states" / "best_metric_results.pth", weights_only=True)["test2"]["psnr"]
+    best = read_best_results(experiment / "training_states")["test2"]["psnr"]
     kept, newest = (torch.load(experiment / "models" / f"net_g_{name}.pth", weights_only=True) for name in ("best", 6))
     same = all(torch.equal(kept["params"][name], one) for name, one in newest["params"].items())
     assert same is (best["iter"] == 6)
