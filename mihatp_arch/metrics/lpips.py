@@ -10,18 +10,51 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.metrics.lr_consistency import Image, compared
+from mihatp_arch.metrics.images import BGRImage, crop_pair
+from mihatp_arch.metrics.rows import MetricRow
 
-_LEAST = 32  # what AlexNet's two poolings leave a pixel of
+_SMALLEST_SIDE = 32  # AlexNet's two poolings leave at least one pixel of it
 
 
-def backbone() -> Path:
-    """Where torchvision looks for AlexNet's ImageNet weights; LPIPS can be measured if the file is there."""
+def alexnet_weights() -> Path:
+    """The file in which torchvision keeps AlexNet's ImageNet weights. LPIPS can be computed if it exists."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(_weights_url()).name
 
 
+ROW = MetricRow(
+    name="lpips",
+    function="calculate_lpips",
+    label="LPIPS",
+    digits=4,
+    better="lower",
+    available=lambda: alexnet_weights().is_file(),
+)
+
+
+@METRIC_REGISTRY.register()
+def calculate_lpips(img: BGRImage, img2: BGRImage, crop_border: int, *, better: Literal["lower"]) -> float:
+    """LPIPS, version 0.1 with AlexNet: 0 for equal images.
+
+    Args:
+        img: SR, `[H, W, 3]` with H, W >= 32.
+        img2: HR, `[H, W, 3]`.
+        crop_border: pixels left out at each edge.
+        better: `lower`. BasicSR reads it from the options; without it BasicSR takes the highest value for the best.
+
+    Raises:
+        UserError: the images do not fit together, or AlexNet's weights are missing.
+    """
+    img, img2 = crop_pair(img, img2, crop_border)
+    if img.ndim != 3 or img.shape[-1] != 3 or min(img.shape[:2]) < _SMALLEST_SIDE:
+        raise UserError(
+            f"calculate_lpips: images of shape {img.shape} are not H×W×3, {_SMALLEST_SIDE} or more each way"
+        )
+    with torch.inference_mode():
+        return float(_network(alexnet_weights())(_rgb_tensor(img), _rgb_tensor(img2)))
+
+
 def _weights_url() -> str:
-    from torchvision.models.alexnet import AlexNet_Weights  # takes a second
+    from torchvision.models.alexnet import AlexNet_Weights  # torchvision takes a second to import
 
     return AlexNet_Weights.IMAGENET1K_V1.url
 
@@ -30,35 +63,14 @@ def _weights_url() -> str:
 def _network(weights: Path) -> nn.Module:
     if not weights.is_file():
         raise UserError(
-            f"calculate_lpips: the ImageNet weights of AlexNet are missing: download "
-            f"{_weights_url()} to {weights}"
+            f"calculate_lpips: the ImageNet weights of AlexNet are missing: download {_weights_url()} to {weights}"
         )
-    from lpips import LPIPS  # its own weights, version 0.1, come with it
+    from lpips import LPIPS  # the package contains LPIPS's own weights, version 0.1
 
     return LPIPS(net="alex", verbose=False).eval()
 
 
-@METRIC_REGISTRY.register()
-def calculate_lpips(img: Image, img2: Image, crop_border: int, *, better: Literal["lower"]) -> float:
-    """LPIPS, version 0.1 with AlexNet: 0 for equal images.
-
-    Args:
-        img: SR, H×W×3 uint8 BGR, 32×32 or more.
-        img2: HR, H×W×3 uint8 BGR.
-        crop_border: pixels left out at each edge.
-        better: `lower`; BasicSR reads it from the options, and takes the highest value for the best without it.
-
-    Raises:
-        UserError: images that do not fit together, or no weights of AlexNet.
-    """
-    img, img2 = compared(img, img2, crop_border)
-    if img.ndim != 3 or img.shape[-1] != 3 or min(img.shape[:2]) < _LEAST:
-        raise UserError(f"calculate_lpips: images of shape {img.shape} are not H×W×3, {_LEAST} or more each way")
-    with torch.inference_mode():
-        return float(_network(backbone())(_tensor(img), _tensor(img2)))
-
-
-def _tensor(image: Image) -> Tensor:
-    """BGR of 0 to 255 as 1x3xHxW RGB of -1 to 1."""
+def _rgb_tensor(image: BGRImage) -> Tensor:
+    """`[H, W, 3]` BGR in [0, 255] -> `[1, 3, H, W]` RGB in [-1, 1]."""
     rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
     return torch.from_numpy(rgb)[None].float() / 127.5 - 1

@@ -1,9 +1,9 @@
-"""Whether the dyes of an H&E image are kept: optical densities after colour deconvolution, beside those of HR.
+"""Whether SR keeps the stains of an H&E image: optical densities after colour deconvolution, against those of HR.
 
 Source: Ruifrok and Johnston, Quantification of histochemical staining by color deconvolution, 2001. The optical density
-(OD) of a pixel, -log10(I / 255) in R, G and B, is the sum of the dyes' densities times their colours; `hed_from_rgb` of
-scikit-image solves for hematoxylin, eosin and DAB. The unit is decimal OD: 1 lets a tenth of the light through. The
-same by scikit-image's `rgb2hed` is 6 times smaller, and 0 where it would be negative.
+(OD) of a pixel is -log10(I / 255) in R, G and B. It is the sum over the stains of the stain's density times its colour;
+scikit-image's `hed_from_rgb` solves this for hematoxylin, eosin and DAB. The unit is decimal OD: at OD 1 a tenth of the
+light passes. scikit-image's `rgb2hed` gives values that are 6 times smaller, and 0 in place of negative ones.
 """
 
 import math
@@ -13,74 +13,92 @@ import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
 
-from mihatp_arch.errors import UserError
-from mihatp_arch.metrics.lr_consistency import Image, compared
+from mihatp_arch.metrics.images import BGRImage, check_color, crop_pair
+from mihatp_arch.metrics.rows import MetricRow
 
-# Black counts as the darkest grey level above it: 8 bits cannot tell, and the logarithm of 0 would swamp a mean.
-_OD = -np.log10(np.maximum(np.arange(256), 1) / 255)
-# No hematoxylin: the p99 of empty slide is 0 to 0.03, that of 192×192 patches with nuclei 0.25 and more (MoNuSeg).
-_FAINTEST = 0.05
+HED_ERROR_ROW = MetricRow(
+    name="hed_error",
+    function="calculate_hed_error",
+    label="HED error",
+    digits=4,
+    unit="OD",
+    better="lower",
+    group="structure",
+)
+HEMATOXYLIN_RATIO_ROW = MetricRow(
+    name="hematoxylin_ratio",
+    function="calculate_hematoxylin_ratio",
+    label="hematoxylin p99 ratio",
+    digits=3,
+    better="nearer to 1",
+    group="structure",
+)
+
+# Grey level 0 counts as 1: 8 bits cannot tell them apart, and the logarithm of 0 would dominate every mean.
+_OD_OF_LEVEL = -np.log10(np.maximum(np.arange(256), 1) / 255)
+# Below it there is no hematoxylin. The p99 of empty slide is 0 to 0.03, of 192×192 patches with nuclei 0.25 and more
+# (measured on MoNuSeg).
+_LEAST_HEMATOXYLIN = 0.05
 
 
 @METRIC_REGISTRY.register()
-def calculate_hed_error(img: Image, img2: Image, crop_border: int, *, better: Literal["lower"]) -> float:
+def calculate_hed_error(img: BGRImage, img2: BGRImage, crop_border: int, *, better: Literal["lower"]) -> float:
     """Mean absolute error of the optical densities of hematoxylin, eosin and DAB over all pixels: 0 is perfect.
 
-    Densities may be negative here, as H&E is not made of these three colours alone: set to 0, differences between them
-    would not count. Images without tissue have an error like any other.
+    Densities may be negative, because the colours of H&E are not sums of these three alone. They are not set to 0, so
+    that differences between them count. Images without tissue have an error like any other image.
 
     Args:
-        img: SR, H×W×3 uint8 BGR.
-        img2: HR, H×W×3 uint8 BGR.
+        img: SR, `[H, W, 3]`.
+        img2: HR, `[H, W, 3]`.
         crop_border: pixels left out at each edge.
-        better: `lower`; BasicSR reads it from the options, and takes the highest value for the best without it.
+        better: `lower`. BasicSR reads it from the options; without it BasicSR takes the highest value for the best.
 
     Returns:
         Decimal OD; bicubic interpolation of real tissue has about 0.01 (x2) to 0.04 (x8).
 
     Raises:
-        UserError: the images are not uint8 BGR of one shape, or nothing is left of them.
+        UserError: the images are not uint8 BGR of one shape, or no pixel is left.
     """
-    sr, hr = (_optical_density(image) @ _hed_from_bgr() for image in compared(img, img2, crop_border))
+    sr, hr = (_optical_density(image) @ _hed_from_bgr() for image in crop_pair(img, img2, crop_border))
     return float(np.abs(sr - hr).mean())
 
 
 @METRIC_REGISTRY.register()
 def calculate_hematoxylin_ratio(
-    img: Image, img2: Image, crop_border: int, *, better: Literal["higher"] = "higher"
+    img: BGRImage, img2: BGRImage, crop_border: int, *, better: Literal["higher"] = "higher"
 ) -> float:
-    """99th percentile of the hematoxylin density of SR over that of HR: how dark the darkest chromatin still is.
+    """99th percentile of the hematoxylin density of SR, over that of HR: how dark the darkest chromatin still is.
 
-    1 is perfect, less is lost darkness, more is too dark: a number to report, not one to choose networks by.
+    1 is perfect. Below 1 SR is too light, above 1 too dark. Report this number, but do not select a network by it.
 
     Args:
-        img: SR, H×W×3 uint8 BGR.
-        img2: HR, H×W×3 uint8 BGR.
+        img: SR, `[H, W, 3]`.
+        img2: HR, `[H, W, 3]`.
         crop_border: pixels left out at each edge.
         better: BasicSR reads it from the options.
 
     Returns:
-        The ratio, without a unit; nan where HR has no hematoxylin (its percentile is below 0.05 decimal OD), which the
-        validation leaves out of the mean and names in the log.
+        The ratio, without a unit. It is nan where HR has no hematoxylin (a percentile below 0.05 decimal OD): the
+        validation leaves such an image out of the mean and names it in the log.
 
     Raises:
-        UserError: the images are not uint8 BGR of one shape, or nothing is left of them.
+        UserError: the images are not uint8 BGR of one shape, or no pixel is left.
     """
     hematoxylin = _hed_from_bgr()[:, 0]
     sr, hr = (
-        float(np.percentile(_optical_density(image) @ hematoxylin, 99)) for image in compared(img, img2, crop_border)
+        float(np.percentile(_optical_density(image) @ hematoxylin, 99)) for image in crop_pair(img, img2, crop_border)
     )
-    return sr / hr if hr >= _FAINTEST else math.nan
+    return sr / hr if hr >= _LEAST_HEMATOXYLIN else math.nan
 
 
 def _hed_from_bgr() -> NDArray[np.float64]:
-    """[3, 3]: an optical density in B, G, R times this is one in hematoxylin, eosin, DAB."""
+    """`[3, 3]`: optical densities in B, G, R times this matrix are densities of hematoxylin, eosin and DAB."""
     from skimage.color import hed_from_rgb  # brings scipy
 
     return np.asarray(hed_from_rgb)[::-1]
 
 
-def _optical_density(image: Image) -> NDArray[np.float64]:
-    if image.shape[2:] != (3,):
-        raise UserError(f"stain metrics: expected a BGR image, HxWx3, got one of shape {image.shape}")
-    return _OD[image]
+def _optical_density(image: BGRImage) -> NDArray[np.float64]:
+    check_color(image, metric="stain metrics")
+    return _OD_OF_LEVEL[image]

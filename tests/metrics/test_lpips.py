@@ -8,16 +8,16 @@ from torchvision.models import alexnet
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.execute import metric_options
-from mihatp_arch.metrics.lpips import backbone, calculate_lpips
+from mihatp_arch.metrics.lpips import alexnet_weights, calculate_lpips
 
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
     """Random weights of AlexNet where torchvision looks for the trained ones."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert backbone().parent == tmp_path / "hub" / "checkpoints"
-    backbone().parent.mkdir(parents=True)
-    torch.save(alexnet().state_dict(), backbone())
+    assert alexnet_weights().parent == tmp_path / "hub" / "checkpoints"
+    alexnet_weights().parent.mkdir(parents=True)
+    torch.save(alexnet().state_dict(), alexnet_weights())
 
 
 def picture(seed: int, width: int = 48) -> np.ndarray:

@@ -10,7 +10,7 @@ from datasets_prep.common.downscale import reduce_patch
 from datasets_prep.patches.grid import area_reduce
 from datasets_prep.slides.tiles import read_rgb
 from mihatp_arch.errors import UserError
-from mihatp_arch.metrics import calculate_lr_consistency, lr_consistency
+from mihatp_arch.metrics.lr_consistency import calculate_lr_consistency, lr_consistency
 
 SCALES = [2, 3, 4, 8]
 

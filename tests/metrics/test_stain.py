@@ -17,7 +17,7 @@ from mihatp_arch.config.check_options import _check_metrics
 from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import bicubic
-from mihatp_arch.metrics import calculate_hed_error, calculate_hematoxylin_ratio
+from mihatp_arch.metrics.stain import calculate_hed_error, calculate_hematoxylin_ratio
 
 OPTIONS = {
     "calculate_hed_error": {"crop_border": 0, "better": "lower"},

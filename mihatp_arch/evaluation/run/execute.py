@@ -19,7 +19,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores
 from mihatp_arch.evaluation.run.benchmark_file import Method, Plan, copied
 from mihatp_arch.evaluation.run.trainings import Run, prepare_first_stages, prepare_runs, train_and_test
-from mihatp_arch.metrics.lpips import backbone
+from mihatp_arch.metrics.lpips import alexnet_weights
 
 Check = Callable[[Options], Sequence[str]]  # the mistakes in the options of a training, a line each
 
@@ -70,7 +70,7 @@ def metric_options(scale: int) -> dict[str, Any]:
         "hematoxylin_ratio": {"type": "calculate_hematoxylin_ratio", "crop_border": 0},
         "lr_consistency": {"type": "calculate_lr_consistency", "crop_border": 0, "scale": scale, "better": "lower"},
     }
-    if backbone().is_file():
+    if alexnet_weights().is_file():
         found["lpips"] = {"type": "calculate_lpips", "crop_border": 0, "better": "lower"}
     return found
 
