@@ -8,7 +8,6 @@ from statistics import mean
 import pytest
 from helpers.end_to_end import ONE_SET, basicsr, equal, files, logged, schedule
 
-from datasets_prep.demo import build_demo
 from mihatp_arch.evaluation.results.scores import read_scores
 from mihatp_arch.evaluation.run.basicsr_process import Job
 from mihatp_cli.basicsr import main
@@ -17,8 +16,8 @@ NAME = "MiHATP_x4"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+def data(embedded_data: Path) -> Path:
+    return embedded_data
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 from helpers.end_to_end import ONE_SET, basicsr, equal, files, logged, python, schedule, weights
 
-from datasets_prep.demo import build_demo
-
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+def data(embedded_data: Path) -> Path:
+    return embedded_data
 
 
 def test_the_full_mihatp_x8_trains_on_a_cpu(data, tmp_path):

@@ -7,7 +7,6 @@ import pytest
 from helpers.end_to_end import ONE_SET, equal, files, schedule, weights
 from helpers.small_data import write_data
 
-from datasets_prep.demo import build_demo
 from mihatp_arch.evaluation.results.scores import over_sets, read_scores
 from mihatp_cli.basicsr import main
 
@@ -15,8 +14,8 @@ SIZE = "datasets:train:gt_size=64"  # window 8 at x8
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+def data(embedded_data: Path) -> Path:
+    return embedded_data
 
 
 def command(method: str, scale: int, data: Path, *more: str) -> list[str]:

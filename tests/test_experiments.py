@@ -1,17 +1,16 @@
 """`mihatp runs` and `mihatp export` on what a training left."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
+from helpers.end_to_end import ONE_SET, files
 from safetensors import safe_open
 
 from mihatp_arch.training.saving import save_whole
+from mihatp_cli.basicsr import main as basicsr
 from mihatp_cli.mihatp import main
 
 NETWORK = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "upscale": 4}
@@ -62,31 +61,14 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
     assert "nothing is trained" in capsys.readouterr().err
 
 
-def test_auto_resume_leaves_a_run_alone_that_has_no_state(experiment, tmp_path):
+def test_auto_resume_leaves_a_run_alone_that_has_no_state(experiment, embedded_data, tmp_path, monkeypatch, capsys):
     """Networks without a state: the folder is neither renamed nor written into."""
     folder, _ = experiment
     for state in (folder / "training_states").iterdir():
         state.unlink()
-    root = Path(__file__).resolve().parents[1]
-    options = [root / "options" / "train_SwinIR_x4.yml", root / "options" / "overlays" / "tiny.yml"]
-    forced = [
-        "name=EDSR_x4",
-        "num_gpu=0",
-        *(f"datasets:val{end}=null" for end in ("", *(f"_test{i}" for i in range(1, 6)))),
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "mihatp_arch",
-        "train",
-        "--auto_resume",
-        "-opt",
-        *map(str, options),
-        "--data",
-        "demo",
-    ]
-    run = subprocess.run(
-        [*command, "--force_yml", *forced, "val=null"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 2 and "has networks but no training state" in run.stderr
+    monkeypatch.chdir(tmp_path)
+    options = ["-opt", *files("SwinIR", 4), "--data", str(embedded_data)]
+    forced = ["--force_yml", "name=EDSR_x4", *ONE_SET, "datasets:val_test2=null", "val=null"]
+    assert basicsr(["train", "--auto_resume", *options, *forced]) == 2
+    assert "has networks but no training state" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["EDSR_x4"]

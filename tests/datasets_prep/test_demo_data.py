@@ -12,8 +12,8 @@ from datasets_prep.demo import ABOUT, build_demo
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    return build_demo(tmp_path_factory.mktemp("demo") / "data")
+def demo(embedded_data):
+    return embedded_data
 
 
 def rows_of(folder):

@@ -13,14 +13,12 @@ from pathlib import Path
 import pytest
 from helpers.end_to_end import CPU, ONE_SET, basicsr, equal, files, logged, python, weights
 
-from datasets_prep.demo import build_demo
-
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+def data(embedded_data: Path) -> Path:
+    return embedded_data
 
 
 def options(data: Path, *, batch: int) -> list[str]:

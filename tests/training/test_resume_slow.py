@@ -13,8 +13,6 @@ import pytest
 import torch
 from helpers.end_to_end import CPU, ONE_SET, files
 
-from datasets_prep.demo import build_demo
-
 pytestmark = pytest.mark.slow
 
 ITERATIONS = 16  # an epoch of the embedded data is 11 iterations of batch 8
@@ -76,8 +74,8 @@ dist_params: {backend: nccl, port: 29500}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return build_demo(tmp_path_factory.mktemp("embedded") / "data")
+def data(embedded_data: Path) -> Path:
+    return embedded_data
 
 
 def start(folder: Path, data: Path, method: str, *more: str, workers: int = 0) -> subprocess.Popen:
