@@ -23,11 +23,16 @@ import numpy as np
 import openslide
 
 from datasets_prep.patches.grid import grid
-from datasets_prep.patches.quality import Quality, saturation
-from datasets_prep.patches.selection import pieces
-from datasets_prep.slides.openslide import open_slide
+from datasets_prep.patches.options import QualityFilter
+from datasets_prep.patches.quality import find_flaw, saturation
+from datasets_prep.patches.selection import shards
+from datasets_prep.slides.levels import overview
+from datasets_prep.slides.open import open_slide
 from datasets_prep.synthetic.slide import write_synthetic_slide
-from datasets_prep.tissue import clam as tissue
+from datasets_prep.tissue.clam import clam_regions
+from datasets_prep.tissue.coverage import coverage
+from datasets_prep.tissue.presets import PRESETS
+from datasets_prep.tissue.segmentation import find_tissue
 
 SIZE = 192
 PRESET = "tcga"
@@ -40,7 +45,7 @@ def clam(path: Path) -> int:
     rgb = np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]).convert("RGB"))
     scale = (slide.dimensions[0] / rgb.shape[1], slide.dimensions[1] / rgb.shape[0])
     shift, kept = int(SIZE // 2 * 0.5), 0
-    for region in tissue.clam_regions(rgb, scale=scale, preset=tissue.PRESETS[PRESET]):
+    for region in clam_regions(rgb, scale=scale, preset=PRESETS[PRESET]):
         contour = region.outer.reshape(-1, 1, 2)
         x0, y0, width, height = cv2.boundingRect(contour)
         for y in range(y0, y0 + height, SIZE):
@@ -59,18 +64,18 @@ def clam(path: Path) -> int:
 
 
 def ours(path: Path, assume_mpp: float | None) -> int:
-    """Patches as a build reads and judges them."""
-    quality, kept = Quality(), 0
+    """Patches as a build reads and filters them."""
+    quality, accepted = QualityFilter(), 0
     with open_slide(path, assume_mpp=assume_mpp) as slide:
-        rgb, scale = slide.overview()
-        found = tissue.find_tissue(rgb, scale=scale, preset=PRESET)
-        places = grid(slide.width, slide.height, patch_size=SIZE)
-        shares = tissue.shares(found.mask, scale=scale, xs=places[:, 0], ys=places[:, 1], size=SIZE)
-        places = places[shares >= 0.5]
-        for run in pieces(np.arange(len(places)), places, size=64):
-            for x, y in places[run].tolist():
-                kept += quality.flaw(slide.read(x, y, SIZE, SIZE)) is None
-    return kept
+        rgb, scale = overview(slide)
+        tissue = find_tissue(rgb, scale=scale, preset=PRESET)
+        coordinates = grid(*slide.level_sizes[0], patch_size=SIZE)
+        shares = coverage(tissue.mask, scale=scale, xs=coordinates[:, 0], ys=coordinates[:, 1], size=SIZE)
+        coordinates = coordinates[shares >= 0.5]
+        for shard in shards(np.arange(len(coordinates)), coordinates, size=64):
+            for x, y in coordinates[shard].tolist():
+                accepted += find_flaw(slide.read(x, y, SIZE, SIZE), quality) is None
+    return accepted
 
 
 def rate(work: Callable[[], int]) -> tuple[int, float]:

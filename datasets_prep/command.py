@@ -1,30 +1,32 @@
-"""The command line of `mihatp prepare` and `python -m datasets_prep.build`."""
+"""The command line of `mihatp prepare` and `python -m datasets_prep.build`; importing it is fast."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets_prep.build import Built, Limits, prepare
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.quality import Quality
-from datasets_prep.patches.scan import LR, ScanOptions
-from datasets_prep.tissue.clam import PRESETS
+from datasets_prep.patches.options import LR_SOURCES, Limits, QualityFilter, ScanOptions, SplitOptions
+from datasets_prep.tissue.presets import PRESETS
+
+if TYPE_CHECKING:
+    from datasets_prep.prepare import BuildResult
 
 SUMMARY = "From slides and image tiles to patient-disjoint BasicSR LMDBs, with a manifest and a data card."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the options of the command."""
+    """Add the arguments of the command to `parser`."""
     parser.add_argument("slides", type=Path, nargs="*", metavar="SLIDE|DIR", help="slides, and folders of slides")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="new data set folder")
 
-    what = parser.add_argument_group("what goes in")
-    what.add_argument("--tiles", type=Path, metavar="DIR", help="folder of 40x image tiles, used whole")
-    what.add_argument(
+    sources = parser.add_argument_group("what goes in")
+    sources.add_argument("--tiles", type=Path, metavar="DIR", help="folder of 40x image tiles, used whole")
+    sources.add_argument(
         "--manifest", type=Path, metavar="CSV", help="columns slide (or image), and patient, split, mpp as known"
     )
-    what.add_argument("--assume-mpp", type=float, metavar="UM", help="µm per pixel of slides that do not say")
+    sources.add_argument("--assume-mpp", type=float, metavar="UM", help="µm per pixel of slides that do not say")
 
     tissue = parser.add_argument_group("tissue")
     tissue.add_argument("--preset", choices=list(PRESETS), default="tcga", help="CLAM's parameters (default: tcga)")
@@ -35,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     patches = parser.add_argument_group("patches")
     patches.add_argument("--patch-size", type=int, default=192, metavar="PX", help="HR pixels (default: 192)")
     patches.add_argument("--min-tissue", type=float, default=0.5, metavar="SHARE", help="default: 0.5")
-    patches.add_argument("--min-saturation", type=float, default=Quality.min_saturation, metavar="SHARE", help="0 to 1")
-    patches.add_argument("--min-sharpness", type=float, default=Quality.min_sharpness, metavar="VAR", help="0: any")
-    patches.add_argument("--lr", choices=LR, default="area", help="where LR comes from (default: area)")
+    patches.add_argument(
+        "--min-saturation", type=float, default=QualityFilter.min_saturation, metavar="SHARE", help="0 to 1"
+    )
+    patches.add_argument(
+        "--min-sharpness", type=float, default=QualityFilter.min_sharpness, metavar="VAR", help="0: any"
+    )
+    patches.add_argument("--lr", choices=LR_SOURCES, default="area", help="where LR comes from (default: area)")
     patches.add_argument("--scales", type=int, nargs="+", default=[2, 4, 8], metavar="K", help="default: 2 4 8")
 
     splits = parser.add_argument_group("splits")
@@ -51,15 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     splits.add_argument("--seed", type=int, default=0, help="of splits and choice of patches (default: 0)")
 
-    work = parser.add_argument_group("work")
-    work.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (default: 1)")
-    work.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://host:8786, instead")
-    work.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
+    execution = parser.add_argument_group("work")
+    execution.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (default: 1)")
+    execution.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://host:8786, instead")
+    execution.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare what the arguments ask for and print what came of it; 0, or 3 where some slides could not be used."""
-    built = prepare(
+    """Prepare a data set as the arguments say, and print a summary; 0, or 3 when some sources could not be used."""
+    from datasets_prep.prepare import prepare  # OpenCV, OpenSlide and matplotlib, which `--help` does without
+
+    result = prepare(
         args.slides,
         args.output,
         tiles=args.tiles,
@@ -75,37 +83,35 @@ def run(args: argparse.Namespace) -> int:
             lr=args.lr,
             assume_mpp=args.assume_mpp,
         ),
-        quality=Quality(min_saturation=args.min_saturation, min_sharpness=args.min_sharpness),
+        quality=QualityFilter(min_saturation=args.min_saturation, min_sharpness=args.min_sharpness),
         limits=Limits(args.train_patches, args.val_patches, args.test_patches, args.per_slide),
-        split_by=args.split_by,
-        tests=args.tests,
-        seed=args.seed,
+        splits=SplitOptions(by=args.split_by, tests=args.tests, seed=args.seed),
         workers=args.workers,
         scheduler=args.scheduler,
         overwrite=args.overwrite,
     )
-    _print(built, args.output)
-    return 3 if built.failed else 0
+    _print(result, args.output)
+    return 3 if result.failed else 0
 
 
-def _print(built: Built, output: Path) -> None:
-    for split, count in built.counts.items():
-        print(f"{split:8}{count:6} patches, patients: {built.patients[split]}")
-    for state in built.sources:
-        for note in state.found.notes:
+def _print(result: "BuildResult", output: Path) -> None:
+    for split, count in result.counts.items():
+        print(f"{split:8}{count:6} patches, patients: {result.patients[split]}")
+    for state in result.sources:
+        for note in state.scan.notes:
             print(f"{state.source.name}: {note}")
-    rejected = ", ".join(f"{count} {flaw}" for flaw, count in sorted(built.rejected().items())) or "none"
-    used = len(built.sources) - len(built.failed)
-    print(f"{output}: {used} of {len(built.sources)} slides and tiles used; patches not taken: {rejected}; ", end="")
-    print(f"{built.duplicates} twice the same; see {output / 'card.md'}")
-    if built.failed:
-        print(f"{len(built.failed)} of {len(built.sources)} could not be used:", file=sys.stderr)
-    for reason in built.failed:
+    rejected = ", ".join(f"{count} {flaw}" for flaw, count in sorted(result.rejected().items())) or "none"
+    used = len(result.sources) - len(result.failed)
+    print(f"{output}: {used} of {len(result.sources)} slides and tiles used; patches not taken: {rejected}; ", end="")
+    print(f"{result.duplicates} twice the same; see {output / 'card.md'}")
+    if result.failed:
+        print(f"{len(result.failed)} of {len(result.sources)} could not be used:", file=sys.stderr)
+    for reason in result.failed:
         print(f"  {' '.join(reason.split())}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m datasets_prep.build`: 0 done, 2 a mistake (one line on stderr), 3 some slides could not be used."""
+    """Run the command: 0 done, 2 a user error (one line on stderr), 3 some sources could not be used."""
     parser = argparse.ArgumentParser(prog="python -m datasets_prep.build", description=SUMMARY)
     add_arguments(parser)
     args = parser.parse_args(argv)

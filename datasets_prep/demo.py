@@ -1,9 +1,9 @@
-"""The embedded data: synthetic slides and one real image that scikit-image ships, prepared as anyone's would be.
+"""The embedded demo data set: synthetic slides and one real image of scikit-image, prepared like any other data.
 
-The real image (immunohistochemistry, 512×512: colon glands, hematoxylin and DAB) is cut by region, because there is
-only one: its left 320 columns train, its right 192 columns are held out, upper square to test1, lower one to val. The
-128 rows between those two squares are left out. The slides (pyramidal TIFF at 40x, those for training with pen and a
-black border to be avoided) differ in their seeds.
+The real image is immunohistochemistry, 512×512: colon glands, hematoxylin and DAB. There is only one, so it is split by
+region: its left 320 columns are for training, its right 192 columns are held out, the upper square for test1 and the
+lower one for val. The 128 rows between the two squares are not used. The synthetic slides (pyramidal TIFF at 40x)
+differ in their seeds; the ones for training have pen marks and a black border, which the build must avoid.
 """
 
 import csv
@@ -15,22 +15,23 @@ from pathlib import Path
 from PIL import Image
 from skimage.data import immunohistochemistry
 
-from datasets_prep.build import Limits, prepare
 from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.layout import MANIFEST, roles
-from datasets_prep.patches.scan import ScanOptions
+from datasets_prep.patches.options import Limits, ScanOptions
 from datasets_prep.patches.splits import split_names
+from datasets_prep.prepare import prepare
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
-VERSION = 2  # raised when the data change, so that older ones are built anew
+VERSION = 2  # increased when the data change; an older data set is then built again
 ABOUT = "about.md"
 _TITLE = "# MiHATP embedded data, version "
 SCALES = (2, 4, 8)
 _PATCH = 192
-_SIDES = {"train": 2304}  # px, of the synthetic slides, with pen and black
-_SIDE = 1536  # of the others, without
-# The training patches of the real image overlap one another (in steps of 64 px), so that one in five is a real one.
+_SIDES = {"train": 2304}  # px, side of the synthetic slides with artefacts
+_SIDE = 1536  # px, side of the others, without artefacts
+# Tile corners (x, y) in the real image. Its training tiles overlap (steps of 64 px), so that one training patch in five
+# is real.
 _REAL = {
     "train": [(x, y) for y in range(0, 321, 64) for x in (0, 64, 128)],
     "val": [(320, 320)],
@@ -50,7 +51,7 @@ def _about() -> str:
 
 
 def _is_complete(folder: Path) -> bool:
-    """A folder that `build_demo` of this version wrote, with every LMDB still there."""
+    """Whether `build_demo` of this version wrote the folder, and every LMDB is still there."""
     about = folder / ABOUT
     if not about.is_file() or about.read_text(encoding="utf-8", errors="replace") != _about():
         return False
@@ -59,15 +60,16 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _write_sources(folder: Path) -> Mapping[str, str]:
-    """Slides below `folder/slides` and tiles below `folder/tiles`; file name -> split."""
+    """Write slides into `folder/slides` and tiles into `folder/tiles`. Returns file name -> split."""
     splits: dict[str, str] = {}
     (folder / "slides").mkdir()
     (folder / "tiles").mkdir()
     for split, seeds in _SEEDS.items():
         for seed in seeds:
             name = f"synthetic-{seed:04}.tif"
-            side, marks = _SIDES.get(split, _SIDE), split in _SIDES
-            write_synthetic_slide(folder / "slides" / name, width=side, height=side, seed=seed, pen=marks, black=marks)
+            side, artefacts = _SIDES.get(split, _SIDE), split in _SIDES
+            path = folder / "slides" / name
+            write_synthetic_slide(path, width=side, height=side, seed=seed, pen=artefacts, black=artefacts)
             splits[name] = split
     real = Image.fromarray(immunohistochemistry())
     for split, corners in _REAL.items():
@@ -85,17 +87,20 @@ def _rows(splits: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def build_demo(output: Path, *, overwrite: bool = False, progress: bool = True) -> Path:
-    """Prepare the embedded data as `output` (scales 2, 4 and 8) and return `output`.
+    """Build the demo data set (scales 2, 4 and 8) at `output` and return `output`.
 
-    90 training patches of 192×192, 18 of them real; 7 for val and test1 (one real each) and for test2 to test5. If a
-    complete one of this version is there, nothing is done unless `overwrite`; an older or damaged one is replaced.
-    Raises `UserError` if `output` is some other folder, or cannot be written.
+    It has 90 training patches of 192×192, of which 18 are real; 7 patches each for val and test1, of which one is real;
+    and 7 each for test2 to test5. A complete demo data set of this version is not built again, unless `overwrite` is
+    set. An older or damaged one is replaced.
+
+    Raises:
+        UserError: `output` is another folder, or cannot be written.
     """
     try:
         if not overwrite and _is_complete(output):
             return output
-        refuse_existing(output, overwrite=os.path.lexists(output), marks={ABOUT: _TITLE})
-        output.parent.mkdir(parents=True, exist_ok=True)  # or fail before the work
+        refuse_existing(output, overwrite=os.path.lexists(output), signature={ABOUT: _TITLE})
+        output.parent.mkdir(parents=True, exist_ok=True)  # fail before the slides are made
         with tempfile.TemporaryDirectory(prefix="mihatp-demo-") as name:
             folder = Path(name)
             splits = _write_sources(folder)
@@ -113,7 +118,7 @@ def build_demo(output: Path, *, overwrite: bool = False, progress: bool = True) 
                 progress=progress,
             )
     except UserError:
-        if not overwrite and _is_complete(output):  # another process was faster
+        if not overwrite and _is_complete(output):  # another process has built it meanwhile
             return output
         raise
     except OSError as error:

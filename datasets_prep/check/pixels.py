@@ -10,7 +10,8 @@ from datasets_prep.check.findings import LISTED, Faults
 from datasets_prep.check.lr_of_hr import EXACT, Image, exact_cause, guess_source, registered_flaw
 from datasets_prep.common.downscale import reduce_patch
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.lmdb_reader import LmdbReader, decode_rgb
+from datasets_prep.common.png import decode_rgb
+from datasets_prep.dataset.lmdb_reader import LmdbReader
 from datasets_prep.dataset.manifest import Row, lr_source_of
 
 _GUESSED = 9  # pairs that tell how LR was made, where no manifest does

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Write a folder whole: it appears complete under its name, or not at all."""
 
 import os
 import platform
@@ -11,23 +11,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import sync
 
-Marks: TypeAlias = Mapping[str, str]  # file name -> regular expression that its first line begins with
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+Signature: TypeAlias = Mapping[str, str]  # file name -> regular expression that matches the start of its first line
 
 
 def _sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(root, name))
-        _sync(Path(root))
+            sync(Path(root, name))
+        sync(Path(root))
 
 
 def _begins(file: Path, pattern: str) -> bool:
@@ -37,11 +30,11 @@ def _begins(file: Path, pattern: str) -> bool:
         return re.match(pattern, text.readline(1000)) is not None
 
 
-def refuse_existing(path: Path, *, overwrite: bool, marks: Marks) -> None:
-    """Raise `UserError` if `path` cannot be the name of a folder, or is there and may not be replaced.
+def refuse_existing(path: Path, *, overwrite: bool, signature: Signature) -> None:
+    """Raise `UserError` when `path` cannot name a folder, or when something is there that may not be replaced.
 
-    With `overwrite` a folder whose files begin as `marks` says (thus one that we wrote) or an empty one may be
-    replaced; anything else stays, whatever the option: `-o ~ --overwrite` must not cost a home.
+    Only an empty folder, or a folder that this program wrote (its files match `signature`), may be replaced, and only
+    with `overwrite`. So `-o ~ --overwrite` cannot delete a home folder.
     """
     name = str(path)
     if "\0" in name or name != name.encode("utf-8", "replace").decode("utf-8"):
@@ -52,7 +45,7 @@ def refuse_existing(path: Path, *, overwrite: bool, marks: Marks) -> None:
         raise UserError(f"{path} exists: name another folder, or replace it with --overwrite")
     try:
         ours = not path.is_symlink() and path.is_dir()
-        wrong = [file for file, pattern in marks.items() if ours and not _begins(path / file, pattern)]
+        wrong = [file for file, pattern in signature.items() if ours and not _begins(path / file, pattern)]
         ours = ours and not (wrong and any(path.iterdir()))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; name another folder") from error
@@ -62,7 +55,10 @@ def refuse_existing(path: Path, *, overwrite: bool, marks: Marks) -> None:
 
 
 def _beside(path: Path) -> str:
-    """How the hidden folders beside `path` begin; by host, for a process on another one cannot be asked for."""
+    """The first part of the name of each temporary folder beside `path`.
+
+    It holds the host name, because only a process of this host can be looked up.
+    """
     return f".{path.name}.{platform.node()}."
 
 
@@ -71,13 +67,13 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # the process runs, as another user
         return True
     return True
 
 
-def _mend(path: Path) -> None:
-    """Clear away what killed builds of `path` left beside it; a data set that was being replaced comes back."""
+def _clean_up(path: Path) -> None:
+    """Remove the temporary folders that killed builds left beside `path`; restore a replaced data set."""
     pattern = re.compile(re.escape(_beside(path)) + r"(\d{1,9})\.[0-9a-f]{8}\.(partial|replaced)")
     for entry in list(path.parent.iterdir()) if path.parent.is_dir() else []:
         name = pattern.fullmatch(entry.name)
@@ -90,7 +86,7 @@ def _mend(path: Path) -> None:
 
 
 def _swap(new: Path, path: Path, old: Path) -> None:
-    """Put `new` at `path` and keep what was there as `old`; if that fails, what was there is back."""
+    """Rename `path` to `old` and `new` to `path`. When the second rename fails, `old` is renamed back."""
     if path.exists():
         path.rename(old)
     try:
@@ -101,25 +97,32 @@ def _swap(new: Path, path: Path, old: Path) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path, *, overwrite: bool, marks: Marks) -> Iterator[Path]:
-    """A new folder beside `path` to write into; synced and renamed to `path` at the end of the block.
+def atomic_folder(path: Path, *, overwrite: bool, signature: Signature) -> Iterator[Path]:
+    """Gives a temporary folder beside `path`; when the block ends well, the folder is synced and renamed to `path`.
 
-    If the block fails, the new folder is removed and what was at `path` is as it was; what a killed process left is
-    removed at the next start. `marks` are the files by which a folder that may be replaced is known. Raises `UserError`
-    if `path` may not be replaced or cannot be written.
+    When the block raises, the temporary folder is removed and `path` is as it was. The temporary folder of a killed
+    process is removed at the next start.
+
+    Args:
+        path: the new folder.
+        overwrite: whether a folder of this program at `path` may be replaced.
+        signature: the files by which `refuse_existing` recognises such a folder.
+
+    Raises:
+        UserError: `path` may not be replaced, or it cannot be written.
     """
-    refuse_existing(path, overwrite=overwrite, marks=marks)
+    refuse_existing(path, overwrite=overwrite, signature=signature)
     partial = path.parent / f"{_beside(path)}{os.getpid()}.{secrets.token_hex(4)}.partial"
     replaced = partial.with_suffix(".replaced")
     try:
-        _mend(path)
-        refuse_existing(path, overwrite=overwrite, marks=marks)  # it may have come back
+        _clean_up(path)
+        refuse_existing(path, overwrite=overwrite, signature=signature)  # the clean-up may have restored a data set
         partial.mkdir(parents=True)
         yield partial
         _sync_tree(partial)
-        refuse_existing(path, overwrite=overwrite, marks=marks)  # another process may have been faster
+        refuse_existing(path, overwrite=overwrite, signature=signature)  # another process may have written it meanwhile
         _swap(partial, path, replaced)
-        _sync(path.parent)
+        sync(path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another folder") from error

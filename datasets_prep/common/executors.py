@@ -1,4 +1,4 @@
-"""Where the work is done: in this process, in processes of this machine, or on a Dask cluster, behind one interface."""
+"""Runs jobs in this process, in worker processes of this machine, or on a Dask cluster, behind one interface."""
 
 import itertools
 import multiprocessing
@@ -19,20 +19,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Here(Executor):
-    """Does each task at once, in this process."""
+class _ThisProcess(Executor):
+    """Runs each job at once, in this process. An error of the job is raised by `submit` itself."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        future: Future[R] = Future()
+        future.set_result(fn(*args, **kwargs))
         return future
 
 
 def _start_worker(parent: int) -> None:
-    """A killed build must not leave its workers behind: each looks whether its parent is still there."""
+    """Start of a worker process: one BLAS thread, and a watch that ends the worker when its parent is gone.
+
+    Without the watch, a killed build would leave its workers behind.
+    """
     threadpool_limits(1, "blas")
 
     def watch() -> None:
@@ -45,14 +45,16 @@ def _start_worker(parent: int) -> None:
 
 @contextmanager
 def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
-    """An executor, and how many tasks it should have at once.
+    """Gives an executor, and the number of jobs that should be submitted at the same time.
 
     Args:
-        workers: local processes; 1 works in this process.
-        scheduler: address of a Dask scheduler (`tcp://host:8786`), whose workers see the same files; else None.
+        workers: number of local processes; with 1 the jobs run in this process.
+        scheduler: address of a Dask scheduler (`tcp://host:8786`), used instead of local processes. Its workers must
+            see the same files.
 
     Raises:
-        UserError: no workers, no Dask, no scheduler at that address, or a worker that died.
+        UserError: `workers` is below 1, Dask is not installed, no scheduler answers at that address or it has no
+            workers, or a worker process died.
     """
     if workers < 1:
         raise UserError(f"--workers {workers}: at least 1 is needed")
@@ -61,8 +63,8 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
             with _dask(scheduler) as (executor, threads):
                 yield executor, 2 * threads
         elif workers == 1:
-            with threadpool_limits(1, "blas"):  # matrices are small here, and waiting threads take the time of others
-                yield _Here(), 1
+            with threadpool_limits(1, "blas"):  # the matrices are small: BLAS threads would only wait for one another
+                yield _ThisProcess(), 1
         else:
             context = multiprocessing.get_context("spawn")  # OpenSlide handles and OpenCV threads do not survive a fork
             with ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(),)) as executor:
@@ -97,9 +99,13 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
 def run_all(
     executor: Executor, function: Callable[..., R], tasks: Iterable[tuple[T, tuple[Any, ...]]], *, at_once: int
 ) -> Iterator[tuple[T, R]]:
-    """Call `function(*arguments)` for each (label, arguments); (label, result) in the order in which they are done.
+    """Call `function(*arguments)` for each (label, arguments), and yield (label, result) in the order of completion.
 
-    At most `at_once` tasks wait or run, so that memory does not grow with their number.
+    Args:
+        executor: runs the calls, see `open_executor`.
+        function: the job.
+        tasks: (label, arguments) of each job; taken one by one, when a job can be submitted.
+        at_once: at most so many jobs wait or run at a time. This bounds the memory.
     """
     waiting: dict[Future[R], T] = {}
     rest = iter(tasks)

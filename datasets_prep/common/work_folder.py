@@ -1,7 +1,7 @@
-"""The folder in which a build keeps what it has done, so that a killed one goes on where it stopped.
+"""The work folder of a build: results of finished jobs, so that a killed build resumes where it stopped.
 
-Results are filed under a hash of all that they depend on. A build with other options finds what is still the same and
-makes the rest anew; nothing that was made for other options can slip in.
+The name of each result is a hash of everything that the result depends on. A build with other options reuses the
+results that are still valid and computes the others again. A result of other options can never be taken by mistake.
 """
 
 import hashlib
@@ -19,22 +19,25 @@ from filelock import FileLock, Timeout
 from datasets_prep.common.errors import UserError
 
 T = TypeVar("T")
-VERSION = version("mihatp")  # results of another one are made anew
+VERSION = version("mihatp")  # part of every hash: another version computes all results again
 
 
 def digest(*depends_on: object) -> str:
-    """A name for a result: a hash of what it depends on (anything that JSON can hold, dataclasses too)."""
+    """Name of a result: a hash of the values that it depends on (everything that JSON can hold, dataclasses too)."""
     return hashlib.sha256(msgspec.json.encode(depends_on)).hexdigest()[:32]
 
 
 def fingerprint(path: Path) -> tuple[str, int, int]:
-    """What tells a file from a changed one: its resolved path, size in bytes and modification time in ns."""
+    """Resolved path, size in bytes and modification time in ns of a file. A changed file gives other values.
+
+    Raises `OSError` when the file cannot be read.
+    """
     status = path.stat()
     return os.path.realpath(path), status.st_size, status.st_mtime_ns
 
 
 def read_result(path: Path, kind: type[T]) -> T | None:
-    """The msgspec struct in a JSON file; None where there is none, or what a damaged disk left of it."""
+    """Read a msgspec struct from a JSON file; None when the file is missing or damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -43,9 +46,10 @@ def read_result(path: Path, kind: type[T]) -> T | None:
 
 @contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
-    """The folder `.<name>.work` beside `output`, locked; it goes when the block ends well, or has nothing to keep.
+    """Gives the locked folder `.<name>.work` beside `output`; removed when the block ends well or left no result.
 
-    Raises `UserError` where another build of the same output is running, or nothing can be written there.
+    Raises:
+        UserError: another build of the same output is running, or the folder cannot be written.
     """
     folder = output.parent / f".{output.name}.work"
     try:

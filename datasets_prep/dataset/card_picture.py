@@ -19,8 +19,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.png import decode_rgb
 from datasets_prep.dataset.card_text import Facts, find_warnings, headline
-from datasets_prep.dataset.lmdb_reader import LmdbReader, decode_rgb, open_images
+from datasets_prep.dataset.lmdb_reader import LmdbReader, open_images
 from datasets_prep.dataset.manifest import Row
 from datasets_prep.tissue.geojson import read_geojson
 

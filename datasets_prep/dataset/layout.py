@@ -1,4 +1,4 @@
-"""What a data set looks like on disk: `<split>/{HR,LR_x2,…}.lmdb` with one key set per split, and `manifest.csv`."""
+"""Layout of a data set on disk: `<split>/{HR,LR_x2,…}.lmdb` with the same keys in each split, and `manifest.csv`."""
 
 import csv
 import re
@@ -8,25 +8,34 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb
-from datasets_prep.patches.extract import Record
+from datasets_prep.patches.extract import Patch
 
 MANIFEST = "manifest.csv"
 COLUMNS = ("key", "slide", "patient", "split", "x", "y", "level", "mpp", "tissue", "lr_source", "sha1")
-MARKS = {MANIFEST: re.escape(",".join(COLUMNS)) + "$"}
+SIGNATURE = {MANIFEST: re.escape(",".join(COLUMNS)) + "$"}
 
 
 def roles(scales: Sequence[int]) -> list[str]:
-    """The image roles of a data set, each an LMDB `<role>.lmdb` in every split: `HR`, then `LR_x<scale>`."""
+    """The roles of the images, `HR` and `LR_x<scale>`: each split has one `<role>.lmdb` for each of them."""
     return ["HR", *(f"LR_x{scale}" for scale in scales)]
 
 
 def write_dataset(
-    folder: Path, splits: Mapping[str, Iterable[Record]], *, patch_size: int, scales: Sequence[int]
+    folder: Path, splits: Mapping[str, Iterable[Patch]], *, patch_size: int, scales: Sequence[int]
 ) -> Iterator[tuple[str, bool]]:
-    """Write every split's LMDBs and the manifest into `folder`, patch by patch.
+    """Write the LMDBs of every split and the manifest into `folder`, patch by patch.
 
-    Yields the split of each patch, and whether it was written: one whose pixels the split has already is left out.
-    Raises `UserError` where two splits hold the same pixels, which would leak test data into training.
+    Args:
+        folder: an existing folder.
+        splits: split -> its patches.
+        patch_size: side of HR, pixels.
+        scales: the scales of LR.
+
+    Yields:
+        The split of each patch, and whether it was written. A patch is left out when its split has the same pixels.
+
+    Raises:
+        UserError: two splits hold the same pixels, which would leak test data into training.
     """
     sizes = {"HR": patch_size, **{f"LR_x{scale}": patch_size // scale for scale in scales}}
     seen: dict[str, tuple[str, str]] = {}  # sha1 -> (split, key)
@@ -43,17 +52,17 @@ def write_dataset(
                             f"{patch.key} ({split}) and {other_key} ({other_split}) are the same pixels: "
                             "remove one of the two images, or give both one patient in the manifest"
                         )
-                    new = other_key == patch.key
-                    if new:
+                    is_new = other_key == patch.key
+                    if is_new:
                         for role, writer in writers.items():
                             writer.put_png(patch.key, patch.images[role], height=sizes[role], width=sizes[role])
                         rows.writerow(_row(patch, split))
-                    yield split, new
+                    yield split, is_new
 
 
-def _row(patch: Record, split: str) -> tuple[object, ...]:
-    """In the order of COLUMNS; patches are always cut from level 0."""
+def _row(patch: Patch, split: str) -> tuple[object, ...]:
+    """The row of a patch, in the order of COLUMNS; its level is always 0."""
     mpp = "" if patch.mpp is None else f"{patch.mpp:.4f}"
     tissue = "" if patch.tissue is None else f"{patch.tissue:.3f}"
-    place = (patch.key, patch.slide, patch.patient, split, patch.x, patch.y, 0)
-    return (*place, mpp, tissue, patch.lr_source, patch.sha1)
+    identity = (patch.key, patch.slide, patch.patient, split, patch.x, patch.y, 0)
+    return (*identity, mpp, tissue, patch.lr_source, patch.sha1)

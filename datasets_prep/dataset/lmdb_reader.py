@@ -1,15 +1,11 @@
-"""BasicSR's LMDB format, read with suspicion: what is wrong with a folder is one line, never a killed process."""
+"""Read BasicSR's LMDB format. A damaged folder gives one clear error; it never kills the process."""
 
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import lmdb
-import numpy as np
-from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 
@@ -17,15 +13,15 @@ Size = tuple[int, int]  # height, width in pixels
 
 _META = re.compile(r"(?P<key>[^.]*)\.?\S*\s+\((?P<height>\d+),\s*(?P<width>\d+),\s*\d+\)")
 _AGAIN = "copy or make it again"
-_MOST_MAPPED = 32 << 20  # bytes
+_MOST_MAPPED = 32 << 20  # bytes, read since the file was opened
 
 
 class LmdbReader:
-    """What `open_images` gives to read with; memory holds the names and sizes, and one value at a time.
+    """Reads images from an LMDB that `open_images` has opened; keys, sizes and one value are in memory.
 
     Attributes:
         path: the folder `NAME.lmdb`.
-        sizes: key -> (height, width) as `meta_info.txt` says, in its order.
+        sizes: key -> (height, width), from `meta_info.txt` and in its order.
     """
 
     def __init__(self, path: Path, sizes: dict[str, Size]) -> None:
@@ -50,13 +46,13 @@ class LmdbReader:
         return key in self.sizes
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """(key, encoded image) in the order of `meta_info.txt`; errors as `get`."""
+        """(key, encoded image) in the order of `meta_info.txt`; raises as `get` does."""
         for key in self.sizes:
             yield key, self.get(key)
 
     def get(self, key: str) -> bytes:
-        """The encoded image of a key. Raises `UserError` where there is none, or a damaged one."""
-        if self._mapped > _MOST_MAPPED:  # what was read stays mapped, and counts as memory of the process
+        """The encoded image of a key. Raises `UserError` when the key is missing or the file is damaged."""
+        if self._mapped > _MOST_MAPPED:  # pages that were read stay mapped and count as memory of the process
             self.close()
             self._env, self._mapped = _open(self.path, self.sizes), 0
         try:
@@ -71,10 +67,12 @@ class LmdbReader:
 
 
 def read_meta(folder: Path) -> dict[str, Size]:
-    """Key -> (height, width) of the `meta_info.txt` of a BasicSR LMDB, in its order.
+    """Key -> (height, width), read from the `meta_info.txt` of a BasicSR LMDB and in its order.
 
-    As BasicSR does, a key is what stands before the first dot. Raises `UserError` where the file is missing, empty,
-    malformed, or names a key twice.
+    As in BasicSR, the key is the text before the first dot.
+
+    Raises:
+        UserError: the file is missing, empty or malformed, or it names a key twice.
     """
     meta = folder / "meta_info.txt"
     sizes: dict[str, Size] = {}
@@ -96,10 +94,11 @@ def read_meta(folder: Path) -> dict[str, Size]:
 
 @contextmanager
 def open_images(folder: Path) -> Iterator[LmdbReader]:
-    """Open a BasicSR LMDB folder (`NAME.lmdb`) to read; nothing is written or locked, so read-only media will do.
+    """Open a BasicSR LMDB folder (`NAME.lmdb`) for reading; nothing is written or locked, so read-only media work too.
 
-    Raises `UserError` for a folder that is missing, no LMDB in BasicSR's layout, empty, cut off, or whose number of
-    images is not that of its `meta_info.txt`.
+    Raises:
+        UserError: the folder is missing, is no LMDB in BasicSR's layout, is empty or cut off, or its number of images
+            differs from that of its `meta_info.txt`.
     """
     if folder.suffix != ".lmdb":
         raise UserError(
@@ -129,7 +128,8 @@ def _open(folder: Path, sizes: dict[str, Size]) -> lmdb.Environment:
 
 
 def _refuse_damage(folder: Path, env: lmdb.Environment, sizes: dict[str, Size]) -> None:
-    # Opening reads the two header pages alone. Any other page that the file lacks is a bus error of the whole process.
+    # LMDB reads only the two header pages when it opens a file. Access to a later page that is missing is a bus error,
+    # which kills the process.
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     there = (folder / "data.mdb").stat().st_size
     if there < needed:
@@ -152,39 +152,3 @@ def _first_difference(env: lmdb.Environment, sizes: dict[str, Size]) -> str:
     if lacking is not None:
         return f" ({lacking} is not in data.mdb)"
     return f" ({min(stored - sizes.keys())} is not in meta_info.txt)" if stored - sizes.keys() else ""
-
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def decode_rgb(data: bytes) -> NDArray[np.uint8]:
-    """H×W×3 uint8 RGB of an encoded image, as BasicSR decodes it.
-
-    Raises `UserError` (without saying where) for one that is cut off or damaged, a PNG also where OpenCV would hand out
-    what is left of it.
-    """
-    flaw = _png_flaw(data) if data.startswith(_PNG) else ""
-    if flaw:
-        raise UserError(f"its PNG {flaw}")
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # no bytes at all
-        bgr = None
-    if bgr is None or bgr.dtype != np.uint8:
-        raise UserError("it is no image that OpenCV can decode")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-
-
-def _png_flaw(data: bytes) -> str:
-    """Empty where every chunk up to the last is whole."""
-    start = len(_PNG)
-    while start + 12 <= len(data):
-        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
-        if end > len(data):
-            break
-        if zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            return "is damaged"
-        if data[start + 4 : start + 8] == b"IEND":
-            return ""
-        start = end
-    return "is cut off"

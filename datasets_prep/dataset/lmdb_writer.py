@@ -1,4 +1,4 @@
-"""BasicSR's LMDB format: PNG values under ASCII keys, and a text file that lists them.
+"""Write BasicSR's LMDB format: PNG values under ASCII keys, and a text file that lists them.
 
 A folder `NAME.lmdb` holds `data.mdb`, `lock.mdb` and `meta_info.txt` with one line `KEY.png (h,w,c) 1` per image
 (`basicsr.utils.lmdb_util.make_lmdb_from_imgs`); the key is the name without its extension.
@@ -9,32 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-import cv2
 import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.atomic_folder import atomic_folder
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.png import COMPRESS_LEVEL, encode_png
 
-COMPRESS_LEVEL = 1  # BasicSR's default: decoding speed matters more than the last per cent of size
-_MARKS = {"data.mdb": "", "meta_info.txt": r"[^\s./]+\.png \(\d+,\d+,\d+\) \d+$"}
+_SIGNATURE = {"data.mdb": "", "meta_info.txt": r"[^\s./]+\.png \(\d+,\d+,\d+\) \d+$"}
 _BATCH = 64  # images per transaction
-_FIRST_MAP_SIZE = 16 << 20  # grown as needed
-
-
-def encode_png(rgb: NDArray[np.uint8]) -> bytes:
-    """H×W×3 uint8 RGB to PNG bytes, as `cv2.imdecode` (and so BasicSR, which expects BGR from it) reads them."""
-    # Run lengths alone are a fifth faster than zlib's default search at this level, and on tissue smaller as well.
-    options = [cv2.IMWRITE_PNG_COMPRESSION, COMPRESS_LEVEL, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    done, png = cv2.imencode(".png", rgb[..., ::-1], options)
-    if not done:
-        raise UserError(f"an image of shape {rgb.shape} could not be encoded as PNG")
-    return png.tobytes()
+_FIRST_MAP_SIZE = 16 << 20  # bytes; grows as needed
 
 
 class LmdbWriter:
-    """What `open_lmdb` gives to write with; memory holds one batch of PNGs."""
+    """Writes images into an LMDB that `open_lmdb` has opened; one batch of PNGs is in memory."""
 
     def __init__(self, path: Path, env: lmdb.Environment, meta: TextIO) -> None:
         self.path = path
@@ -44,13 +33,22 @@ class LmdbWriter:
         self._keys: set[str] = set()
 
     def put(self, key: str, rgb: NDArray[np.uint8]) -> None:
-        """Add one H×W×3 uint8 RGB image; `key` as in `put_png`."""
+        """Add one image, [H, W, 3] uint8 RGB; for `key` see `put_png`."""
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise UserError(f"{self.path}: {key} is {rgb.dtype} {rgb.shape}, not HxWx3 uint8 RGB")
         self.put_png(key, encode_png(rgb), height=rgb.shape[0], width=rgb.shape[1])
 
     def put_png(self, key: str, png: bytes, *, height: int, width: int) -> None:
-        """Add one image from `encode_png`; `key` is new, ASCII, without '.', '/' or white space, at most 500 long."""
+        """Add one image that `encode_png` has encoded.
+
+        Args:
+            key: a new key: ASCII, 1 to 500 characters, without '.', '/' and white space.
+            png: the encoded image.
+            height, width: size of the image.
+
+        Raises:
+            UserError: the key is not allowed, or exists already.
+        """
         if not key.isascii() or not 0 < len(key) <= 500 or any(c in "./" or c.isspace() for c in key):
             raise UserError(f"{self.path}: the key {key!r} must be ASCII without '.', '/' or white space")
         if key in self._keys:
@@ -62,7 +60,7 @@ class LmdbWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Write the batch that waits; `put` and the end of the block do it by themselves."""
+        """Write the pending batch. `put_png` does it when the batch is full, `open_lmdb` at the end of the block."""
         while self._batch:
             try:
                 with self._env.begin(write=True) as transaction:
@@ -85,7 +83,7 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
     """
     if path.suffix != ".lmdb":
         raise UserError(f"{path}: the name of a BasicSR LMDB must end in .lmdb")
-    with atomic_folder(path, overwrite=overwrite, marks=_MARKS) as partial:
+    with atomic_folder(path, overwrite=overwrite, signature=_SIGNATURE) as partial:
         try:
             with (
                 lmdb.open(str(partial), map_size=_FIRST_MAP_SIZE, sync=False) as env,

@@ -1,4 +1,7 @@
-"""From places to patches: read, judged, reduced and encoded by whoever has the time, filed in pieces."""
+"""Extraction job: read HR patches at given coordinates, filter them by quality, make LR, encode as PNG, store a shard.
+
+A shard is the result of one job: the patches of one source at up to 64 coordinates, in one file of the work folder.
+"""
 
 import hashlib
 import math
@@ -12,19 +15,29 @@ from numpy.typing import NDArray
 from datasets_prep.common.downscale import reduce_patch
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
-from datasets_prep.dataset.lmdb_writer import encode_png
-from datasets_prep.patches.quality import Quality
-from datasets_prep.patches.scan import Opened, Scan, ScanOptions, level_sources, open_source
-from datasets_prep.patches.selection import Places
+from datasets_prep.common.png import encode_png
+from datasets_prep.patches.grid import Coordinates
+from datasets_prep.patches.options import QualityFilter, ScanOptions
+from datasets_prep.patches.quality import find_flaw
+from datasets_prep.patches.scan import open_reader
+from datasets_prep.patches.scan_results import Scan
 from datasets_prep.patches.sources import Source
-from datasets_prep.slides.openslide import Slide
+from datasets_prep.slides.protocol import SlideReader
 from datasets_prep.slides.pyramid_lr import read_lr
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One patch: where it is from, and its images as PNG by role (`HR`, `LR_x2`, …).
+class Patch(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted patch.
 
-    `x`, `y` are its upper left corner in level-0 pixels; `tissue` and `mpp` are None where they are not known.
+    Attributes:
+        key: name in the LMDBs.
+        slide, patient: name of the source, and of its patient.
+        x, y: upper left corner, level-0 px.
+        mpp: µm per level-0 pixel; None when it is unknown.
+        tissue: share of tissue, 0 to 1; None when it is unknown.
+        lr_source: source of LR as text, see `pyramid_lr.describe`.
+        sha1: hash of the HR pixels, [H, W, 3] uint8 RGB.
+        images: role (`HR`, `LR_x2`, …) -> PNG bytes.
     """
 
     key: str
@@ -35,12 +48,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     mpp: float | None
     tissue: float | None
     lr_source: str
-    sha1: str  # of the H×W×3 uint8 RGB pixels of HR
+    sha1: str
     images: dict[str, bytes]
 
 
-class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the places of one piece; `failed` says why the source cannot be used after all."""
+class ShardResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an extraction job reports of its shard.
+
+    Attributes:
+        failed: why the source cannot be used; empty when the job succeeded.
+        examined: number of coordinates.
+        accepted: number of patches that passed the quality filter.
+        rejected: flaw -> number of patches that were rejected for it.
+    """
 
     failed: str = ""
     examined: int = 0
@@ -48,78 +68,82 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int] = {}
 
 
-def cut(
+def extract_shard(
     source: Source,
-    found: Scan,
-    places: Places,
+    scanned: Scan,
+    coordinates: Coordinates,
     shares: NDArray[np.float32],
     options: ScanOptions,
-    quality: Quality,
+    quality: QualityFilter,
     results: Path,
-) -> Cut:
-    """Cut the patches at `places` (N×2) of one source; those that are good are filed in `<results>.patches`.
+) -> ShardResult:
+    """Extract the patches of one source at `coordinates` and store the accepted ones in `<results>.patches`.
 
-    `<results>.json` comes last and says that the file is whole. What is wrong with the source is in the answer, which
-    then leaves no file.
+    `<results>.json` is written last: it says that the shard is complete. When the source cannot be read, the returned
+    `ShardResult` gives the reason and no file is written.
 
     Args:
-        source: the slide or tile.
-        found: what `scan` said of it.
-        places: corners in level-0 pixels.
-        shares: of tissue in each patch (NaN: not known).
-        options: as for the scan.
-        quality: what a patch must reach.
-        results: where the results go, without an ending.
+        source: the slide or image tile.
+        scanned: its scan.
+        coordinates: upper left corners of the patches, [N, 2] in level-0 px.
+        shares: tissue share of each patch, [N]; NaN when it is unknown.
+        options: the options of the scan.
+        quality: the quality filter.
+        results: path of the results, without an ending.
     """
-    records: list[Record] = []
+    patches: list[Patch] = []
     rejected: Counter[str] = Counter()
     try:
-        with open_source(source, options) as opened:
-            for (x, y), share in zip(places.tolist(), shares.tolist(), strict=True):
-                hr = opened.read(x, y, options.patch_size, options.patch_size)
-                flaw = quality.flaw(hr)
-                if flaw:
+        with open_reader(source, options) as reader:
+            for (x, y), share in zip(coordinates.tolist(), shares.tolist(), strict=True):
+                hr = reader.read(x, y, options.patch_size, options.patch_size)
+                flaw = find_flaw(hr, quality)
+                if flaw is not None:
                     rejected[flaw] += 1
                     continue
                 images = {"HR": encode_png(hr)}
-                for scale, lr in _lr_images(opened, found, hr, x, y, options).items():
+                for scale, lr in _lr_images(reader, scanned, hr, x, y, options).items():
                     images[f"LR_x{scale}"] = encode_png(lr)
-                records.append(
-                    Record(
-                        key=f"{source.key}_{x}_{y}",
-                        slide=source.name,
-                        patient=source.patient,
-                        x=x,
-                        y=y,
-                        mpp=found.mpp,
-                        tissue=None if math.isnan(share) else share,
-                        lr_source=found.lr_source,
-                        sha1=hashlib.sha1(hr.tobytes(), usedforsecurity=False).hexdigest(),
-                        images=images,
-                    )
-                )
+                patches.append(_patch(source, scanned, hr, x, y, share, images))
     except UserError as error:
-        return Cut(failed=str(error))
-    done = Cut(examined=len(places), accepted=len(records), rejected=dict(rejected))
-    write_file(results.with_suffix(".patches"), msgspec.msgpack.encode(records))
-    write_file(results.with_suffix(".json"), msgspec.json.encode(done))
-    return done
+        return ShardResult(failed=str(error))
+    shard = ShardResult(examined=len(coordinates), accepted=len(patches), rejected=dict(rejected))
+    write_file(results.with_suffix(".patches"), msgspec.msgpack.encode(patches))
+    write_file(results.with_suffix(".json"), msgspec.json.encode(shard))
+    return shard
+
+
+def _patch(
+    source: Source, scanned: Scan, hr: NDArray[np.uint8], x: int, y: int, share: float, images: dict[str, bytes]
+) -> Patch:
+    return Patch(
+        key=f"{source.key}_{x}_{y}",
+        slide=source.name,
+        patient=source.patient,
+        x=x,
+        y=y,
+        mpp=scanned.mpp,
+        tissue=None if math.isnan(share) else share,
+        lr_source=scanned.lr_source,
+        sha1=hashlib.sha1(hr.tobytes(), usedforsecurity=False).hexdigest(),
+        images=images,
+    )
 
 
 def _lr_images(
-    opened: Opened, found: Scan, hr: NDArray[np.uint8], x: int, y: int, options: ScanOptions
+    reader: SlideReader, scanned: Scan, hr: NDArray[np.uint8], x: int, y: int, options: ScanOptions
 ) -> dict[int, NDArray[np.uint8]]:
-    """Scale -> LR of the field of `hr`."""
-    levels = level_sources(found)
+    """Scale -> LR image of the patch `hr` at (x, y)."""
+    levels = scanned.level_sources()
     kernel = "bicubic" if options.lr == "bicubic" else "area"
     return {
-        scale: read_lr(opened, x, y, options.patch_size, scale, levels[scale])
-        if isinstance(opened, Slide) and scale in levels
+        scale: read_lr(reader, x, y, options.patch_size, scale, levels[scale])
+        if scale in levels
         else reduce_patch(hr, scale, kernel=kernel)
         for scale in options.scales
     }
 
 
-def read_patches(results: Path) -> list[Record]:
-    """The patches of one piece, in the order in which they were cut."""
-    return msgspec.msgpack.decode(results.with_suffix(".patches").read_bytes(), type=list[Record])
+def read_shard(results: Path) -> list[Patch]:
+    """The patches of one shard, in the order of their coordinates."""
+    return msgspec.msgpack.decode(results.with_suffix(".patches").read_bytes(), type=list[Patch])

@@ -1,235 +1,150 @@
-"""The first look at a slide or tile: whether it can be used, where its tissue is, which patches it offers."""
+"""Scan job: open one slide or image tile, find its tissue, and list its candidate patches."""
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
-from datasets_prep.patches.grid import grid
-from datasets_prep.patches.selection import Places
+from datasets_prep.patches.grid import Coordinates, grid
+from datasets_prep.patches.options import ScanOptions
+from datasets_prep.patches.scan_results import Scan, write_candidates, write_tissue_images
 from datasets_prep.patches.sources import Source
-from datasets_prep.slides.openslide import Slide, open_slide, require_40x
-from datasets_prep.slides.pyramid_lr import LevelSource, describe, gated, plan_levels, register
-from datasets_prep.slides.tiles import read_rgb
-from datasets_prep.tissue import clam as tissue
-from datasets_prep.tissue.geojson import read_geojson, write_geojson
-
-LR = ("area", "bicubic", "pyramid")
-_OVERVIEW = 1024  # px, the longer side of the picture on the data card
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """What decides which patches a slide offers.
-
-    Attributes:
-        patch_size: HR pixels, a multiple of every scale.
-        scales: of the LR images.
-        preset: CLAM's parameters (tissue.py).
-        marks: whether pen and near-black are taken out of the tissue.
-        fallback: whether a slide without tissue by the preset is tried with the smaller areas of `biopsy`.
-        min_tissue: share of a patch that must be tissue, 0 to 1.
-        lr: where LR comes from.
-        assume_mpp: µm/px of slides that do not say.
-    """
-
-    patch_size: int = 192
-    scales: tuple[int, ...] = (2, 4, 8)
-    preset: str = "tcga"
-    marks: bool = True
-    fallback: bool = True
-    min_tissue: float = 0.5
-    lr: Literal["area", "bicubic", "pyramid"] = "area"
-    assume_mpp: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.preset not in tissue.PRESETS:
-            raise UserError(f"preset {self.preset!r}: choose from {', '.join(tissue.PRESETS)}")
-        if self.lr not in LR:
-            raise UserError(f"LR source {self.lr!r}: choose from {', '.join(LR)}")
-        if not 0 <= self.min_tissue <= 1:
-            raise UserError(f"minimal tissue {self.min_tissue}: give a share from 0 to 1")
-        if self.assume_mpp is not None and not 0 < self.assume_mpp < 100:
-            raise UserError(f"--assume-mpp {self.assume_mpp}: give µm per pixel, such as 0.25")
+from datasets_prep.slides.levels import overview
+from datasets_prep.slides.open import open_source
+from datasets_prep.slides.protocol import SlideReader
+from datasets_prep.slides.pyramid_lr import describe, plan_levels
+from datasets_prep.slides.registration import gated, register
+from datasets_prep.slides.resolution import require_40x
+from datasets_prep.tissue.coverage import coverage
+from datasets_prep.tissue.geojson import read_geojson
+from datasets_prep.tissue.segmentation import Tissue, find_tissue, tissue_from_regions
 
 
-class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in one source; `failed` says why it cannot be used. Numbers are None where they mean nothing."""
-
-    failed: str = ""
-    width: int | None = None
-    height: int | None = None
-    mpp: float | None = None
-    mpp_source: str = ""
-    vendor: str = ""
-    preset: str = ""
-    tissue_mm2: float | None = None
-    pen_share: float | None = None
-    black_share: float | None = None
-    candidates: int = 0
-    levels: dict[int, tuple[int, int]] = {}  # scale -> level, and what is left to reduce; others come from HR
-    lr_source: str = ""
-    notes: list[str] = []
-
-
-class Tile:
-    """An image tile with what the build needs of a slide; every pixel of it is in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._rgb = read_rgb(path)
-        self.height, self.width, _ = self._rgb.shape
-
-    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
-        """H×W×3 uint8 RGB."""
-        return self._rgb[y : y + height, x : x + width]
-
-
-Opened: TypeAlias = Slide | Tile
-
-
-@contextmanager
-def open_source(source: Source, options: ScanOptions) -> Iterator[Opened]:
-    """The pixels of a source. Raises `UserError` where it cannot be opened."""
-    if source.kind == "tile":
-        yield Tile(source.path)
-        return
-    with open_slide(source.path, assume_mpp=source.mpp or options.assume_mpp) as slide:
-        yield slide
+def open_reader(source: Source, options: ScanOptions) -> SlideReader:
+    """Open the pixels of a source. Raises `UserError` when it cannot be opened."""
+    assume_mpp = source.mpp or options.assume_mpp if source.kind == "slide" else source.mpp
+    return open_source(source.path, source.kind, assume_mpp=assume_mpp)
 
 
 def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path) -> Scan:
-    """Look at one source and file what it offers beside `results`, a path that names no file yet.
+    """Scan one source and write its candidates into the work folder.
 
-    `<results>.npy` gets the candidates (`read_candidates`); of a slide also `<results>.geojson`, `<results>_mask.png`
-    and `<results>_overview.jpg`; `<results>.json` comes last and says that the rest is whole. What is wrong with the
-    source is in the answer, which then leaves no file.
+    Writes `<results>.npy` (`read_candidates`), for a slide also `<results>.geojson`, `<results>_mask.png` and
+    `<results>_overview.jpg`. `<results>.json` is written last: it says that the other files are complete. When the
+    source cannot be used, the returned `Scan` gives the reason and `<results>.json` is not written.
 
     Args:
-        source: the slide or tile.
-        options: see there.
-        mask: GeoJSON of the tissue, corrected by hand; None finds the tissue.
-        results: where the results go.
+        source: the slide or image tile.
+        options: which patches are candidates.
+        mask: GeoJSON file with the corrected tissue outline; None segments the tissue.
+        results: path of the results, without an ending.
     """
     try:
-        with open_source(source, options) as opened:
-            if min(opened.width, opened.height) < options.patch_size:
+        with open_reader(source, options) as reader:
+            width, height = reader.level_sizes[0]
+            if min(width, height) < options.patch_size:
                 raise UserError(
-                    f"{source.path} is {opened.width}x{opened.height}, smaller than one "
+                    f"{source.path} is {width}x{height}, smaller than one "
                     f"{options.patch_size}x{options.patch_size} patch: remove it, or use a smaller --patch-size"
                 )
-            if isinstance(opened, Slide):
-                found, candidates = _scan_slide(source, opened, options, mask, results)
+            if source.kind == "slide":
+                scanned, coordinates, shares = _scan_slide(reader, options, mask, results)
             else:
-                places = grid(opened.width, opened.height, patch_size=options.patch_size)
-                candidates = _candidates(places, np.full(len(places), np.nan))
-                lr = "bicubic" if options.lr == "bicubic" else "area"
-                found = Scan(width=opened.width, height=opened.height, mpp=source.mpp, lr_source=lr)
+                scanned, coordinates, shares = _scan_tile(reader, options)
     except UserError as error:
         return Scan(failed=str(error))
-    found = msgspec.structs.replace(found, candidates=len(candidates))
-    with io.BytesIO() as buffer:
-        np.save(buffer, candidates)
-        write_file(results.with_suffix(".npy"), buffer.getvalue())
-    write_file(results.with_suffix(".json"), msgspec.json.encode(found))
-    return found
+    scanned = msgspec.structs.replace(scanned, width=width, height=height, candidates=len(coordinates))
+    write_candidates(results, coordinates, shares)
+    write_file(results.with_suffix(".json"), msgspec.json.encode(scanned))
+    return scanned
 
 
-def _candidates(places: Places, shares: NDArray[np.floating]) -> NDArray[np.void]:
-    found = np.empty(len(places), [("x", "<i4"), ("y", "<i4"), ("tissue", "<f4")])
-    found["x"], found["y"], found["tissue"] = places[:, 0], places[:, 1], shares
-    return found
-
-
-def read_candidates(results: Path) -> tuple[Places, NDArray[np.float32]]:
-    """N×2 places and the N shares of tissue (NaN for tiles) that `scan` has filed."""
-    found = np.load(results.with_suffix(".npy"), allow_pickle=False)
-    return np.stack([found["x"], found["y"]], axis=-1), found["tissue"]
+def _scan_tile(tile: SlideReader, options: ScanOptions) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
+    """Every patch of an image tile is a candidate; its tissue share is unknown (NaN)."""
+    coordinates = grid(*tile.level_sizes[0], patch_size=options.patch_size)
+    lr_source = "bicubic" if options.lr == "bicubic" else "area"
+    return Scan(mpp=tile.mpp, lr_source=lr_source), coordinates, np.full(len(coordinates), np.nan)
 
 
 def _scan_slide(
-    source: Source, slide: Slide, options: ScanOptions, mask: Path | None, results: Path
-) -> tuple[Scan, NDArray[np.void]]:
+    slide: SlideReader, options: ScanOptions, mask: Path | None, results: Path
+) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
+    """The scan of a slide, the coordinates of its candidates, and their tissue shares."""
     require_40x(slide)
-    rgb, scale = slide.overview()
-    if mask is None:
-        found = tissue.find_tissue(
-            rgb, scale=scale, preset=options.preset, marks=options.marks, fallback=options.fallback
-        )
-    else:
-        found = tissue.tissue_from_regions(read_geojson(mask), rgb=rgb, scale=scale, marks=options.marks)
-    if not found.mask.any():
-        raise UserError(
-            f"{source.path}: no tissue found "
-            + (f"within {mask}" if mask else f"(preset {options.preset}): try --preset biopsy, or draw it (--mask)")
-        )
-    places = grid(slide.width, slide.height, patch_size=options.patch_size)
-    square = {"scale": scale, "xs": places[:, 0], "ys": places[:, 1], "size": options.patch_size}
-    shares = tissue.shares(found.mask, **square)
-    clean = tissue.shares(found.marks.astype(np.uint8), **square) == 0
-    kept = (shares >= options.min_tissue) & (shares > 0) & clean
-    if not kept.any():
-        raise UserError(
-            f"{source.path}: no patch of {options.patch_size} px is {options.min_tissue:.0%} tissue and free of marks: "
-            "lower --min-tissue, or draw the tissue (--mask)"
-        )
-    levels, lr_source, notes = _lr(slide, places[kept], options)
-    if found.preset != options.preset and mask is None:
-        notes.append(f"no tissue by preset {options.preset}: taken by {found.preset}")
-    _write_pictures(rgb, found, results)
-    millimetres = slide.mpp / 1000
+    rgb, scale = overview(slide)
+    tissue = _tissue_of(slide, rgb, scale, options, mask)
+    coordinates, shares = _candidates(slide, tissue, scale, options)
+    levels, lr_source, notes = _lr_levels(slide, coordinates, options)
+    if tissue.preset != options.preset and mask is None:
+        notes.append(f"no tissue by preset {options.preset}: taken by {tissue.preset}")
+    write_tissue_images(results, rgb, tissue)
+    millimetres = (slide.mpp or 0) / 1000
     scanned = Scan(
-        width=slide.width,
-        height=slide.height,
         mpp=slide.mpp,
         mpp_source=slide.mpp_source,
         vendor=slide.vendor,
-        preset=found.preset if mask is None else "mask",
-        tissue_mm2=float(np.count_nonzero(found.mask) * scale[0] * scale[1] * millimetres**2),
-        pen_share=float(found.pen_share),
-        black_share=float(found.black_share),
+        preset=tissue.preset if mask is None else "mask",
+        tissue_mm2=float(np.count_nonzero(tissue.mask) * scale[0] * scale[1] * millimetres**2),
+        pen_share=float(tissue.pen_share),
+        black_share=float(tissue.black_share),
         levels=levels,
         lr_source=lr_source,
         notes=notes,
     )
-    return scanned, _candidates(places[kept], shares[kept])
+    return scanned, coordinates, shares
 
 
-def _lr(slide: Slide, places: Places, options: ScanOptions) -> tuple[dict[int, tuple[int, int]], str, list[str]]:
-    """Where LR comes from: levels that are there, and whose pixels lie where they should."""
+def _tissue_of(
+    slide: SlideReader,
+    rgb: NDArray[np.uint8],
+    scale: tuple[float, float],
+    options: ScanOptions,
+    mask: Path | None,
+) -> Tissue:
+    """The tissue of a slide: segmented, or inside a corrected outline. Raises `UserError` when there is none."""
+    if mask is None:
+        tissue = find_tissue(
+            rgb, scale=scale, preset=options.preset, remove_artefacts=options.marks, fallback=options.fallback
+        )
+    else:
+        tissue = tissue_from_regions(read_geojson(mask), rgb=rgb, scale=scale, remove_artefacts=options.marks)
+    if not tissue.mask.any():
+        raise UserError(
+            f"{slide.path}: no tissue found "
+            + (f"within {mask}" if mask else f"(preset {options.preset}): try --preset biopsy, or draw it (--mask)")
+        )
+    return tissue
+
+
+def _candidates(
+    slide: SlideReader, tissue: Tissue, scale: tuple[float, float], options: ScanOptions
+) -> tuple[Coordinates, NDArray[np.float32]]:
+    """Coordinates and tissue shares of the patches with enough tissue and no artefact."""
+    coordinates = grid(*slide.level_sizes[0], patch_size=options.patch_size)
+    squares = {"scale": scale, "xs": coordinates[:, 0], "ys": coordinates[:, 1], "size": options.patch_size}
+    shares = coverage(tissue.mask, **squares)
+    clean = coverage(tissue.artefacts.astype(np.uint8), **squares) == 0
+    chosen = (shares >= options.min_tissue) & (shares > 0) & clean
+    if not chosen.any():
+        raise UserError(
+            f"{slide.path}: no patch of {options.patch_size} px is {options.min_tissue:.0%} tissue and free of marks: "
+            "lower --min-tissue, or draw the tissue (--mask)"
+        )
+    return coordinates[chosen], shares[chosen]
+
+
+def _lr_levels(
+    slide: SlideReader, coordinates: Coordinates, options: ScanOptions
+) -> tuple[dict[int, tuple[int, int]], str, list[str]]:
+    """The levels that LR is read from (see `Scan.levels`), the source of LR as text, and notes."""
     if options.lr != "pyramid":
         return {}, options.lr, []
     plan = plan_levels(slide, options.scales)
     notes = []
     if any(plan.values()):
-        plan, why = gated(plan, register(slide, places, size=options.patch_size, plan=plan))
+        plan, why = gated(plan, register(slide, coordinates, size=options.patch_size, plan=plan))
         notes = [why] if why else []
-    return {k: (at.level, at.rest) for k, at in plan.items() if at is not None}, describe(plan), notes
-
-
-def level_sources(found: Scan) -> dict[int, LevelSource]:
-    """The scales that are read from the slide's own levels."""
-    return {k: LevelSource(level, rest) for k, (level, rest) in found.levels.items()}
-
-
-def _write_pictures(rgb: NDArray[np.uint8], found: tissue.Tissue, results: Path) -> None:
-    reduce = max(1, -(-max(rgb.shape) // _OVERVIEW))
-    size = (max(1, rgb.shape[1] // reduce), max(1, rgb.shape[0] // reduce))
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    for suffix, ending, image, quality in (
-        ("_overview.jpg", ".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90]),
-        ("_mask.png", ".png", 255 * found.mask, [cv2.IMWRITE_PNG_BILEVEL, 1]),
-    ):
-        done, data = cv2.imencode(ending, image, quality)
-        if not done:
-            raise UserError(f"{results}{suffix} could not be encoded")
-        write_file(results.with_name(results.name + suffix), data.tobytes())
-    write_geojson(results.with_suffix(".geojson"), found.regions)
+    return {k: (source.level, source.rest) for k, source in plan.items() if source is not None}, describe(plan), notes

@@ -1,16 +1,15 @@
-"""What a data set is made of: slides and image tiles, whose they are, and which split a CSV puts them in."""
+"""The sources of a data set: its slides and image tiles, their patients, and the splits that a CSV gives them."""
 
 import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.patches.splits import deal_tests, patient_of, split_patients
-from datasets_prep.slides.openslide import find_slides
-from datasets_prep.slides.tiles import find_images, real_path
+from datasets_prep.slides.find_slides import find_images, find_slides, real_path
+from datasets_prep.slides.open import Kind
 
 
 @dataclass(frozen=True)
@@ -18,13 +17,15 @@ class Source:
     """One slide or image tile.
 
     Attributes:
-        name: relative to the folder that it was found in, with forward slashes; how the manifest calls it.
-        patient: whose it is; the name itself where the split is by patch.
-        split: what the CSV says; empty where the seed decides.
-        mpp: µm/px by the CSV, for a file that does not say; else None.
+        kind: slide or image tile.
+        path: the file.
+        name: path relative to the folder in which it was found, with forward slashes; its name in the manifest.
+        patient: its patient; the name itself when the split is by patch.
+        split: its split in the CSV; empty when the seed decides.
+        mpp: µm per pixel in the CSV, for a file that states none; else None.
     """
 
-    kind: Literal["slide", "tile"]
+    kind: Kind
     path: Path
     name: str
     patient: str
@@ -33,37 +34,44 @@ class Source:
 
     @property
     def key(self) -> str:
-        """The name as the beginning of an LMDB key: ASCII letters, digits, '_' and '-', no extension."""
+        """The name as the first part of an LMDB key: ASCII letters, digits, '_' and '-', without the ending."""
         return re.sub(r"[^A-Za-z0-9_-]", "-", self.name.rpartition(".")[0])
 
 
 def list_sources(
     slides: Sequence[Path], *, tiles: Path | None, manifest: Path | None, by_patient: bool
 ) -> list[Source]:
-    """Every slide below `slides` and every image below `tiles`, in the order of the names.
+    """All slides in `slides` and all images in `tiles`, sorted by name.
 
-    `manifest` is a CSV with a column `slide` or `image`, and as many of `patient`, `split`, `mpp` as are known; it then
-    says which of the files are used. A file is named by its path relative to the CSV or to its folder, or by a name
-    that no other has. Without a patient column a TCGA barcode must say it, unless `by_patient` is false.
+    A CSV row names its file by the path relative to the CSV or to the folder of the file, or by a name that no other
+    file has.
 
-    Raises `UserError` where there is nothing, a row fits no file, a patient is unknown or in two splits, or two names
-    would share an LMDB key.
+    Args:
+        slides: slides, and folders of slides.
+        tiles: folder of image tiles.
+        manifest: CSV with a column `slide` or `image` and, as far as they are known, `patient`, `split` and `mpp`.
+            When it is given, only the files that it names are used.
+        by_patient: whether a patient must be known: from the CSV, or from a TCGA barcode in the name.
+
+    Raises:
+        UserError: there is no source, a row names no file, a patient is unknown or in two splits, or two names would
+            give the same LMDB key.
     """
     if not slides and tiles is None:
         raise UserError("there is nothing to prepare: name slides, folders of slides, or --tiles DIR")
-    found: dict[Path, tuple[Literal["slide", "tile"], str]] = {}
+    files: dict[Path, tuple[Kind, str]] = {}
     for path, name in find_slides(slides).items() if slides else ():
-        found[path] = ("slide", name)
+        files[path] = ("slide", name)
     for path, name in find_images(tiles).items() if tiles is not None else ():
-        found[path] = ("tile", name)
+        files[path] = ("tile", name)
     folders = [*(path if path.is_dir() else path.parent for path in slides), *([tiles] if tiles is not None else [])]
-    rows = {path: {} for path in found} if manifest is None else _read_manifest(manifest, folders, found)
+    rows = {path: {} for path in files} if manifest is None else _read_manifest(manifest, folders, files)
     sources = []
     for path, row in rows.items():
-        kind, name = found[path]
+        kind, name = files[path]
         stated = row.get("patient", "")
         patient = stated or (patient_of(path.name) if by_patient else name)
-        sources.append(Source(kind, path, name, patient, row.get("split", ""), _mpp(row, manifest, name)))
+        sources.append(Source(kind, path, name, patient, row.get("split", ""), _mpp_of(row, manifest, name)))
     sources.sort(key=lambda source: source.name)
     _check_keys(sources)
     _check_stated(sources, manifest, by_patient=by_patient)
@@ -71,9 +79,9 @@ def list_sources(
 
 
 def _read_manifest(
-    manifest: Path, folders: Sequence[Path], found: Mapping[Path, tuple[str, str]]
+    manifest: Path, folders: Sequence[Path], files: Mapping[Path, tuple[str, str]]
 ) -> dict[Path, dict[str, str]]:
-    """The rows by the file that they name."""
+    """File -> the row of the CSV that names it."""
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -83,14 +91,14 @@ def _read_manifest(
     if column is None:
         raise UserError(f"{manifest} has no rows with a column slide or image: name each file in one")
     by_name: dict[str, list[Path]] = {}
-    for path, (_, name) in found.items():
+    for path, (_, name) in files.items():
         for short in {name, path.name, path.stem}:
             by_name.setdefault(short, []).append(path)
     entries: dict[Path, dict[str, str]] = {}
     for number, row in enumerate(rows, start=2):
         wanted = (row[column] or "").strip()
-        bases = () if "\0" in wanted else (manifest.parent, *folders)  # no path can hold NUL
-        path = next((p for base in bases if (p := real_path(base / wanted)) in found), None)
+        bases = () if "\0" in wanted else (manifest.parent, *folders)  # a path cannot hold NUL
+        path = next((p for base in bases if (p := real_path(base / wanted)) in files), None)
         if path is None:
             same = by_name.get(wanted, [])
             path = same[0] if len(same) == 1 else None
@@ -102,7 +110,7 @@ def _read_manifest(
     return entries
 
 
-def _mpp(row: Mapping[str, str], manifest: Path | None, name: str) -> float | None:
+def _mpp_of(row: Mapping[str, str], manifest: Path | None, name: str) -> float | None:
     text = row.get("mpp", "")
     if not text:
         return None
@@ -116,6 +124,7 @@ def _mpp(row: Mapping[str, str], manifest: Path | None, name: str) -> float | No
 
 
 def _check_keys(sources: Sequence[Source]) -> None:
+    """Check that every name is UTF-8 text, and that no two names give the same LMDB key."""
     keys: dict[str, Source] = {}
     for source in sources:
         if source.name != source.name.encode("utf-8", "replace").decode("utf-8"):
@@ -126,7 +135,7 @@ def _check_keys(sources: Sequence[Source]) -> None:
 
 
 def _check_stated(sources: Sequence[Source], manifest: Path | None, *, by_patient: bool) -> None:
-    """A patient is in one split, and either all have one or none."""
+    """Check that each patient is in one split, and that the CSV gives a split to all patients or to none."""
     stated: dict[str, Source] = {}
     for source in sources:
         other = stated.setdefault(source.patient, source)
@@ -144,7 +153,7 @@ def _check_stated(sources: Sequence[Source], manifest: Path | None, *, by_patien
 
 
 def split_sources(sources: Sequence[Source], *, tests: int, seed: int) -> dict[str, str]:
-    """Patient -> split: as the CSV says (plain `test` dealt over the sets), else by seed; errors as in splits.py."""
+    """Patient -> split, from the CSV (`deal_tests`) or, when it gives no splits, by seed (`split_patients`)."""
     stated = {source.patient: source.split for source in sources}
     if any(stated.values()):
         return deal_tests(stated, tests=tests, seed=seed)

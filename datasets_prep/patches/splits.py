@@ -1,4 +1,4 @@
-"""Patient-disjoint train / val / test1…testN: never by patch, so that no test patient was seen in training."""
+"""Patient-disjoint splits train / val / test1 … testN: no patient of a test set is in training."""
 
 import hashlib
 import re
@@ -8,15 +8,18 @@ from datasets_prep.common.errors import UserError
 
 _BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Za-z0-9])", re.IGNORECASE)
 _NAME = re.compile(r"train|val|test[1-9][0-9]*")
-# The paper draws 2000 patches for training and 100 for each test set; patients are shared out likewise (val as a test).
+# The paper takes 2000 patches for training and 100 for each test set. Patients are divided in the same proportion; val
+# counts like a test set.
 _PATCHES_PER_HELD_OUT = (100, 2000)
 
 
 def patient_of(name: str) -> str:
-    """The patient of a TCGA barcode (`TCGA-18-5592-01Z-00-DX1` -> `TCGA-18-5592`), the first 12 characters of a name,
-    in capitals.
+    """The patient in a TCGA barcode: the first 12 characters of the name, in capitals.
 
-    Raises `UserError` for any other name: to guess a patient is to risk one patient in two splits.
+    For example `TCGA-18-5592-01Z-00-DX1` gives `TCGA-18-5592`.
+
+    Raises:
+        UserError: the name begins with no barcode. A guessed patient could end up in two splits.
     """
     if not _BARCODE.match(name):
         raise UserError(f"{name} does not begin with a TCGA barcode: name its patient in a CSV (--manifest)")
@@ -24,7 +27,7 @@ def patient_of(name: str) -> str:
 
 
 def seeded_order(names: Iterable[str], *, seed: int) -> list[str]:
-    """`names` in an order that depends on the seed and the names alone, not on how they came or on any library."""
+    """`names` in a random order that depends only on the seed and the names, not on their given order."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
@@ -34,17 +37,18 @@ def split_names(tests: int) -> list[str]:
 
 
 def split_order(name: str) -> tuple[bool, bool, int, str]:
-    """Sorts splits as people name them: train, val, test1, test2, …, test10."""
+    """Sort key of a split: train, val, test1, test2, …, test10."""
     return name != "train", name != "val", len(name), name
 
 
 def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
-    """Patient -> split, by seed. Val and each test set get one patient in 26 (at least one), train the rest.
+    """Patient -> split, by seed. Val and each test set get one patient in 26 (at least one), train gets the others.
 
-    Raises `UserError` where there are too few patients, and says what would fit.
+    Raises:
+        UserError: there are too few patients; the message says how many test sets would fit.
     """
     order = seeded_order(set(patients), seed=seed)
-    needed = tests + 2  # not by counting names: a billion test sets fail at once, too
+    needed = tests + 2  # computed, not counted: a billion test sets fail at once too
     if len(order) < needed:
         fits = f"use --tests {len(order) - 2}" if len(order) >= 3 else "at least 3 are needed"
         raise UserError(
@@ -59,9 +63,11 @@ def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) ->
 
 
 def deal_tests(split_of: Mapping[str, str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
-    """Patient -> split from a CSV; the patients of a plain `test` are dealt over test1…test<tests> by seed.
+    """Patient -> split from a CSV; patients of the plain split `test` are dealt over test1 … test<tests>, by seed.
 
-    Raises `UserError` for a split name that is none, or too few `test` patients (it says how many sets would fit).
+    Raises:
+        UserError: a split has an unknown name, or there are too few `test` patients; the message says how many test
+            sets would fit.
     """
     wrong = sorted({split for split in split_of.values() if split != "test" and not _NAME.fullmatch(split)})
     if wrong:

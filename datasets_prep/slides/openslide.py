@@ -1,47 +1,51 @@
-"""A whole slide: its levels and resolution, exact pixels at any level, and a picture of it all."""
+"""The slide reader for every format that OpenSlide opens; on TIFF slides it decodes the tiles itself, exactly."""
 
 import os
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 import openslide
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
-from datasets_prep.slides.find_slides import find_slides
+from datasets_prep.slides.levels import Box, read_padded
 from datasets_prep.slides.resolution import magnification_of, resolution_of
-from datasets_prep.slides.tiff import Box, TiffLevels, open_levels
+from datasets_prep.slides.tiff import TiffLevels, open_levels
 
-__all__ = ["Slide", "find_slides", "open_slide", "require_40x"]
-
-_TIFF_VENDORS = ("aperio", "generic-tiff")  # whose levels are plain pages of a TIFF
-_HR_MPP = (0.20, 0.30)  # µm/px that count as 40x
-_PROBE = 512  # px, the side of what is compared at the origin of a level
-_BLOCK = 2048  # px, about the side of what `overview` holds at a time
+_TIFF_VENDORS = ("aperio", "generic-tiff")  # formats whose levels are plain pages of a TIFF
+_PROBE = 512  # px, side of the square that is compared at the origin of a level
 
 
-class Slide:
-    """An open slide; `open_slide` makes one, `close` or a `with` block ends it.
+class OpenSlideReader:
+    """A slide that OpenSlide opens; see `slides/protocol.py` for what a reader gives.
 
-    A process that inherits one opens the file anew; one that was sent one gets a `TypeError`: send the path. One thread
-    at a time.
+    A process that inherits an open slide (fork) opens the file again. An open slide cannot be pickled: send its path.
 
     Attributes:
-        path: as it was given.
+        path: the file, as it was given.
         vendor: OpenSlide's name of the format, such as `aperio`.
-        width, height: of level 0, px.
+        width, height: size of level 0, px.
         level_sizes: (width, height) of each level, finest first.
         mpp: µm per level-0 pixel.
-        mpp_source: `slide`, `objective` (10 / its power) or `assumed`.
+        mpp_source: `slide`, `objective` (10 / magnification) or `assumed`.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".svslide", ".czi", ".dcm"),
+    )
 
     def __init__(self, path: Path, *, assume_mpp: float | None = None) -> None:
         self.path = path
         self._assume_mpp = assume_mpp
         self._open()
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """True for every file: OpenSlide looks at the content, and the error message of `open` says what is wrong."""
+        return True
 
     def _open(self) -> None:
         self._process = os.getpid()
@@ -66,7 +70,7 @@ class Slide:
         if self._tiff is not None:
             self._tiff.close()
 
-    def __enter__(self) -> "Slide":
+    def __enter__(self) -> "OpenSlideReader":
         return self
 
     def __exit__(
@@ -75,57 +79,36 @@ class Slide:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Slide cannot be pickled: send its path, and open it where it is read")
+        raise TypeError("an open slide cannot be pickled: send its path, and open it where it is read")
 
     @property
     def magnification(self) -> float:
         """The usual magnification (40, 20, 10, 5, …) nearest to 10 / mpp."""
         return magnification_of(self.mpp)
 
-    def factor(self, level: int) -> int | None:
-        """How many level-0 pixels a pixel of `level` spans, if that is a whole number r on both axes.
-
-        Levels are laid from the upper left corner and what is left of the last pixel is dropped (or filled up), so
-        their sizes are those of level 0 over r, rounded down or up, and W0/W may well be 4.003 for an r of 4.
-        """
-        width, height = self.level_sizes[level]
-        low = max(self.width / (width + 1), self.height / (height + 1))
-        high = min(self.width / max(width - 1, 0.5), self.height / max(height - 1, 0.5))
-        fits = [
-            r
-            for r in range(max(1, int(low)), int(high) + 2)
-            if abs(width - self.width / r) < 1 and abs(height - self.height / r) < 1
-        ]
-        mean = (self.width / width + self.height / height) / 2
-        # Several fit where the level is small; scanners halve.
-        return min(fits, key=lambda r: (r & (r - 1) != 0, abs(r - mean)), default=None)
+    def best_level_for_downsample(self, downsample: float) -> int:
+        """The coarsest level that is reduced at most `downsample` times against level 0."""
+        return self._handle.get_best_level_for_downsample(downsample)
 
     def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
-        """H×W×3 uint8 RGB at (x, y) in pixels of `level`; white outside the slide and where it is transparent.
+        """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the slide and where it is transparent.
 
-        These are the stored pixels at level 0, and at every level of an Aperio or generic TIFF whose tiles, decoded
-        directly, were found bit-equal to OpenSlide's at their busiest places. Elsewhere OpenSlide reads a level at
-        round(x·W0/W), which is exact if W0/W is a whole number, and else interpolates: up to half a pixel of the level
-        astray.
+        (x, y) and the size are in pixels of `level`. At level 0 the result is exactly the stored pixels. At a coarser
+        level of an Aperio or generic TIFF too, where the tiles that we decode were bit-equal to OpenSlide's. At other
+        coarse levels OpenSlide reads at round(x·W0/W). This is exact when W0/W is a whole number; otherwise OpenSlide
+        interpolates, and the result may be off by up to half a pixel of the level.
 
-        Raises `UserError` for what cannot be decoded, `ValueError` for a level that is not there or a negative size.
+        Raises:
+            UserError: the pixels cannot be decoded.
+            ValueError: the level does not exist, or the size is negative.
         """
         if not 0 <= level < len(self.level_sizes) or width < 0 or height < 0:
             raise ValueError(f"{width}x{height} pixels of level {level}: there are {len(self.level_sizes)} levels")
         if os.getpid() != self._process:
             self._open()
-        level_width, level_height = self.level_sizes[level]
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + width, level_width), min(y + height, level_height)
-        inside = right > left and bottom > top
-        if inside and (right - left, bottom - top) == (width, height):
-            return self._read((x, y, width, height), level)
-        rgb = np.full((height, width, 3), 255, np.uint8)
-        if inside:
-            rgb[top - y : bottom - y, left - x : right - x] = self._read((left, top, right - left, bottom - top), level)
-        return rgb
+        return read_padded(partial(self._read_inside, level=level), self.level_sizes[level], (x, y, width, height))
 
-    def _read(self, box: Box, level: int) -> NDArray[np.uint8]:
+    def _read_inside(self, box: Box, *, level: int) -> NDArray[np.uint8]:
         if self._tiff is not None and self._is_exact(level):
             return self._tiff.read(box, level=level)
         return self._read_openslide(box, level)
@@ -144,15 +127,16 @@ class Slide:
         return over_white(rgba)
 
     def _is_exact(self, level: int) -> bool:
-        """Whether the tiles that we decode are what OpenSlide shows; compared at the first read of a level."""
+        """Whether the tiles that we decode are bit-equal to OpenSlide's; compared at the first read of a level."""
         if level not in self._exact:
             self._exact[level] = self._tiff is not None and self._is_equal(self._tiff, level)
         return self._exact[level]
 
     def _is_equal(self, tiff: TiffLevels, level: int) -> bool:
-        """Compare where OpenSlide does not interpolate.
+        """Compare both decoders in the regions where OpenSlide does not interpolate.
 
-        Where W0/W is fractional that is the origin alone; the decoder must then be the one that level 0 has proven.
+        When W0/W is fractional, only the region at the origin can be compared. The level must then have the same coding
+        as level 0, where the decoder was compared everywhere.
         """
         if level not in tiff:
             return False
@@ -160,44 +144,16 @@ class Slide:
             if not self._is_exact(0) or tiff.coding(level) != tiff.coding(0):
                 return False
             if self.vendor == "aperio" and tiff.lacks_tiles(level):
-                return False  # OpenSlide fills them from the finer level
+                return False  # OpenSlide fills missing tiles from the finer level
         width, height = self.level_sizes[level]
         boxes = [(0, 0, min(width, _PROBE), min(height, _PROBE))]
         if self.width * height == self.height * width and self.width % width == 0:
             boxes += tiff.probes(level)
         return all(np.array_equal(tiff.read(box, level=level), self._read_openslide(box, level)) for box in boxes)
 
-    def overview(
-        self, *, max_downsample: float = 64, max_pixels: int = 2**24
-    ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-        """A picture of the whole slide, H×W×3 uint8 RGB, and how many level-0 pixels one of its pixels is (sx, sy).
-
-        It is the level that CLAM segments, the coarsest that is reduced at most `max_downsample` times, with CLAM's
-        scale (W0/W, H0/H). A level of more than `max_pixels`, which CLAM may refuse, is averaged over n×n pixels for
-        the smallest n that will do, block by block; at its right and lower end the last pixels are repeated to n.
-        """
-        level = self._handle.get_best_level_for_downsample(max_downsample)
-        width, height = self.level_sizes[level]
-        scale = self.width / width, self.height / height
-        n = 1
-        while -(-width // n) * -(-height // n) > max_pixels:
-            n += 1
-        if n == 1:
-            return self.read(0, 0, width, height, level=level), scale
-        rgb = np.empty((-(-height // n), -(-width // n), 3), np.uint8)
-        step = max(1, _BLOCK // n)
-        for row in range(0, rgb.shape[0], step):
-            for column in range(0, rgb.shape[1], step):
-                x, y = column * n, row * n
-                part = self.read(x, y, min(step * n, width - x), min(step * n, height - y), level=level)
-                rest = ((0, -part.shape[0] % n), (0, -part.shape[1] % n), (0, 0))
-                small = area_reduce(np.pad(part, rest, mode="edge"), n)
-                rgb[row : row + small.shape[0], column : column + small.shape[1]] = small
-        return rgb, (scale[0] * n, scale[1] * n)
-
 
 def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """H×W×3 uint8 RGB of H×W×4 RGBA over white, rounded to nearest."""
+    """Composite [H, W, 4] uint8 RGBA over white, rounded to nearest: [H, W, 3] uint8 RGB."""
     alpha = rgba[..., 3:]
     if alpha.min(initial=255) == 255:
         return np.ascontiguousarray(rgba[..., :3])
@@ -207,7 +163,7 @@ def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _open_handle(path: Path) -> openslide.OpenSlide:
     try:
-        with path.open("rb") as file:  # OpenSlide calls a file that is missing or may not be read unsupported
+        with path.open("rb") as file:  # OpenSlide calls a missing or unreadable file an unsupported format
             file.read(1)
         return openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError:
@@ -217,27 +173,3 @@ def _open_handle(path: Path) -> openslide.OpenSlide:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{str(path)!r} cannot be opened ({why}): give a file that OpenSlide opens") from error
-
-
-def open_slide(path: Path, *, assume_mpp: float | None = None) -> Slide:
-    """Open a slide.
-
-    Args:
-        path: a file of a format that OpenSlide reads.
-        assume_mpp: µm/px where the slide says nothing sane about it; what it does say stands.
-
-    Raises:
-        UserError: the file is missing, no slide, or cut off; its resolution is unknown, absurd, or not the same in x
-            and y.
-    """
-    return Slide(path, assume_mpp=assume_mpp)
-
-
-def require_40x(slide: Slide) -> None:
-    """Raise `UserError` unless the slide has 0.20 to 0.30 µm/px."""
-    low, high = _HR_MPP
-    if not low <= slide.mpp <= high:
-        raise UserError(
-            f"{slide.path} is a {10 / slide.mpp:.2g}x slide ({slide.mpp:.3f} µm/px): "
-            f"HR patches need 40x, {low:.2f} to {high:.2f} µm/px"
-        )

@@ -1,4 +1,4 @@
-"""How many µm a pixel of a slide is, from what the slide says, and the magnification that this is called."""
+"""The resolution of a slide: µm per pixel (mpp) from its properties, and the magnification that it is called."""
 
 import math
 from collections.abc import Mapping
@@ -7,17 +7,27 @@ from pathlib import Path
 import openslide
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.slides.protocol import SlideReader
 
-_SANE = (0.05, 20.0)  # µm/px: beyond 100x, or coarser than any scanner; resolutions made for a screen come out here
-_ANISOTROPY = 0.05
+_SANE = (0.05, 20.0)  # µm/px; a smaller value is beyond 100x, a larger one coarser than any scanner (72 dpi is 353)
+_ANISOTROPY = 0.05  # largest relative difference of the two sides of a pixel
+_HR_MPP = (0.20, 0.30)  # µm/px that count as 40x
 _MAGNIFICATIONS = (80.0, 40.0, 20.0, 10.0, 5.0, 2.5, 1.25)
 
 
 def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: float | None = None) -> tuple[float, str]:
-    """µm per level-0 pixel, and where it is from: `slide`, `objective` (10 / its power) or `assumed`.
+    """µm per level-0 pixel, and its source.
 
-    `assume_mpp` counts where the slide says nothing, or something absurd. Raises `UserError` where there is nothing
-    sane, or the pixels are not square.
+    Args:
+        path: the slide, for error messages.
+        properties: OpenSlide's properties of the slide.
+        assume_mpp: µm per pixel, used where the slide states nothing, or an absurd value.
+
+    Returns:
+        The resolution, and `slide`, `objective` (10 / magnification of the objective) or `assumed`.
+
+    Raises:
+        UserError: no sane resolution is known, or the pixels are not square.
     """
     if assume_mpp is not None and not _is_sane(assume_mpp):
         raise UserError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
@@ -48,7 +58,7 @@ def magnification_of(mpp: float) -> float:
 
 
 def _is_sane(mpp: float) -> bool:
-    return _SANE[0] <= mpp <= _SANE[1]  # false for nan
+    return _SANE[0] <= mpp <= _SANE[1]  # false for NaN
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:
@@ -56,3 +66,14 @@ def _number(properties: Mapping[str, str], name: str) -> float | None:
         return float(properties[name])
     except (KeyError, ValueError):
         return None
+
+
+def require_40x(slide: SlideReader) -> None:
+    """Raise `UserError` unless the slide has 0.20 to 0.30 µm per pixel."""
+    low, high = _HR_MPP
+    if slide.mpp is None or not low <= slide.mpp <= high:
+        scale = "unknown" if slide.mpp is None else f"{10 / slide.mpp:.2g}x"
+        raise UserError(
+            f"{slide.path} is a {scale} slide ({slide.mpp or 0:.3f} µm/px): "
+            f"HR patches need 40x, {low:.2f} to {high:.2f} µm/px"
+        )

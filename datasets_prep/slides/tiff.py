@@ -1,22 +1,32 @@
-"""The tiles of a slide that is a TIFF, decoded one by one: faster than OpenSlide, and exact at every level."""
+"""Fast path of the OpenSlide reader: decodes the stored tiles of a TIFF slide, exactly at every level.
+
+OpenSlide is slower, and interpolates at levels whose size does not divide that of level 0.
+"""
 
 import logging
+import struct
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.slides.levels import Box
 
-Box: TypeAlias = tuple[int, int, int, int]  # x, y, width, height in pixels of a level
-_CACHE_BYTES = 64 * 2**20  # of decoded tiles: more than a row of them across a slide 80 000 px wide
+_CACHE_BYTES = 64 * 2**20  # decoded tiles in memory: more than one row of tiles of a slide 80 000 px wide
 _TILE_TABLES = {324, 325}  # TileOffsets, TileByteCounts
-_BUSIEST = 3  # tiles that take the most bytes, thus hold the most detail
+_BUSIEST = 3  # number of compared tiles that take the most bytes, thus hold the most detail
+# Whatever tifffile's parser raises on a file that it does not understand.
+_PARSER_ERRORS = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError),
+    *(OSError, EOFError, MemoryError, struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -36,16 +46,24 @@ class _Level:
         return -(-self.width // self.tile_width)
 
     def box(self, index: int) -> Box:
-        """What tile `index` holds of the image."""
+        """The rectangle of the level that tile `index` covers."""
         row, column = divmod(index, self.across)
         x, y = column * self.tile_width, row * self.tile_height
         return x, y, min(self.tile_width, self.width - x), min(self.tile_height, self.height - y)
 
 
 class TiffLevels:
-    """The levels of a TIFF whose first pages are what OpenSlide shows; use it only where `Slide` has found them equal.
+    """The tiled 8-bit RGB levels of a TIFF file.
 
-    One process and one thread at a time. Raises `UserError` for a file that ends before its tiles do.
+    `OpenSlideReader` uses it only for levels where it is bit-equal to OpenSlide. One thread of one process at a time.
+
+    Args:
+        path: the TIFF file.
+        level_sizes: (width, height) of each level that OpenSlide shows. A page belongs to the level of its size; a
+            level with no such page, or several, is left out (`level in tiff_levels` is false).
+
+    Raises:
+        UserError: the file ends before its tiles do.
     """
 
     def __init__(self, path: Path, level_sizes: Sequence[tuple[int, int]]) -> None:
@@ -57,7 +75,7 @@ class TiffLevels:
         try:
             pages = [page for page in self._file.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
             if not all({tag.code for tag in page.tags} >= _TILE_TABLES for page in pages):
-                # The end of the file is missing; OpenSlide would go without the level.
+                # The end of the file is missing; OpenSlide would open it without this level.
                 raise UserError(f"{path} is damaged: where the tiles of a level lie is missing; fetch it again")
             for level, size in enumerate(level_sizes):
                 same = [page for page in pages if (page.imagewidth, page.imagelength) == size]
@@ -90,16 +108,16 @@ class TiffLevels:
         self._file.close()
 
     def lacks_tiles(self, level: int) -> bool:
-        """Whether some tiles of the level are not stored."""
+        """Whether the file stores no data for some tiles of the level."""
         return not self._levels[level].counts.all()
 
     def coding(self, level: int) -> tuple[Any, ...]:
-        """What decides how tiles are decoded; the same for two levels, the same decoder."""
+        """The properties that select the decoder of a level; equal for two levels means the same decoder."""
         page = self._levels[level].page
         return page.compression, page.photometric, page.subsampling, page.predictor, page.jpegtables is None
 
     def probes(self, level: int) -> list[Box]:
-        """Places to compare with another reader: the busiest tiles, the corner ones, and where tiles meet."""
+        """Rectangles to compare with OpenSlide: tiles with most bytes, corner tiles, and a corner where tiles meet."""
         at = self._levels[level]
         last = len(at.counts) - 1
         tiles = {0, at.across - 1, last, *np.argsort(at.counts)[-_BUSIEST:].tolist()}
@@ -109,9 +127,10 @@ class TiffLevels:
         return [*boxes, (x, y, min(80, at.width - x), min(80, at.height - y))]
 
     def read(self, box: Box, *, level: int) -> NDArray[np.uint8]:
-        """H×W×3 uint8 RGB of a box that lies within the level; tiles that are not stored are white.
+        """Pixels of a box that lies within the level, [height, width, 3] uint8 RGB; a tile without data is white.
 
-        Raises `UserError` where a tile cannot be decoded.
+        Raises:
+            UserError: a tile cannot be decoded.
         """
         x, y, width, height = box
         at = self._levels[level]
@@ -150,7 +169,7 @@ class TiffLevels:
             self._file.filehandle.seek(int(at.offsets[index]))
             data = self._file.filehandle.read(count)
             decoded, _, _ = at.page.decode(data, index, jpegtables=at.page.jpegtables)
-        except Exception as error:  # every codec has its own
+        except Exception as error:  # each codec raises errors of its own
             raise self._broken(level, x, y, str(error)) from error
         if decoded is None or decoded.shape[1] < height or decoded.shape[2] < width:
             raise self._broken(level, x, y, "it is too small")
@@ -165,19 +184,25 @@ class TiffLevels:
 
 
 def _is_plain_rgb(page: tifffile.TiffPage) -> bool:
-    """8 bits, three interleaved samples, one plane."""
+    """Whether the page has 8 bits per sample and three interleaved samples in one plane."""
     return page.dtype == np.uint8 and page.samplesperpixel == 3 and page.planarconfig == 1 and page.imagedepth == 1
 
 
 def open_levels(path: Path, level_sizes: Sequence[tuple[int, int]]) -> TiffLevels | None:
-    """The levels of a TIFF, or None where tifffile does not understand it; `UserError` as `TiffLevels`."""
+    """Open the levels of a TIFF file, see `TiffLevels`; None when tifffile does not understand the file.
+
+    OpenSlide, which has opened the file already, then reads it alone.
+
+    Raises:
+        UserError: the file ends before its tiles do.
+    """
     log = logging.getLogger("tifffile")
-    silent, log.disabled = log.disabled, True  # it would print what it cannot parse, of pages too that nobody needs
+    silent, log.disabled = log.disabled, True  # it would report problems of pages that nobody reads
     try:
         return TiffLevels(path, level_sizes)
     except UserError:
         raise
-    except Exception:  # its parser raises whatever it stumbles on; OpenSlide, which opened the file, reads it then
+    except _PARSER_ERRORS:
         return None
     finally:
         log.disabled = silent

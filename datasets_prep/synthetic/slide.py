@@ -1,7 +1,6 @@
 """Synthetic slides: tiled JPEG pyramids that OpenSlide opens, and what is tissue, pen and black in them."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
+from datasets_prep.common.files import replacing
 from datasets_prep.synthetic.scene import CELL, Scene
 
 _MAX_STRIP = 4096  # px, the rows that are held at a time
@@ -77,17 +77,13 @@ def write_synthetic_slide(
     if any(factor < 2 for factor in factors) or min(width, height) < max(factors, default=1):
         raise UserError(f"factors {list(factors)}: give whole numbers from 2 to the shorter side")
     scene = Scene(width, height, seed=seed, pen=pen, black=black)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with tifffile.TiffWriter(partial, bigtiff=3 * width * height > 2**31) as file:
+        with replacing(path) as partial, tifffile.TiffWriter(partial, bigtiff=3 * width * height > 2**31) as file:
             _write_pages(
                 file, scene, tile=tile, strip=strip, factors=factors, mpp=mpp, flavour=flavour, quality=quality
             )
-        partial.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another file") from error
-    finally:
-        partial.unlink(missing_ok=True)
     rows, columns = height // CELL, width // CELL
     covered = scene.pen | scene.black
     maps = (scene.tissue & ~covered, scene.pen, scene.black)

@@ -1,4 +1,4 @@
-"""Outlines of tissue as GeoJSON, so that QuPath shows them and takes corrections."""
+"""Tissue outlines as GeoJSON: QuPath shows them, and a person can correct them there."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,21 +13,19 @@ from datasets_prep.common.files import write_file
 from datasets_prep.tissue.clam import Region
 
 _COLOUR = (0, 160, 80)
-_FARTHEST = 2**26  # px; no slide is as large, and what fills polygons counts so far
+_FARTHEST = 2**26  # px; no slide is so large, and OpenCV cannot fill a polygon beyond it
 
 
 def write_geojson(path: Path, regions: Sequence[Region], *, name: str = "Tissue") -> None:
-    """Write regions as a FeatureCollection of polygons in level-0 px, which QuPath opens as annotations.
-
-    The file is there whole or not at all.
+    """Write regions as a FeatureCollection of polygons in level-0 px; QuPath opens them as annotations.
 
     Args:
-        path: of the file.
-        regions: what to write; none gives an empty collection.
-        name: of the annotations' class.
+        path: the new file; it is written whole or not at all.
+        regions: the regions; an empty sequence gives an empty collection.
+        name: class of the annotations.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     properties = {"objectType": "annotation", "classification": {"name": name, "color": _COLOUR}}
     features = [
@@ -46,13 +44,13 @@ def _closed(ring: NDArray[np.int32]) -> list[list[int]]:
 
 
 def read_geojson(path: Path) -> list[Region]:
-    """Read the polygons of a GeoJSON file, level-0 px rounded to whole ones.
+    """Read the polygons of a GeoJSON file; coordinates are level-0 px, rounded to whole numbers.
 
-    A FeatureCollection, a Feature, a geometry, or a list of these, as QuPath exports them, may hold any number of
-    Polygons and MultiPolygons.
+    The file may hold a FeatureCollection, a Feature, a geometry, or a list of these, as QuPath exports them, with any
+    number of Polygons and MultiPolygons.
 
     Raises:
-        UserError: it cannot be read, is no GeoJSON, holds no polygon, or holds what is none.
+        UserError: the file cannot be read, is no GeoJSON, holds no polygon, or holds another geometry.
     """
     try:
         data = msgspec.json.decode(path.read_bytes())
@@ -70,11 +68,11 @@ def read_geojson(path: Path) -> list[Region]:
 
 
 class _NotAPolygonError(Exception):
-    """What there is instead."""
+    """The message names the object that stands where a polygon should be."""
 
 
 def _polygons(data: Any) -> Iterator[Any]:
-    """The coordinates of each polygon: a list of rings."""
+    """The coordinates of each polygon, as a list of rings."""
     if isinstance(data, list):
         for part in data:
             yield from _polygons(part)
@@ -100,7 +98,7 @@ def _region(rings: Any) -> Region:
 
 
 def _ring(points: Any) -> NDArray[np.int32]:
-    """N×2 int32 of a ring, without the repeated last point."""
+    """The points of a ring, [N, 2] int32, without the repeated last point."""
     if not isinstance(points, list):
         raise _NotAPolygonError(f"{_short(points)} for an outline")
     for point in points:

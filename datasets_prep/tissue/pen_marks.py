@@ -1,7 +1,7 @@
-"""Pen and black on the picture of a slide: what is coloured or dark, and yet no tissue.
+"""Artefacts on a slide: pen marks and black, which are coloured or dark and yet no tissue.
 
-H&E takes away green first, then red, then blue, and hardly any of it is black. What is averaged over 4 µm or more and
-is otherwise was drawn on the glass, inked on the specimen, or not scanned.
+H&E stain absorbs green most, then red, then blue, and almost no stained tissue is black. An area of 4 µm or more whose
+mean colour differs from this was drawn on the glass, inked on the specimen, or not scanned.
 """
 
 from dataclasses import dataclass
@@ -10,27 +10,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_CELL = 16  # px of level 0 that are averaged at least: single nuclei are as dark and as blue as ink
-_WHITE = 245.0  # of the glass, for optical densities
-_DENSITY = np.log(_WHITE / np.arange(1, 257)).clip(0).astype(np.float32)  # of each code, one added against log 0
-# Over 16×16 px of 33 TCGA tiles at 40x green was never less than 0.88 as dense as red, nor blue more than 42 codes over
-# red, nor the chroma plus a quarter of the lightest channel under 40, nor that channel under 47.
-_COOL, _COOL_DENSITY = 0.9, 0.25  # density of green to red at most, of red at least; paler ink looks like tinted glass
-_BLUE = 50  # codes of blue over red
-_DARK = 40  # the blacker, the more chroma may be noise
-_BLACKEST = 58  # of the lightest channel; single cells of tissue are darker, patches of them are pigment or folds
-# Blood reaches 0.9; ink of the colour of blood cannot be told from it.
-_WARM = 0.95  # density of blue to green
-_OVER_GREEN, _MOST_GREEN, _LEAST_RED = 80, 120, 140  # codes: pigment is darker or paler
+_CELL = 16  # px of level 0, smallest side of the averaged cells: a single nucleus is as dark and as blue as ink
+_WHITE = 245.0  # code of bare glass, the reference of the optical densities
+_DENSITY = np.log(_WHITE / np.arange(1, 257)).clip(0).astype(np.float32)  # of each code; 1 is added to avoid log 0
+# Measured on the 16×16 px means of 33 TCGA tiles at 40x: the density of green is at least 0.88 times that of red, blue
+# is at most 42 codes above red, chroma plus a quarter of the lightest channel is at least 40, and the lightest channel
+# is at least 47.
+# Cool ink: largest ratio of the densities green / red, and smallest density of red. Paler ink looks like tinted glass.
+_COOL, _COOL_DENSITY = 0.9, 0.25
+_BLUE = 50  # codes, blue minus red
+_DARK = 40  # the darker the cell, the more chroma is allowed: it may be noise
+_BLACKEST = 58  # code of the lightest channel; a single dark cell is tissue, an area of them is pigment or a fold
+# Blood reaches 0.9. Ink of the colour of blood cannot be told from blood.
+_WARM = 0.95  # ratio of the densities blue / green
+_OVER_GREEN, _MOST_GREEN, _LEAST_RED = 80, 120, 140  # codes; pigment is darker or paler than these limits
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What is on the glass and no tissue; H×W bool each, they may overlap.
+class Artefacts:
+    """Artefacts on an overview of H×W pixels. A pixel may be in both masks.
 
     Attributes:
-        pen: blue, green, cyan, violet, pure red and orange ink.
-        black: black ink, canvas that was not scanned, opaque dirt and pigment.
+        pen: [H, W] bool, blue, green, cyan, violet, pure red and orange ink.
+        black: [H, W] bool, black ink, unscanned black area, opaque dirt and pigment.
     """
 
     pen: NDArray[np.bool_]
@@ -38,32 +40,32 @@ class Marks:
 
     @property
     def either(self) -> NDArray[np.bool_]:
-        """H×W bool: pen or black."""
+        """[H, W] bool: pen or black."""
         return self.pen | self.black
 
 
-def find_marks(rgb: NDArray[np.uint8], *, scale: tuple[float, float]) -> Marks:
-    """Find pen and black on an H×W×3 uint8 RGB picture of a slide.
+def find_artefacts(rgb: NDArray[np.uint8], *, scale: tuple[float, float]) -> Artefacts:
+    """Find pen marks and black on the overview of a slide.
 
-    What is thinner than 3 pixels, or 48 px of level 0, is left; what is found is widened by 1 pixel, or 16 px, for its
-    soft edges. Blood stays tissue, thus red ink is found only where it takes away blue like green. Pale and violet ink
-    is found on glass, but hardly over tissue.
+    Artefacts thinner than 3 pixels of the overview, or 48 px of level 0, are not found. Each found area is widened by
+    1 pixel, or 16 px of level 0, to cover its soft edge. Blood counts as tissue, so red ink is found only when its blue
+    is as dense as its green. Pale and violet ink is found on glass, but rarely over tissue.
 
     Args:
-        rgb: the picture.
-        scale: (sx, sy), level-0 px per pixel; a picture finer than 16 is averaged to about 16 first.
+        rgb: overview of the whole slide, [H, W, 3] uint8.
+        scale: (sx, sy), level-0 px per pixel. A finer overview is first averaged to about 16 px of level 0 per pixel.
     """
     height, width, _ = rgb.shape
     if not rgb.size:
-        return Marks(np.zeros((height, width), bool), np.zeros((height, width), bool))
+        return Artefacts(np.zeros((height, width), bool), np.zeros((height, width), bool))
     n = max(1, round(_CELL / max(scale)))
     cells = _averaged(rgb, n)
-    pen, black = (_widened(found).repeat(n, 0).repeat(n, 1)[:height, :width] for found in (_pen(cells), _black(cells)))
-    return Marks(pen, black)
+    pen, black = (_widened(mask).repeat(n, 0).repeat(n, 1)[:height, :width] for mask in (_pen(cells), _black(cells)))
+    return Artefacts(pen, black)
 
 
 def _averaged(rgb: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
-    """The mean over n×n pixels; the last ones are repeated to fill the last cells."""
+    """The mean over cells of n×n pixels; the last pixels are repeated to fill the last cells."""
     if n == 1:
         return rgb
     height, width, _ = rgb.shape
@@ -85,7 +87,7 @@ def _black(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (4 * (lightest - darkest) + lightest < 4 * _DARK) | (lightest < _BLACKEST)
 
 
-def _widened(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without specks and hairlines, and 1 px wider."""
+def _widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask without specks and thin lines, and 1 px wider."""
     square = np.ones((3, 3), np.uint8)
-    return cv2.dilate(cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, square), square).astype(bool)
+    return cv2.dilate(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, square), square).astype(bool)

@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.lmdb_reader import decode_rgb, open_images
+from datasets_prep.common.png import decode_rgb
+from datasets_prep.dataset.lmdb_reader import open_images
 
 _FILES_MEASURED = 2000  # a header each: a second on a local disk; larger folders are checked by sample
 

@@ -13,10 +13,10 @@ from helpers.build import PATIENTS, barcode, build, write_slides
 from helpers.tiles import hashes, images, manifest_rows
 from skimage.registration import phase_cross_correlation
 
-from datasets_prep.build import Limits
 from datasets_prep.check.check import check_dataset
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
+from datasets_prep.patches.options import Limits
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
 

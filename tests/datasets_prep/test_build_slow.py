@@ -37,7 +37,7 @@ def command(slides, out, *, workers):
 
 
 def results(folder):
-    """How many scans and pieces a build has filed in its working folder."""
+    """Number of scans and shards that a build has stored in its work folder."""
     return len(list((folder / ".data.work").glob("*.json")))
 
 
@@ -74,7 +74,7 @@ def test_work_that_was_done_is_not_done_again(slides, whole, tmp_path):
     out = tmp_path / "data"
     process = subprocess.Popen(command(slides, out, workers=1), stderr=subprocess.DEVNULL)
     work = tmp_path / ".data.work"
-    while len(list(work.glob("cut-*.json"))) < 3 and process.poll() is None:
+    while len(list(work.glob("shard-*.json"))) < 3 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()

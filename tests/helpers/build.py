@@ -1,8 +1,7 @@
 """Small synthetic slides of several patients, and how the tests build from them."""
 
-from datasets_prep.build import Limits, prepare
-from datasets_prep.patches.quality import Quality
-from datasets_prep.patches.scan import ScanOptions
+from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
+from datasets_prep.prepare import prepare
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
 PATIENTS = 4  # train, val and two test sets
@@ -23,12 +22,16 @@ def write_slides(folder, *, side=2304):
 
 
 def build(slides, out, *, lr="area", patch_size=96, limits=None, **options):
-    """Patches of 96 px, few enough for a test, of slides that are fit for it."""
+    """Patches of 96 px, few enough for a test. `split_by`, `tests` and `seed` go into `SplitOptions`."""
+    splits = SplitOptions(
+        by=options.pop("split_by", "patient"), tests=options.pop("tests", PATIENTS - 2), seed=options.pop("seed", 0)
+    )
     return prepare(
         slides if isinstance(slides, list) else [slides],
         out,
         options=ScanOptions(patch_size=patch_size, lr=lr, preset="biopsy"),
-        quality=Quality(),
+        quality=QualityFilter(),
         limits=limits or Limits(train=40, val=8, test=8),
-        **({"tests": PATIENTS - 2, "progress": False} | options),
+        splits=splits,
+        **({"progress": False} | options),
     )

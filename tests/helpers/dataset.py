@@ -9,8 +9,9 @@ import lmdb
 import numpy as np
 
 from datasets_prep.common.downscale import reduce_patch
+from datasets_prep.common.png import encode_png
 from datasets_prep.dataset.layout import COLUMNS
-from datasets_prep.dataset.lmdb_writer import encode_png, open_lmdb, write_lmdb
+from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
 from datasets_prep.synthetic.image import synthesize
 
 SIDE = 96

@@ -4,7 +4,7 @@ import numpy as np
 import openslide
 import tifffile
 
-from datasets_prep.patches.grid import area_reduce
+from datasets_prep.common.downscale import area_reduce
 
 MPP = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}  # 0.25 µm/px
 

@@ -8,21 +8,24 @@ import lmdb
 import numpy as np
 from PIL import Image
 
-from datasets_prep.build import Limits, prepare
-from datasets_prep.patches.quality import Quality
-from datasets_prep.patches.scan import ScanOptions
+from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
+from datasets_prep.prepare import prepare
 from datasets_prep.synthetic.image import synthesize
 
 
 def build(tiles, out, *, scales=(2, 4, 8), limits=None, min_saturation=0.05, **options):
-    """Patches of 48 px from a folder of tiles, few enough for a test."""
+    """Patches of 48 px from a folder of tiles, few enough for a test. `split_by`, `tests`, `seed`: `SplitOptions`."""
+    splits = SplitOptions(
+        by=options.pop("split_by", "patient"), tests=options.pop("tests", 5), seed=options.pop("seed", 0)
+    )
     return prepare(
         [],
         out,
         tiles=tiles,
         options=ScanOptions(patch_size=options.pop("patch_size", 48), scales=scales),
-        quality=Quality(min_saturation=min_saturation, min_sharpness=0),
+        quality=QualityFilter(min_saturation=min_saturation, min_sharpness=0),
         limits=limits or Limits(),
+        splits=splits,
         progress=False,
         **options,
     )

@@ -6,8 +6,7 @@ import pytest
 from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from datasets_prep.common.downscale import reduce_patch
-from datasets_prep.patches.grid import area_reduce
+from datasets_prep.common.downscale import area_reduce, reduce_patch
 from datasets_prep.slides.tiles import read_rgb
 from mihatp_arch.errors import UserError
 from mihatp_arch.metrics.lr_consistency import calculate_lr_consistency, lr_consistency

@@ -24,7 +24,8 @@ from datasets_prep.check.check import check_dataset
 from datasets_prep.check.lr_of_hr import registered_flaw
 from datasets_prep.common.downscale import reduce_patch
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.lmdb_writer import encode_png, write_lmdb
+from datasets_prep.common.png import encode_png
+from datasets_prep.dataset.lmdb_writer import write_lmdb
 
 KEY, OTHER = "p1-a_96_0", "p1-a_96_96"
 

@@ -10,12 +10,12 @@ from datasets_prep.common.atomic_folder import atomic_folder
 from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
 
-MARKS = {"notes.md": "# ours$"}
+SIGNATURE = {"notes.md": "# ours$"}
 IMAGES = [("key", np.zeros((4, 4, 3), np.uint8))]
 
 
-def build(path, text="new"):
-    with atomic_folder(path, overwrite=True, marks=MARKS) as partial:
+def build(path, text="new", *, overwrite=True):
+    with atomic_folder(path, overwrite=overwrite, signature=SIGNATURE) as partial:
         (partial / "notes.md").write_text(f"# ours\n{text}")
 
 
@@ -24,14 +24,14 @@ def killed(path, where):
     code = (
         "import os, sys; from pathlib import Path; from datasets_prep.common import atomic_folder as atomic\n"
         f"atomic.{where} = lambda *_: os.kill(os.getpid(), 9)\n"
-        f"with atomic.atomic_folder(Path(sys.argv[1]), overwrite=True, marks={MARKS!r}) as partial:\n"
+        f"with atomic.atomic_folder(Path(sys.argv[1]), overwrite=True, signature={SIGNATURE!r}) as partial:\n"
         "    (partial / 'notes.md').write_text('# ours')\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
 
 
 @pytest.mark.parametrize("notes", ["# ours too", "", "years of work\n# ours"])
-def test_a_file_of_the_same_name_is_no_mark(tmp_path, notes):
+def test_a_file_of_the_same_name_is_no_signature(tmp_path, notes):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.md").write_text(notes)
     with pytest.raises(UserError, match=r"not a data set.*notes\.md"):
@@ -80,8 +80,8 @@ def test_a_data_set_that_was_being_replaced_comes_back(tmp_path):
     killed(tmp_path / "out", "_sync_tree")
     (partial,) = (path for path in tmp_path.iterdir() if path.suffix == ".partial")
     (tmp_path / "out").rename(partial.with_suffix(".replaced"))  # as if killed between the two names
-    with pytest.raises(UserError, match="--overwrite"), atomic_folder(tmp_path / "out", overwrite=False, marks=MARKS):
-        pass
+    with pytest.raises(UserError, match="--overwrite"):
+        build(tmp_path / "out", overwrite=False)
     assert (tmp_path / "out" / "notes.md").read_text() == "# ours\nold"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

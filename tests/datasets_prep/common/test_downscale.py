@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from basicsr.utils.matlab_functions import imresize
 
-from datasets_prep.common.downscale import KERNELS, reduce_patch
+from datasets_prep.common.downscale import KERNELS, area_reduce, reduce_patch
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
 from datasets_prep.slides.tiles import read_rgb
 from datasets_prep.synthetic.image import synthesize
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.lmdb_reader import decode_rgb, open_images
-from datasets_prep.dataset.lmdb_writer import encode_png, open_lmdb, write_lmdb
+from datasets_prep.common.png import decode_rgb, encode_png
+from datasets_prep.dataset.lmdb_reader import open_images
+from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from basicsr.data import build_dataset
 
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
-from datasets_prep.patches.grid import area_reduce
 
 
 def random_images(count, size=32, seed=0):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce, check_sizes, grid
+from datasets_prep.patches.grid import check_sizes, grid
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 8, 24])

@@ -1,4 +1,4 @@
-"""What a patch must reach."""
+"""The quality filter: what it rejects, and that it accepts real tissue in focus."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,8 @@ import pytest
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import grid
-from datasets_prep.patches.quality import Quality, saturation, sharpness
+from datasets_prep.patches.options import QualityFilter
+from datasets_prep.patches.quality import find_flaw, saturation, sharpness
 from datasets_prep.slides.tiles import read_rgb
 from datasets_prep.synthetic.image import synthesize
 
@@ -14,12 +15,12 @@ from datasets_prep.synthetic.image import synthesize
 def test_glass_black_and_blur_are_told_from_tissue():
     tissue = synthesize(192, 192, seed=0)[0]
     rng = np.random.default_rng(0)
-    quality = Quality()
-    assert quality.flaw(tissue) is None
-    assert quality.flaw(rng.integers(238, 246, (192, 192, 3), dtype=np.uint8)) == "pale"
-    assert quality.flaw(rng.integers(0, 30, (192, 192, 3), dtype=np.uint8)) == "black"
-    assert quality.flaw(cv2.GaussianBlur(tissue, (0, 0), 4)) == "blurred"
-    assert Quality(min_sharpness=0).flaw(cv2.GaussianBlur(tissue, (0, 0), 4)) is None
+    quality = QualityFilter()
+    assert find_flaw(tissue, quality) is None
+    assert find_flaw(rng.integers(238, 246, (192, 192, 3), dtype=np.uint8), quality) == "pale"
+    assert find_flaw(rng.integers(0, 30, (192, 192, 3), dtype=np.uint8), quality) == "black"
+    assert find_flaw(cv2.GaussianBlur(tissue, (0, 0), 4), quality) == "blurred"
+    assert find_flaw(cv2.GaussianBlur(tissue, (0, 0), 4), QualityFilter(min_sharpness=0)) is None
 
 
 def test_saturation_and_sharpness_by_hand():
@@ -36,14 +37,14 @@ def test_saturation_and_sharpness_by_hand():
 
 
 def test_no_real_tissue_in_focus_is_refused(shared):
-    quality = Quality()
+    quality = QualityFilter()
     for path in sorted((shared / "data/monuseg/images").glob("*.png")):
         rgb = read_rgb(path)
         for x, y in grid(rgb.shape[1], rgb.shape[0], patch_size=192):
-            assert quality.flaw(rgb[y : y + 192, x : x + 192]) in (None, "pale"), (path.name, x, y)
+            assert find_flaw(rgb[y : y + 192, x : x + 192], quality) in (None, "pale"), (path.name, x, y)
 
 
 @pytest.mark.parametrize("options", [{"min_saturation": 1.0}, {"min_saturation": -0.1}, {"min_sharpness": -1}])
 def test_shares_out_of_range_are_refused(options):
     with pytest.raises(UserError):
-        Quality(**options)
+        QualityFilter(**options)

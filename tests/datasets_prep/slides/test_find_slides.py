@@ -3,7 +3,7 @@
 import pytest
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.slides.openslide import find_slides
+from datasets_prep.slides.find_slides import find_slides
 
 
 def test_find_slides(tmp_path):

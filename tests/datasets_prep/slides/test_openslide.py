@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from helpers.slides import by_openslide, reduced, write_pyramid, write_tiles
 
-from datasets_prep.slides.openslide import open_slide
+from datasets_prep.slides.levels import level_factor, overview
+from datasets_prep.slides.open import open_slide
 from datasets_prep.synthetic.image import synthesize
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
@@ -42,7 +43,7 @@ def test_every_level_of_a_fractional_pyramid_is_exact(pyramid):
     with open_slide(path) as slide:
         assert slide.level_sizes == ((803, 605), (200, 151), (50, 37))
         assert (slide.width, slide.height, slide.vendor) == (803, 605, "generic-tiff")
-        assert [slide.factor(level) for level in range(3)] == [1, 4, 16]
+        assert [level_factor(slide.level_sizes, level) for level in range(3)] == [1, 4, 16]
         for level, known in enumerate(levels):
             height, width, _ = known.shape
             np.testing.assert_array_equal(slide.read(0, 0, width, height, level=level), known)
@@ -151,18 +152,18 @@ def test_tiles_that_are_not_stored_are_white(image, tmp_path):
 def test_factor(tmp_path, sizes, factors):
     levels = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
     with open_slide(write_pyramid(tmp_path / "s.tif", levels)) as slide:
-        assert [slide.factor(level) for level in range(len(sizes))] == factors
+        assert [level_factor(slide.level_sizes, level) for level in range(len(sizes))] == factors
 
 
 def test_overview_is_the_level_that_clam_takes(pyramid):
     path, (image, small, smallest) = pyramid
     with open_slide(path) as slide:
-        rgb, scale = slide.overview()
+        rgb, scale = overview(slide)
         np.testing.assert_array_equal(rgb, smallest)
         assert scale == (803 / 50, 605 / 37)
-        rgb, scale = slide.overview(max_downsample=8)
+        rgb, scale = overview(slide, max_downsample=8)
         np.testing.assert_array_equal(rgb, small)
-        rgb, scale = slide.overview(max_downsample=1, max_pixels=803 * 605 // 15)
+        rgb, scale = overview(slide, max_downsample=1, max_pixels=803 * 605 // 15)
         assert scale == (4, 4) and rgb.shape == (152, 201, 3)
         np.testing.assert_array_equal(rgb[:151, :200], reduced(image, 4))
 
@@ -175,7 +176,7 @@ def test_overview_of_one_large_level_is_bounded(tmp_path):
     write_tiles(tmp_path / "s.tif", tiles, shape=(11990, 12000, 3), tile=512)
     with open_slide(tmp_path / "s.tif") as slide:
         tracemalloc.start()
-        rgb, scale = slide.overview(max_pixels=2**20)
+        rgb, scale = overview(slide, max_pixels=2**20)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert scale == (12, 12) and rgb.shape == (1000, 1000, 3)

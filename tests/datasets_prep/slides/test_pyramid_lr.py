@@ -8,18 +8,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from datasets_prep.patches.grid import area_reduce, grid
-from datasets_prep.slides.openslide import open_slide
-from datasets_prep.slides.pyramid_lr import (
-    LevelSource,
-    Registration,
-    describe,
-    gated,
-    plan_levels,
-    read_lr,
-    register,
-    shift_of,
-)
+from datasets_prep.common.downscale import area_reduce
+from datasets_prep.patches.grid import grid
+from datasets_prep.slides.open import open_slide
+from datasets_prep.slides.pyramid_lr import LevelSource, describe, plan_levels, read_lr
+from datasets_prep.slides.registration import Registration, gated, register, shift_of
 from datasets_prep.synthetic.image import synthesize
 
 SCALES = (2, 4, 8)
@@ -56,15 +49,15 @@ def write_tiff(path, levels, *, jpeg=None):
     return path
 
 
-def places_of(slide):
+def coordinates_of(slide):
     return grid(slide.width, slide.height, patch_size=192)
 
 
 def gate(path):
-    """The plan of a slide, how its LR lies on HR, and what is left of the plan."""
+    """The plan of a slide, how its LR lies on HR, and the plan after the gate."""
     with open_slide(path) as slide:
         plan = plan_levels(slide, SCALES)
-        found = register(slide, places_of(slide), size=192, plan=plan)
+        found = register(slide, coordinates_of(slide), size=192, plan=plan)
     return plan, found, *gated(plan, found)
 
 
@@ -87,7 +80,7 @@ def test_every_patch_lies_on_hr_to_the_pixel(hr, tmp_path, factors, plan):
         for k, source in planned.items():
             if source is None:
                 continue
-            for x, y in places_of(slide).tolist():
+            for x, y in coordinates_of(slide).tolist():
                 mean = area_reduce(hr[y : y + 192, x : x + 192], k)
                 lr = read_lr(slide, x, y, 192, k, source)
                 assert lr.shape == (192 // k, 192 // k, 3) and lr.dtype == np.uint8
@@ -109,21 +102,21 @@ def test_levels_of_no_whole_factor_are_not_used(hr, tmp_path):
 
 def test_a_compressed_pyramid_passes(hr, tmp_path):
     write_tiff(tmp_path / "a.tif", [hr, level_of(hr, 2), level_of(hr, 4)], jpeg=70)
-    plan, found, kept, why = gate(tmp_path / "a.tif")
-    assert kept == plan and why == ""
+    plan, found, remaining, why = gate(tmp_path / "a.tif")
+    assert remaining == plan and why == ""
     for k, at in found.items():
         assert at.passed and at.patches == 32, k
         assert at.shift_median < 0.05 and at.shift_mad < 0.05 and 20 < at.psnr < 50
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
-def test_every_side_of_a_slide_is_as_aligned(hr, tmp_path, side):
+def test_every_side_of_a_slide_is_as_exact(hr, tmp_path, side):
     write_tiff(tmp_path / "a.tif", [hr, level_of(hr, 4)], jpeg=70)
     with open_slide(tmp_path / "a.tif") as slide:
-        plan, places = plan_levels(slide, (4, 8)), places_of(slide)
+        plan, coordinates = plan_levels(slide, (4, 8)), coordinates_of(slide)
         axis = int(side in ("top", "bottom"))
-        end = places[:, axis].max() if side in ("right", "bottom") else 0
-        for at in register(slide, places[places[:, axis] == end], size=192, plan=plan).values():
+        end = coordinates[:, axis].max() if side in ("right", "bottom") else 0
+        for at in register(slide, coordinates[coordinates[:, axis] == end], size=192, plan=plan).values():
             assert 8 <= at.patches <= 10 and at.shift_median < 0.05 and at.shift_mad < 0.05
 
 
@@ -159,18 +152,18 @@ def of_another_slide(hr):
 @pytest.mark.parametrize("make", [shifted, slightly_shifted, resized, shifted_from_the_middle_on, blank])
 def test_levels_that_do_not_lie_on_hr_are_found_out(hr, tmp_path, make):
     write_tiff(tmp_path / "a.tif", [hr, level_of(hr, 2), make(hr)])
-    plan, found, kept, why = gate(tmp_path / "a.tif")
+    plan, found, remaining, why = gate(tmp_path / "a.tif")
     assert describe(plan) == "x2:level1 x4:level2 x8:level2/2"
     assert found[2].passed and found[2].psnr == np.inf and not found[4].passed
-    assert kept[2] == plan[2] and kept[4] is None
+    assert remaining[2] == plan[2] and remaining[4] is None
     assert "x4 (level2: " in why and "x2" not in why and "\n" not in why
 
 
 def test_a_level_of_another_slide_is_found_out(hr, tmp_path):
     write_tiff(tmp_path / "a.tif", [hr, of_another_slide(hr)])
-    _, found, kept, why = gate(tmp_path / "a.tif")
+    _, found, remaining, why = gate(tmp_path / "a.tif")
     assert not found[4].passed and not found[8].passed and found[4].shift_mad > 1
-    assert kept == dict.fromkeys(SCALES) and "x4 (level1: " in why and "x8 (level1/2: " in why
+    assert remaining == dict.fromkeys(SCALES) and "x4 (level1: " in why and "x8 (level1/2: " in why
 
 
 def test_half_a_pixel_is_measured_as_such(hr, tmp_path):
@@ -184,12 +177,12 @@ def test_without_texture_nothing_is_shown(hr, tmp_path):
     """Patches without texture do not vote, and no vote is no proof."""
     glass = np.random.default_rng(0).integers(238, 246, hr.shape, dtype=np.uint8)
     write_tiff(tmp_path / "a.tif", [glass, level_of(glass, 2)])
-    _, found, kept, why = gate(tmp_path / "a.tif")
-    assert {at.patches for at in found.values()} == {0} and kept == dict.fromkeys(SCALES) and "no texture" in why
+    _, found, remaining, why = gate(tmp_path / "a.tif")
+    assert {at.patches for at in found.values()} == {0} and remaining == dict.fromkeys(SCALES) and "no texture" in why
     glass[576:960, 576:960] = hr[576:960, 576:960]  # four patches
     write_tiff(tmp_path / "b.tif", [glass, level_of(glass, 2)])
-    plan, found, kept, why = gate(tmp_path / "b.tif")
-    assert {at.patches for at in found.values()} == {4} and kept == plan and why == ""
+    plan, found, remaining, why = gate(tmp_path / "b.tif")
+    assert {at.patches for at in found.values()} == {4} and remaining == plan and why == ""
 
 
 @pytest.mark.parametrize("quality", [None, 70])
@@ -216,7 +209,7 @@ def test_the_gate_is_a_tenth_of_a_pixel(median, mad, passed):
     assert Registration(median, mad, 32.0, 32).passed is passed
 
 
-def test_places_off_the_lr_grid_are_refused(hr, tmp_path):
+def test_coordinates_off_the_lr_grid_are_refused(hr, tmp_path):
     with open_slide(write_tiff(tmp_path / "a.tif", [hr, level_of(hr, 4)])) as slide:
         for x, y, size in ((4, 0, 192), (0, 2, 192), (0, 0, 100)):
             with pytest.raises(ValueError, match="no whole pixels"):
@@ -229,7 +222,7 @@ def test_a_real_slide_passes(shared):
     with open_slide(path, assume_mpp=0.25) as slide:
         plan = plan_levels(slide, SCALES)
         assert describe(plan) == "x2:level1 x4:level1/2 x8:level1/4"
-        found = register(slide, places_of(slide), size=192, plan=plan)
+        found = register(slide, coordinates_of(slide), size=192, plan=plan)
         assert all(at.shift_median < 0.05 and at.shift_mad < 0.05 and at.patches == 32 for at in found.values())
         assert 29 < found[2].psnr < 33 and found[2].psnr < found[4].psnr < found[8].psnr
         assert gated(plan, found) == (plan, "")

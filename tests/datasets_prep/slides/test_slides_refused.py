@@ -6,7 +6,8 @@ import tifffile
 from helpers.slides import by_openslide, reduced, write_pyramid
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.slides.openslide import open_slide, require_40x
+from datasets_prep.slides.open import open_slide
+from datasets_prep.slides.resolution import require_40x
 from datasets_prep.synthetic.image import synthesize
 from datasets_prep.synthetic.slide import write_synthetic_slide
 

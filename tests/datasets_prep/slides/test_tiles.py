@@ -9,8 +9,8 @@ from basicsr.data import build_dataset
 from helpers.tiles import barcode, build, hashes, images, manifest_rows, write_csv, write_tiles
 from PIL import Image
 
-from datasets_prep.build import Limits
-from datasets_prep.patches.grid import area_reduce
+from datasets_prep.common.downscale import area_reduce
+from datasets_prep.patches.options import Limits
 from datasets_prep.slides.tiles import read_rgb
 from datasets_prep.synthetic.image import synthesize
 

@@ -5,8 +5,8 @@ import pytest
 from skimage.color import rgb2hed
 from skimage.measure import label, regionprops
 
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
 from datasets_prep.synthetic.image import synthesize
 
 

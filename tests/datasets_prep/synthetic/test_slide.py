@@ -6,8 +6,8 @@ import openslide
 import pytest
 import tifffile
 
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
 LUMA = np.array([0.299, 0.587, 0.114])

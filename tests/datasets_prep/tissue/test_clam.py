@@ -6,11 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.grid import area_reduce
-from datasets_prep.slides.openslide import open_slide
+from datasets_prep.slides.levels import overview
+from datasets_prep.slides.open import open_slide
 from datasets_prep.synthetic.image import synthesize
-from datasets_prep.tissue.clam import PRESETS, Preset, Region, clam_regions, find_tissue, shares, tissue_from_regions
+from datasets_prep.tissue.clam import Region, clam_regions
+from datasets_prep.tissue.coverage import coverage
+from datasets_prep.tissue.presets import PRESETS, Preset
+from datasets_prep.tissue.segmentation import find_tissue, tissue_from_regions
 
 PLAIN = replace(PRESETS["tcga"], median=1, close=0)  # no filter, so that rectangles stay rectangles
 SCALE = (64.0, 64.0)  # the unit is 64 px of the picture: a region must be larger than 1024 px, a hole than 256 px
@@ -69,7 +73,7 @@ def test_regions_are_what_the_steps_written_out_leave(median, close, scale):
         assert 0.1 < expected.mean() < 0.9
         regions = clam_regions(rgb, scale=scale, preset=every)
         holes += sum(len(region.holes) for region in regions)
-        mask = tissue_from_regions(regions, rgb=rgb, scale=scale, marks=False).mask
+        mask = tissue_from_regions(regions, rgb=rgb, scale=scale, remove_artefacts=False).mask
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(expected.astype(np.uint8))
         lines = boxes[:, 2:4].min(axis=1) < 2  # they have no area, so they are no region
         np.testing.assert_array_equal(mask, expected & ~lines[labels])
@@ -149,7 +153,7 @@ def test_coordinates_are_truncated_int32():
 def test_a_picture_without_tissue_has_none(shape, name):
     found = find_tissue(np.full((*shape, 3), 240, np.uint8), scale=SCALE, preset=name)
     assert found.regions == []
-    assert found.mask.shape == found.marks.shape == shape
+    assert found.mask.shape == found.artefacts.shape == shape
     assert not found.mask.any()
     assert (found.preset, found.pen_share, found.black_share) == (name, 0, 0)
 
@@ -202,19 +206,19 @@ def test_pen_and_black_are_no_tissue(scene):
     truth = (tissue > 0) & (pen == 0) & (black == 0)
     mask = found.mask > 0
     assert (mask & truth).sum() / (mask | truth).sum() >= 0.95
-    assert found.marks[(pen | black) > 0].mean() > 0.99
+    assert found.artefacts[(pen | black) > 0].mean() > 0.99
     assert not (mask & ((pen | black) > 0)).any()
     assert abs(found.pen_share - pen.mean()) < 0.03
     assert abs(found.black_share - black.mean()) < 0.03
 
 
 def test_clam_to_the_letter_takes_pen_and_black_for_tissue(scene):
-    # This is why marks are on by default: at 0 to 10, noise is fully saturated.
+    # This is why artefacts are removed by default: at 0 to 10, noise is fully saturated.
     rgb, _, pen, _ = scene
-    found = find_tissue(rgb, scale=(32.0, 32.0), marks=False)
+    found = find_tissue(rgb, scale=(32.0, 32.0), remove_artefacts=False)
     assert found.mask[pen > 0].mean() > 0.95
     assert found.mask[:, 292:].mean() > 0.95
-    assert not found.marks.any() and found.pen_share == found.black_share == 0
+    assert not found.artefacts.any() and found.pen_share == found.black_share == 0
     letter = clam_regions(rgb, scale=(32.0, 32.0), preset=PRESETS["tcga"])
     assert len(letter) == len(found.regions)
     for a, b in zip(letter, found.regions, strict=True):
@@ -228,30 +232,30 @@ def test_what_a_stroke_divides_is_measured_as_one():
     assert not clam_regions(rgb, scale=SCALE, preset=PLAIN)
     regions = clam_regions(rgb, scale=SCALE, preset=PLAIN, ignore=ignore)
     assert sorted(region.outer[:, 0].min() // 64 for region in regions) == [5, 45]
-    mask = tissue_from_regions(regions, rgb=rgb, scale=SCALE, marks=False).mask
+    mask = tissue_from_regions(regions, rgb=rgb, scale=SCALE, remove_artefacts=False).mask
     np.testing.assert_array_equal(mask[:40], (rgb[:40, :, 1] < 255) & ~ignore[:40])
     assert not mask[40:].any()
 
 
-def test_outlined_tissue_is_filled_without_its_holes_and_marks(scene):
+def test_outlined_tissue_is_filled_without_its_holes_and_artefacts(scene):
     rgb, *_ = scene
     box = np.array([[0, 0], [1600, 0], [1600, 3200], [0, 3200]], np.int32)
     hole = np.array([[320, 1600], [800, 1600], [800, 2080], [320, 2080]], np.int32)
     island = np.array([[480, 1760], [560, 1760], [560, 1840], [480, 1840]], np.int32)
     outside = np.array([[90000, 0], [99000, 0], [99000, 9000]], np.int32)
     regions = [Region(box, (hole,)), Region(island), Region(outside)]
-    found = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0), marks=False)
+    found = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0), remove_artefacts=False)
     expected = np.zeros(rgb.shape[:2], np.uint8)
     expected[:201, :101] = 1
     expected[101:130, 21:50] = 0  # the outline of the hole itself is tissue
     expected[110:116, 30:36] = 1
     np.testing.assert_array_equal(found.mask, expected)
     cleared = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0))
-    np.testing.assert_array_equal(cleared.mask, expected & ~cleared.marks)
-    assert cleared.marks.any() and cleared.pen_share > 0
+    np.testing.assert_array_equal(cleared.mask, expected & ~cleared.artefacts)
+    assert cleared.artefacts.any() and cleared.pen_share > 0
 
 
-def test_shares_are_exact():
+def test_coverage_is_exact():
     rng = np.random.default_rng(0)
     mask = (rng.random((23, 31)) < 0.5).astype(np.uint8)
     scale = (4.003, 3.7)
@@ -263,11 +267,11 @@ def test_shares_are_exact():
             wide = min((j + 1) * scale[0], x + size) - max(j * scale[0], x)
             high = min((i + 1) * scale[1], y + size) - max(i * scale[1], y)
             expected[n] += max(wide, 0) * max(high, 0) / size**2
-    found = shares(mask, scale=scale, xs=xs, ys=ys, size=size)
+    found = coverage(mask, scale=scale, xs=xs, ys=ys, size=size)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert expected.max() > 0.6 and (expected == 0).any()
-    within = shares(mask, scale=scale, xs=xs, ys=ys, size=1.5)  # mostly inside a single pixel
+    within = coverage(mask, scale=scale, xs=xs, ys=ys, size=1.5)  # mostly inside a single pixel
     assert 0.3 < np.isclose(within, 1).mean() + np.isclose(within, 0).mean() < 1
 
 
@@ -275,16 +279,16 @@ def test_a_square_off_the_mask_has_a_share_of_exactly_nothing():
     mask = np.ones((300, 400), np.uint8)
     mask[:, 200:] = 0
     xs = np.linspace(200 * 4.003, 399 * 4.003 - 7, 997)[1:]
-    assert not shares(mask, scale=(4.003, 4.003), xs=xs, ys=np.full(996, 7.3), size=7).any()
-    inside = shares(mask, scale=(4.003, 4.003), xs=xs - 200 * 4.003, ys=np.full(996, 7.3), size=7)
+    assert not coverage(mask, scale=(4.003, 4.003), xs=xs, ys=np.full(996, 7.3), size=7).any()
+    inside = coverage(mask, scale=(4.003, 4.003), xs=xs - 200 * 4.003, ys=np.full(996, 7.3), size=7)
     assert inside.max() == 1 and inside[:900].min() > 0.999999
-    assert shares(mask, scale=SCALE, xs=[], ys=[], size=192).shape == (0,)
+    assert coverage(mask, scale=SCALE, xs=[], ys=[], size=192).shape == (0,)
 
 
 def test_a_real_slide_has_tissue(shared):
     path = shared / "data/slides/tcga-cr-7395-01a-01-ts1.svs"
     with open_slide(path, assume_mpp=0.25) as slide:
-        rgb, scale = slide.overview()
+        rgb, scale = overview(slide)
     found = find_tissue(rgb, scale=scale)
     assert found.preset == "tcga"
     assert 0.5 < found.mask.mean() < 0.8

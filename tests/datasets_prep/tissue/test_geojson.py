@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.tissue.clam import Preset, Region, clam_regions, tissue_from_regions
+from datasets_prep.tissue.clam import Region, clam_regions
 from datasets_prep.tissue.geojson import read_geojson, write_geojson
+from datasets_prep.tissue.presets import Preset
+from datasets_prep.tissue.segmentation import tissue_from_regions
 
 SCALE = (16.003, 16.0)
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets_prep.patches.grid import area_reduce
+from datasets_prep.common.downscale import area_reduce
 from datasets_prep.slides.tiles import read_rgb
 from datasets_prep.synthetic.image import synthesize
-from datasets_prep.tissue.pen_marks import find_marks
+from datasets_prep.tissue.pen_marks import find_artefacts
 
 INKS = {
     "blue": (48, 74, 178),
@@ -48,12 +48,12 @@ def drawn(rgb, ink, *, thick):
 
 def assert_found(rgb, ink, *, thick=12):
     rgb, stroke = drawn(rgb, ink, thick=thick)
-    marks = find_marks(rgb, scale=(16, 16))
-    assert marks.either[stroke > 0.9].mean() > 0.95
+    artefacts = find_artefacts(rgb, scale=(16, 16))
+    assert artefacts.either[stroke > 0.9].mean() > 0.95
     away = cv2.dilate((stroke > 0.02).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
     assert away.mean() > 0.3
-    assert not marks.either[away].any()
-    return marks
+    assert not artefacts.either[away].any()
+    return artefacts
 
 
 @pytest.mark.parametrize("name", INKS)
@@ -74,12 +74,12 @@ def test_ink_counts_as_pen_and_black_as_black():
     assert black.black.any() and not black.pen.any()
 
 
-def test_a_finer_picture_gives_the_same_marks_at_its_own_size():
+def test_a_finer_picture_gives_the_same_artefacts_at_its_own_size():
     coarse, _ = drawn(glass(61, 83), INKS["blue"], thick=8)
     fine = coarse.repeat(4, 0).repeat(4, 1)
-    expected = find_marks(coarse, scale=(16, 16)).pen.repeat(4, 0).repeat(4, 1)
-    np.testing.assert_array_equal(find_marks(fine, scale=(4, 4)).pen, expected)
-    cut = find_marks(fine[:-3, :-2], scale=(4, 4)).pen  # the last cells are not whole
+    expected = find_artefacts(coarse, scale=(16, 16)).pen.repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(find_artefacts(fine, scale=(4, 4)).pen, expected)
+    cut = find_artefacts(fine[:-3, :-2], scale=(4, 4)).pen  # the last cells are not whole
     np.testing.assert_array_equal(cut, expected[:-3, :-2])
 
 
@@ -90,28 +90,28 @@ def test_black_canvas_with_jpeg_noise_is_black(noise, scale):
     rgb[:, 96:] = np.clip(np.random.default_rng(0).normal(0, noise, (128, 64, 3)), 0, 255)
     done, data = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, 60])
     assert done
-    marks = find_marks(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8), scale=(scale, scale))
+    artefacts = find_artefacts(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8), scale=(scale, scale))
     edge = 3 * max(1, 16 // scale)
-    assert marks.black[:, 96:].all()
-    assert not marks.either[:, : 96 - edge].any()
+    assert artefacts.black[:, 96:].all()
+    assert not artefacts.either[:, : 96 - edge].any()
 
 
-def test_specks_and_glass_are_no_marks():
+def test_specks_and_glass_are_no_artefacts():
     rgb = glass(64, 64)
     rgb[10:12, 10:40] = 20  # 2 px thick
     rgb[30, 30] = (20, 40, 200)
-    marks = find_marks(rgb, scale=(32, 32))
-    assert not marks.either.any()
+    artefacts = find_artefacts(rgb, scale=(32, 32))
+    assert not artefacts.either.any()
     rgb[10:13, 10:40] = 20
-    assert find_marks(rgb, scale=(32, 32)).black[9:14, 10:40].all()  # 3 px, and its edges
+    assert find_artefacts(rgb, scale=(32, 32)).black[9:14, 10:40].all()  # 3 px, and its edges
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (1, 1), (1, 40), (2, 2)])
 def test_tiny_pictures_have_maps_of_their_size(shape):
     for scale in (1, 16):
-        marks = find_marks(np.full((*shape, 3), 200, np.uint8), scale=(scale, scale))
-        assert marks.pen.shape == marks.black.shape == shape
-        assert not marks.either.any()
+        artefacts = find_artefacts(np.full((*shape, 3), 200, np.uint8), scale=(scale, scale))
+        assert artefacts.pen.shape == artefacts.black.shape == shape
+        assert not artefacts.either.any()
 
 
 @pytest.mark.parametrize("reduce", [1, 4, 16, 32])
@@ -119,7 +119,7 @@ def test_synthetic_tissue_twice_as_dense_is_no_mark(reduce):
     for seed in range(3):
         rgb = synthesize(512, 512, seed=seed)[0]
         dense = np.rint(245 * (np.minimum(rgb, 245) / 245.0) ** 2).astype(np.uint8)
-        assert not find_marks(area_reduce(dense, reduce), scale=(reduce, reduce)).either.any()
+        assert not find_artefacts(area_reduce(dense, reduce), scale=(reduce, reduce)).either.any()
 
 
 def test_real_tissue_is_no_mark(shared):
@@ -129,5 +129,5 @@ def test_real_tissue_is_no_mark(shared):
         rgb = read_rgb(path)
         for reduce in (4, 16, 32):
             side = 1000 // reduce * reduce
-            marks = find_marks(area_reduce(rgb[:side, :side], reduce), scale=(reduce, reduce))
-            assert marks.either.mean() < 0.005, (path.name, reduce)
+            artefacts = find_artefacts(area_reduce(rgb[:side, :side], reduce), scale=(reduce, reduce))
+            assert artefacts.either.mean() < 0.005, (path.name, reduce)

@@ -1,0 +1,94 @@
+"""Scan all sources of a build, and divide their candidates over the splits."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.work_folder import VERSION, digest, fingerprint, read_result
+from datasets_prep.patches.options import Limits, ScanOptions, SplitOptions
+from datasets_prep.patches.scan import scan
+from datasets_prep.patches.scan_results import Scan
+from datasets_prep.patches.selection import CandidateRange, ranges_by_patch, ranges_by_patient
+from datasets_prep.patches.source_state import SourceState
+from datasets_prep.patches.sources import Source, split_sources
+from datasets_prep.patches.splits import split_names
+
+
+def scan_sources(
+    sources: Sequence[Source],
+    mask: Path | None,
+    work: Path,
+    options: ScanOptions,
+    run: Callable[..., Iterator[tuple[SourceState, Scan]]],
+    bar: Callable[..., Any],
+) -> list[SourceState]:
+    """Scan every source; scans that a killed build has finished are read from the work folder.
+
+    Args:
+        sources: slides and image tiles.
+        mask: GeoJSON file of the only slide, or a folder with `<slide>.geojson` for some slides.
+        work: the work folder.
+        options: which patches are candidates.
+        run: runs the jobs (`executors.run_all`).
+        bar: makes a progress bar (`tqdm`).
+
+    Raises:
+        UserError: `mask` names no usable file, or no source can be used.
+    """
+    states = [SourceState(source, _mask_of(source, mask, alone=len(sources) == 1)) for source in sources]
+    with bar(total=len(states), desc="scanning", unit="slide") as progress:
+        for state, scanned in run(scan, _jobs(states, work, options, progress)):
+            state.scan = scanned
+            progress.update()
+    if all(state.scan.failed for state in states):
+        others = f" (and {len(states) - 1} more cannot be used)" if len(states) > 1 else ""
+        raise UserError(f"{states[0].scan.failed}{others}")
+    return states
+
+
+def _jobs(
+    states: Sequence[SourceState], work: Path, options: ScanOptions, progress: Any
+) -> Iterator[tuple[SourceState, tuple[Any, ...]]]:
+    """The scan jobs of the sources whose scan is not in the work folder."""
+    for state in states:
+        try:
+            depends_on = [fingerprint(path) for path in (state.source.path, state.mask) if path is not None]
+        except OSError as error:
+            state.scan = Scan(failed=f"{state.source.path} cannot be read: {error.strerror or error}")
+            progress.update()
+            continue
+        state.results = work / f"scan-{digest(VERSION, depends_on, state.source.kind, state.source.mpp, options)}"
+        scanned = read_result(state.results.with_suffix(".json"), Scan)
+        if scanned is not None:
+            state.scan = scanned
+            progress.update()
+        else:
+            yield state, (state.source, options, state.mask, state.results)
+
+
+def _mask_of(source: Source, mask: Path | None, *, alone: bool) -> Path | None:
+    """The corrected tissue outline of a source; `alone`: it is the only source."""
+    if mask is None or source.kind == "tile":
+        return None
+    if mask.is_dir():
+        names = (f"{Path(source.name).stem}.geojson", f"{source.key}.geojson")
+        return next((mask / name for name in names if (mask / name).is_file()), None)
+    if not mask.is_file() or not alone:
+        raise UserError(f"--mask {mask}: name a GeoJSON file for a single slide, or a folder of <slide>.geojson")
+    return mask
+
+
+def divide_candidates(states: Sequence[SourceState], limits: Limits, splits: SplitOptions) -> list[CandidateRange]:
+    """The candidates of each usable source, split by split. Raises `UserError` when there are too few patients."""
+    counts = {index: state.scan.candidates for index, state in enumerate(states) if not state.scan.failed}
+    if splits.by == "patch":
+        return ranges_by_patch(counts, {split: limits.of(split) for split in split_names(splits.tests)})
+    usable = [states[index].source for index in counts]
+    try:
+        split_of = split_sources(usable, tests=splits.tests, seed=splits.seed)
+    except UserError as error:
+        failed = [state.scan.failed for state in states if state.scan.failed]
+        more = f" ({len(failed)} of {len(states)} cannot be used, the first: {failed[0]})" if failed else ""
+        raise UserError(f"{error}{more}") from error
+    return ranges_by_patient(counts, {index: split_of[states[index].source.patient] for index in counts})

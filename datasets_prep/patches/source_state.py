@@ -1,0 +1,44 @@
+"""State of one source in a build: its scan, and how many of its candidates were examined and accepted."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datasets_prep.patches.extract import ShardResult
+from datasets_prep.patches.scan_results import Scan
+from datasets_prep.patches.sources import Source
+
+
+@dataclass
+class SourceState:
+    """State of one source.
+
+    Attributes:
+        source: the slide or image tile.
+        mask: GeoJSON file with its corrected tissue outline; None segments the tissue.
+        results: path of its scan results in the work folder, without an ending.
+        scan: its scan.
+        examined: number of candidates that were read.
+        accepted: number of candidates that passed the quality filter.
+        rejected: flaw -> number of candidates that were rejected for it.
+    """
+
+    source: Source
+    mask: Path | None = None
+    results: Path = Path()
+    scan: Scan = field(default_factory=Scan)
+    examined: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def fail(self, reason: str) -> None:
+        """Record that the source cannot be used, and discard its counts."""
+        self.scan = Scan(failed=reason)
+        self.examined = self.accepted = 0
+        self.rejected.clear()
+
+    def count(self, shard: ShardResult) -> None:
+        """Add the counts of one shard."""
+        self.examined += shard.examined
+        self.accepted += shard.accepted
+        self.rejected.update(shard.rejected)

@@ -1,0 +1,157 @@
+"""Build a data set: from slides and image tiles to BasicSR LMDBs, in one function.
+
+The steps: list the sources, scan each for tissue, divide patients over splits, extract patches, write the LMDBs. Worker
+processes scan and extract, one process writes. Finished work lies in a work folder, so a killed build resumes where it
+stopped. The result is byte-identical, with any number of workers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from datasets_prep.common.atomic_folder import atomic_folder, refuse_existing
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.work_folder import VERSION, work_folder
+from datasets_prep.dataset.card import write_card
+from datasets_prep.dataset.layout import SIGNATURE, write_dataset
+from datasets_prep.patches.extraction import Extraction
+from datasets_prep.patches.grid import check_sizes
+from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
+from datasets_prep.patches.scanning import divide_candidates, scan_sources
+from datasets_prep.patches.slide_summary import write_summary
+from datasets_prep.patches.source_state import SourceState
+from datasets_prep.patches.sources import list_sources, split_sources
+
+_SPLIT_BY_PATCH = (
+    "split by patch: the same patients are in training and test, so results on the test sets are too good; "
+    "for methods to be compared, not for numbers to be published"
+)
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build wrote, and what it left out.
+
+    Attributes:
+        counts: split -> number of patches.
+        patients: split -> number of patients.
+        sources: the final state of every source.
+        duplicates: number of patches left out because their split has the same pixels already.
+    """
+
+    counts: dict[str, int]
+    patients: dict[str, int]
+    sources: Sequence[SourceState]
+    duplicates: int
+
+    @property
+    def failed(self) -> list[str]:
+        """The reasons why sources could not be used, one line each."""
+        return [state.scan.failed for state in self.sources if state.scan.failed]
+
+    def rejected(self) -> Counter[str]:
+        """Flaw -> number of patches that the quality filter rejected for it."""
+        return sum((state.rejected for state in self.sources), Counter())
+
+
+def prepare(
+    slides: Sequence[Path],
+    output: Path,
+    *,
+    tiles: Path | None = None,
+    manifest: Path | None = None,
+    mask: Path | None = None,
+    options: ScanOptions | None = None,
+    quality: QualityFilter | None = None,
+    limits: Limits | None = None,
+    splits: SplitOptions | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    about: str | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> BuildResult:
+    """Build `<output>/<split>/{HR,LR_x2,LR_x4,LR_x8}.lmdb`, `manifest.csv`, `slides.csv`, `build.json` and the card.
+
+    Args:
+        slides: slides, and folders of slides.
+        output: the new folder. It appears whole or not at all; a killed build resumes from `.<name>.work` beside it.
+        tiles: folder of image tiles at 40x.
+        manifest: CSV of patients, splits and mpp (`sources.list_sources`).
+        mask: GeoJSON with the tissue of the only slide, or a folder with `<name of the slide>.geojson` for some slides.
+        options, quality, limits, splits: see `patches/options.py`. By default as in the paper, section 3.1: 2000 / 100
+            / 5 × 100 patches.
+        workers: number of local processes.
+        scheduler: address of a Dask cluster that sees the same files, used instead of local processes.
+        about: text for the file `about.md`.
+        overwrite: whether a data set of this program at `output` may be replaced.
+        progress: whether progress bars are shown on a terminal.
+
+    Raises:
+        UserError: the request is impossible, no source can be used, or `output` cannot be written. When only some
+            sources cannot be used, the result lists them.
+    """
+    options, quality = options or ScanOptions(), quality or QualityFilter()
+    limits, splits = limits or Limits(), splits or SplitOptions()
+    check_sizes(patch_size=options.patch_size, scales=options.scales)
+    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE)
+    sources = list_sources(slides, tiles=tiles, manifest=manifest, by_patient=splits.by == "patient")
+    inputs = [*(source.path for source in sources), *slides, *filter(None, (tiles, manifest, mask))]
+    _refuse_inputs_in_output(inputs, output)
+    if splits.by == "patient":
+        split_sources(sources, tests=splits.tests, seed=splits.seed)  # too few patients: fail before hours of scanning
+    bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
+    with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
+        run = partial(run_all, executor, at_once=at_once)
+        states = scan_sources(sources, mask, work, options, run, bar)
+        ranges = divide_candidates(states, limits, splits)
+        extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed)
+        extraction.run(run, bar)
+        with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
+            return _write(folder, extraction, splits, about, bar)
+
+
+def _write(
+    folder: Path, extraction: Extraction, splits: SplitOptions, about: str | None, bar: Callable[..., Any]
+) -> BuildResult:
+    """Write the LMDBs, `manifest.csv`, `slides.csv`, `build.json`, `about.md` and the card into `folder`."""
+    options = extraction.options
+    counts, duplicates = dict.fromkeys(extraction.splits, 0), 0
+    patches = {split: extraction.patches(split) for split in extraction.splits}
+    written = write_dataset(folder, patches, patch_size=options.patch_size, scales=options.scales)
+    for split, is_new in bar(written, total=extraction.total, desc="writing", unit="patch"):
+        counts[split] += is_new
+        duplicates += not is_new
+    if about is not None:
+        (folder / "about.md").write_text(about, encoding="utf-8")
+    write_summary(folder, extraction.states, _settings(extraction, splits))
+    write_card(folder)
+    patients = {split: extraction.patients(split) for split in counts}
+    return BuildResult(counts, patients, extraction.states, duplicates)
+
+
+def _settings(extraction: Extraction, splits: SplitOptions) -> dict[str, Any]:
+    """The content of `build.json`."""
+    return {
+        "versions": {"mihatp": VERSION},
+        "split_by": splits.by,
+        "seed": splits.seed,
+        **asdict(extraction.options),
+        **asdict(extraction.quality),
+        "limits": asdict(extraction.limits),
+        "warnings": [] if splits.by == "patient" else [_SPLIT_BY_PATCH],
+    }
+
+
+def _refuse_inputs_in_output(inputs: Sequence[Path], output: Path) -> None:
+    """Raise `UserError` when one of the files or folders in `inputs` lies in `output`, which will be replaced."""
+    paths = {path for given in inputs for path in (given.parent.resolve() / given.name, given.resolve())}  # also links
+    folders = {folder for path in paths for folder in (path, *path.parents)}
+    if output.exists() and any(folder.exists() and output.samefile(folder) for folder in folders):
+        raise UserError(f"{output} holds slides, tiles or the manifest that it would be made of: name another folder")

@@ -1,0 +1,69 @@
+"""The list of slide readers: a reader of another format is one class and one line, and a build uses it."""
+
+import numpy as np
+import pytest
+from helpers.build import barcode, build
+from helpers.tiles import images, manifest_rows
+from PIL import Image
+
+from datasets_prep.slides import open as readers
+from datasets_prep.slides.levels import level_factor, overview
+from datasets_prep.slides.openslide import OpenSlideReader
+from datasets_prep.slides.tiles import TileReader, read_rgb
+from datasets_prep.synthetic.image import synthesize
+
+
+class ArrayReader(TileReader):
+    """A slide that is stored as a NumPy array; 0.25 µm/px unless it is said otherwise."""
+
+    suffixes = (".npy",)
+
+    def __init__(self, path, *, assume_mpp=None):
+        self._rgb = np.load(path)
+        self.path, self.vendor = path, "numpy"
+        self.level_sizes = (self._rgb.shape[1::-1],)
+        self.mpp, self.mpp_source = (0.25, "slide") if assume_mpp is None else (assume_mpp, "assumed")
+
+
+@pytest.fixture
+def with_arrays(monkeypatch):
+    monkeypatch.setattr(readers, "SLIDE_READERS", (ArrayReader, *readers.SLIDE_READERS))
+
+
+def test_a_reader_of_another_format_is_used_by_a_build(with_arrays, tmp_path):
+    (tmp_path / "slides").mkdir()
+    slides = {f"{barcode(index)}.npy": synthesize(700, 800, seed=index)[0] for index in range(4)}
+    for name, rgb in slides.items():
+        np.save(tmp_path / "slides" / name, rgb)
+    result = build(tmp_path / "slides", tmp_path / "out")
+    assert not result.failed and {state.scan.vendor for state in result.sources} == {"numpy"}
+    rows = manifest_rows(tmp_path / "out")
+    hr = {key: rgb for split in result.counts for key, rgb in images(tmp_path / "out" / split / "HR.lmdb").items()}
+    assert len(rows) == len(hr) > 20
+    for row in rows:
+        x, y = int(row["x"]), int(row["y"])
+        np.testing.assert_array_equal(hr[row["key"]], slides[row["slide"]][y : y + 96, x : x + 96])
+
+
+def test_the_first_reader_that_recognises_a_file_opens_it(with_arrays, tmp_path):
+    np.save(tmp_path / "a.npy", synthesize(64, 80, seed=0)[0])
+    with readers.open_slide(tmp_path / "a.npy", assume_mpp=0.3) as slide:
+        assert isinstance(slide, ArrayReader) and slide.mpp == 0.3
+    assert readers.slide_suffixes() == (".npy", *OpenSlideReader.suffixes)
+
+
+def test_an_image_tile_gives_what_a_slide_gives(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(synthesize(60, 90, seed=1)[0]).save(path)
+    rgb = read_rgb(path)
+    with readers.open_source(path, "tile") as tile:
+        assert (tile.level_sizes, tile.mpp, tile.mpp_source) == (((90, 60),), None, "")
+        assert tile.recognises(path) and not tile.recognises(tmp_path / "a.svs")
+        np.testing.assert_array_equal(tile.read(10, 20, 30, 40), rgb[20:60, 10:40])
+        corner = tile.read(-5, 50, 20, 20)
+        np.testing.assert_array_equal(corner[:10, 5:], rgb[50:, :15])
+        assert (corner[10:] == 255).all() and (corner[:, :5] == 255).all()
+        assert level_factor(tile.level_sizes, 0) == 1
+        np.testing.assert_array_equal(overview(tile)[0], rgb)
+        with pytest.raises(ValueError, match="one level"):
+            tile.read(0, 0, 5, 5, level=1)
