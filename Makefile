@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that run the tests; each computes in one thread.
+WORKERS ?= 2
 
 # pip splits these at spaces, so the folder's own are written as in a URL.
 space := $(subst ,, )
@@ -15,10 +17,10 @@ demo: $(VENV)/installed
 	$(BIN)/mihatp demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
