@@ -1,19 +1,47 @@
 """MiHATP: a BasicSR plugin for super-resolution of pathology images."""
 
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+VERSION = runpy.run_path(str(ROOT / "datasets_prep" / "common" / "version.py"))["__version__"]
+
 setup(
     name="mihatp",
-    version="0.1.0",
+    version=VERSION,
     description="MiHATP: multi-hybrid attention super-resolution of H&E slides, as a BasicSR plugin",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["super-resolution", "pathology", "histology", "whole-slide images", "BasicSR", "transformer"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
-    packages=find_packages(include=["mihatp_arch*", "mihatp_cli*", "datasets_prep*"]),
-    package_data={"mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html"]},
+    packages=[
+        *find_packages(include=["mihatp_arch*", "mihatp_cli*", "datasets_prep*"]),
+        # The option files, which datasets_prep/common/packaged_options.py finds beside the packages.
+        "mihatp_options",
+        "mihatp_options.overlays",
+    ],
+    package_dir={"mihatp_options": "options"},
+    package_data={
+        "datasets_prep": ["py.typed"],
+        "mihatp_arch": ["py.typed"],
+        "mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html"],
+        "mihatp_cli": ["py.typed"],
+        "mihatp_options": ["*.yml", "*.json"],
+        "mihatp_options.overlays": ["*.yml"],
+    },
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -36,6 +64,7 @@ setup(
         "scikit-image",
         "threadpoolctl",
         "matplotlib",
+        "jinja2",
         "tqdm",
         "filelock",
         "openslide-python>=1.4",

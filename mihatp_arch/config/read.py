@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from datasets_prep.common.packaged_options import find_option_file
 from datasets_prep.common.text import did_you_mean
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
@@ -64,7 +65,7 @@ def nearest(key: str, known: Iterable[str]) -> str:
 
 
 def read_options(files: Sequence[Path]) -> Options:
-    """Read option files and merge them left to right.
+    """Read option files and merge them left to right. A name that is no file is looked for among the packaged options.
 
     Mappings merge deep and everything else replaces; `null` in a later file empties a key. In `network_*` it takes away
     what an earlier file gives, so that the network's default stands: an overlay's word for what a network has not.
@@ -72,6 +73,7 @@ def read_options(files: Sequence[Path]) -> Options:
     Raises:
         UserError: a file cannot be read, or puts a mapping in the place of a value (or the other way round).
     """
+    files = [find_option_file(file) for file in files]
     options = Options(origins={(): str(files[-1])})
     for file in files:
         _merge(options, options.values, yaml_files.read(file), (), str(file))
