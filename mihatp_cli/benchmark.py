@@ -1,13 +1,16 @@
-"""`mihatp benchmark`: its command line."""
+"""`mihatp benchmark`."""
 
 import argparse
 from pathlib import Path
+
+from datasets_prep.common.errors import UserError
+from mihatp_cli import command_line
 
 SUMMARY = "Train and test methods on the same data and budget; tables, pictures and a report."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "-opt",
         "--opt",
@@ -15,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="YML",
-        help="the benchmark file, then overlays over the options of every method",
+        help="the benchmark file, then overlays over the options of every method; also names of `mihatp options`",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the name of the benchmark")
-    parser.add_argument("--data", metavar="DIR|demo", help="read every data set below DIR; demo: the embedded data")
+    command_line.add_data(parser)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="of the benchmark file; default: all")
     parser.add_argument("--iterations", type=int, metavar="N", help="the same iterations for every method")
     parser.add_argument("--seconds", type=float, metavar="S", help="the same time of training for every method")
@@ -38,39 +41,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; its exit code."""
-    from mihatp_arch.config.check import training_mistakes
-    from mihatp_arch.errors import UserError
-    from mihatp_arch.evaluation.ablation import run_ablation
-    from mihatp_arch.evaluation.benchmark import run_benchmark
-    from mihatp_arch.evaluation.run.benchmark_file import read_plan
-    from mihatp_arch.evaluation.run.execute import Place
-    from mihatp_cli import basicsr
-
+    """Run the benchmark, the ablation or the sweep; 0, or 3 where trainings failed."""
     if args.workers < 1:
         raise UserError(f"--workers {args.workers}: at least 1 is needed")
     if args.storage is not None and args.sweep is None:
         raise UserError("--storage: only a sweep has one; give --sweep too")
-    data = None
-    if args.data is not None:
-        data = basicsr.demo_data() if args.data == "demo" else Path(args.data)
+    from mihatp_arch.evaluation.ablation import run_ablation
+    from mihatp_arch.evaluation.benchmark import run_benchmark
+    from mihatp_arch.evaluation.run.benchmark_file import read_plan
+    from mihatp_arch.evaluation.run.execute import Setup
+    from mihatp_cli.data_root import data_root
+
     changes = {
         "total_iter": args.iterations,
         "seconds": args.seconds,
         "seeds": args.seeds,
         "cohort": args.cohort,
     }
+    data = None if args.data is None else data_root(args.data)
     plan = read_plan(args.opt, data=data, forced=args.force_yml, methods=args.methods, changes=changes)
-    place = Place(
-        (args.output or Path(plan.name)).absolute(),
-        check=training_mistakes,
-        workers=args.workers,
-        scheduler=args.scheduler,
-    )
+    output = (args.output or Path(plan.name)).absolute()
+    setup = Setup(output, workers=args.workers, scheduler=args.scheduler)
     if args.ablation:
-        return run_ablation(plan, place)
+        return run_ablation(plan, setup)
     if args.sweep:
-        from mihatp_arch.evaluation.sweep import run_sweep  # optuna, which need not be installed
+        from mihatp_arch.evaluation.sweep import run_sweep  # it needs optuna, which is optional
 
-        return run_sweep(plan, place, args.sweep, storage=args.storage)
-    return run_benchmark(plan, place)
+        return run_sweep(plan, setup, args.sweep, storage=args.storage)
+    return run_benchmark(plan, setup)

@@ -1,4 +1,4 @@
-"""How every command of this package ends: nothing, or one clear line and an exit code."""
+"""The ways in which every command ends: silence, or one clear line and an exit code. And the arguments they share."""
 
 import argparse
 import sys
@@ -6,21 +6,32 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from mihatp_arch.errors import UserError
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.version import __version__
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are `UserError`: one line, without the usage above it."""
+    """An argument parser that raises `UserError` for a wrong argument: one line, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
-    """Call `body` and turn its end into an exit code: its own or 0, 2 a mistake of the user, 130 interrupted.
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add `--version`."""
+    parser.add_argument("--version", action="version", version=f"{parser.prog} (mihatp) {__version__}")
 
-    `UserError` becomes one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands
-    above it. Every other exception is a fault of ours and passes through.
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add `--data`; `mihatp_cli.data_root` reads its value."""
+    parser.add_argument("--data", metavar="DIR|demo", help="read every data set below DIR; demo: the embedded data")
+
+
+def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
+    """Call `body` and turn its end into an exit code: its own or 0, 2 for a mistake of the user, 130 interrupted.
+
+    `UserError` becomes one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands above it.
+    Every other exception is a fault of this program and passes through.
     """
     try:
         return body() or 0

@@ -102,7 +102,8 @@ def refused(data, tmp_path, monkeypatch, capsys):
 
 
 def test_a_missing_option_file(refused):
-    assert refused(option_files=["train_MiHATP_x5.yml"]).endswith("there is no option file 'train_MiHATP_x5.yml'")
+    line = refused(option_files=["train_MiHATP_x5.yml"])
+    assert line.endswith("there is no option file 'train_MiHATP_x5.yml'; did you mean 'train_MiHATP_x8.yml'?")
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 import subprocess
 import sys
-from importlib.metadata import entry_points
-from pathlib import Path
+from importlib.metadata import entry_points, version
 
 import pytest
 from PIL import Image
 
+import mihatp_arch
+from datasets_prep.common.errors import UserError
 from datasets_prep.synthetic.image import synthesize
-from mihatp_arch.errors import UserError
-from mihatp_cli import command_line as report
+from mihatp_cli import basicsr, command_line
 from mihatp_cli.mihatp import main
 
 
@@ -78,9 +78,8 @@ def test_unknown_words_are_one_line_and_code_2(arguments, capsys):
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "a\0b", "a\udcffb"])
-def test_outputs_that_cannot_be_are_one_line_and_code_2(tiles, tmp_path, name, monkeypatch, capsys):
+def test_outputs_that_cannot_be_are_one_line_and_code_2(tiles, tmp_path, name, capsys):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.chdir(Path(__file__).parents[2])  # where `mihatp demo` finds its options
     for arguments in (["demo"], ["prepare", "--tiles", str(tiles), "--patch-size", "64", "--overwrite"]):
         assert main([*arguments, "-o", str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
@@ -95,14 +94,22 @@ def test_help_ends_with_code_0(capsys):
     assert "--tiles" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [main, basicsr.main])
+def test_the_version_is_that_of_the_package(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        command(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.split()[-1] == mihatp_arch.__version__ == version("mihatp")
+
+
 def test_report_turns_ends_into_codes(capsys):
     def fail(error):
         def body():
             raise error
 
-        return report.run("basicsr", body, debug=False)
+        return command_line.run("basicsr", body, debug=False)
 
-    assert report.run("basicsr", lambda: None, debug=False) == 0
+    assert command_line.run("basicsr", lambda: None, debug=False) == 0
     assert fail(UserError("one\ntwo")) == 2
     assert fail(UserError("three")) == 2
     assert capsys.readouterr().err == "basicsr: error: one two\nbasicsr: error: three\n"

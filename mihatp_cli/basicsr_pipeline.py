@@ -1,0 +1,124 @@
+"""From the arguments of `basicsr` to BasicSR's own pipelines: plugins, options, their checks, the call."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import torch
+
+import mihatp_arch  # noqa: F401  basicsr can be imported after it
+from mihatp_arch.config import yaml_files
+from mihatp_arch.config.read import Options, force, read_options, replace_data_root
+from mihatp_arch.errors import UserError
+from mihatp_arch.training.stopping import signals_noted
+from mihatp_cli.data_root import data_root, write_errors
+
+_SHOWN = 10  # mistakes that are printed
+
+
+def run_pipeline(arguments: argparse.Namespace, *, recorded_as: str) -> None:
+    """Read and check the options, then train or test with BasicSR's own pipeline.
+
+    Args:
+        arguments: of the `basicsr` command.
+        recorded_as: the command line; it heads the resolved option file of the experiment.
+
+    Raises:
+        UserError: a mistake in the options or in what they name.
+    """
+    _load_plugins()
+    # BasicSR's pipelines are imported after the plugins, so that they see what the plugins register.
+    from basicsr.test import test_pipeline
+    from basicsr.train import train_pipeline
+
+    options = _read(arguments)
+    _check(options, arguments)
+    with write_errors():
+        _call(train_pipeline if arguments.command == "train" else test_pipeline, options, arguments, recorded_as)
+
+
+def _load_plugins() -> None:
+    """Import every installed package that advertises itself in the entry-point group `basicsr.plugins`.
+
+    Raises:
+        UserError: one of them cannot be imported.
+    """
+    for plugin in entry_points(group="basicsr.plugins"):
+        try:
+            plugin.load()
+        except Exception as error:
+            raise UserError(
+                f"the plugin '{plugin.name}' ({plugin.value}) cannot be imported: {type(error).__name__}: {error}; "
+                "mend or uninstall it"
+            ) from error
+
+
+def _read(arguments: argparse.Namespace) -> Options:
+    """The options of the files, with the values and the data root of the command line."""
+    options = read_options(arguments.opt)
+    options.open("path", "logger")
+    force(options, arguments.force_yml)
+    options.open("path", "logger")
+    if arguments.data is not None:
+        replace_data_root(options, data_root(arguments.data))
+    return options
+
+
+def _check(options: Options, arguments: argparse.Namespace) -> None:
+    """Complete the options and check them: print warnings, stop at mistakes."""
+    from mihatp_arch.config.check import check_run  # it imports what the plugins register
+
+    findings = check_run(
+        options,
+        arguments.command,
+        launcher=arguments.launcher,
+        experiments=Path.cwd() / "experiments",
+        debug=arguments.debug,
+        auto_resume=arguments.auto_resume,
+    )
+    _stop(findings.mistakes)
+    if os.environ.get("RANK", "0") == "0":
+        for warning in findings.warnings:
+            print(f"basicsr: warning: {warning}", file=sys.stderr)
+
+
+def _stop(mistakes: Sequence[str]) -> None:
+    """Print the mistakes, one a line, and stop if there are any."""
+    if not mistakes:
+        return
+    shown = list(mistakes[:_SHOWN])
+    if len(mistakes) > _SHOWN:
+        shown[-1] = f"… and {len(mistakes) - _SHOWN + 1} more mistakes"
+    for line in shown[:-1]:
+        print(f"basicsr: error: {' '.join(line.split())}", file=sys.stderr)
+    raise UserError(shown[-1])
+
+
+def _call(pipeline: Callable[[str], None], options: Options, arguments: argparse.Namespace, recorded_as: str) -> None:
+    """Call BasicSR's pipeline with a command line of its own: the resolved options are the file that it records."""
+    with tempfile.TemporaryDirectory(prefix="basicsr-") as folder:
+        file = Path(folder) / f"{options.values['name']}.yml"
+        yaml_files.write(options.values, file, f"resolved by: {recorded_as}")
+        command_line = ["-opt", str(file), "--launcher", arguments.launcher]
+        command_line += ["--auto_resume"] * arguments.auto_resume + ["--debug"] * arguments.debug
+        with _command_line(command_line), signals_noted():
+            try:
+                pipeline(os.getcwd())
+            finally:
+                if torch.distributed.is_initialized():
+                    torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _command_line(arguments: list[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before

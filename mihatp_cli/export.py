@@ -1,0 +1,22 @@
+"""`mihatp export`."""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "Write a trained network as one safetensors file that says what it is."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="its folder, experiments/<name>")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="new .safetensors file")
+    parser.add_argument("--weights", type=Path, metavar="PTH", help="one of its net_g (default: the best, else newest)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export the network and say which weights it has."""
+    from mihatp_arch import experiments
+
+    source = experiments.export(args.experiment, args.output, weights=args.weights)
+    print(f"{args.output}: the averaged weights of {source}, or its plain ones where it has no average")
+    return 0

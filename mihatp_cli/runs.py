@@ -1,0 +1,97 @@
+"""`mihatp runs`: a table of the experiments in a folder, read without torch."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import markdown_table
+
+SUMMARY = "List experiments: iteration, best results, size."
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment; a number is None where the experiment does not have it.
+
+    Attributes:
+        name: of the experiment and its folder.
+        total: iterations of the training that its options ask for.
+        state: iteration of the newest training state.
+        best: the best value of each data set and metric, with its iteration; may be empty.
+        size: bytes of all files.
+    """
+
+    name: str
+    total: int | None
+    state: int | None
+    best: str
+    size: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("experiments"), metavar="DIR", help="experiments")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    print(table(list_runs(args.folder)))
+    return 0
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """The experiments below `folder`, by name.
+
+    Raises:
+        UserError: there is no such folder, or an experiment has damaged files.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder '{folder}': name the one that basicsr has written experiments into")
+    return [_run(path) for path in sorted(folder.iterdir()) if (path / f"{path.name}.yml").is_file()]
+
+
+def table(runs: list[Run]) -> str:
+    """A Markdown table of the runs."""
+    rows = [
+        [run.name, _thousands(run.state), _thousands(run.total), run.best, f"{run.size / 2**20:.1f}"] for run in runs
+    ]
+    return markdown_table(["run", "state", "of", "best", "MiB"], rows)
+
+
+def _run(path: Path) -> Run:
+    states = [int(file.stem) for file in (path / "training_states").glob("*.state") if file.stem.isdecimal()]
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    total = _options(path / f"{path.name}.yml").get("train", {}).get("total_iter")
+    return Run(path.name, total, max(states, default=None), "; ".join(_best(path / "training_states")), size)
+
+
+def _options(file: Path) -> dict[str, Any]:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"'{file}' cannot be read ({error}): name the folder of an experiment") from error
+
+
+def _best(states: Path) -> Iterator[str]:
+    file = states / "best_metric_results.json"  # as mihatp_arch.training.resuming writes it
+    if not file.is_file():
+        return
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{file}' is damaged ({error}): delete it") from error
+    for dataset, metrics in results.items():
+        finite = {metric: result for metric, result in metrics.items() if result["val"] is not None}
+        values = ", ".join(f"{metric} {result['val']:.4f} @ {result['iter']}" for metric, result in finite.items())
+        if finite:
+            yield f"{dataset}: {values}"
+
+
+def _thousands(number: int | None) -> str:
+    return format(number, ",").replace(",", " ") if number else ""

@@ -1,0 +1,71 @@
+"""A command starts without the libraries that it does not use: `--help` and a wrong argument need none of them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from datasets_prep.synthetic.image import synthesize
+
+TORCH = {"torch", "torchvision", "basicsr", "mihatp_arch"}
+HEAVY = TORCH | {"numpy", "cv2", "scipy", "skimage", "matplotlib", "openslide", "diffusers", "timm", "kornia", "lpips"}
+COMMANDS = ("prepare", "check", "runs", "export", "benchmark", "demo", "options")
+CODE = """
+import json, sys
+from mihatp_cli.{module} import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+print()
+print(json.dumps([code, sorted({{name.partition(".")[0] for name in sys.modules}})]))
+"""
+
+
+def start(module: str, *arguments: str) -> tuple[int, set[str]]:
+    """Run a command in a process of its own; its exit code and the packages that it imported."""
+    code = CODE.format(module=module)
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    ended, modules = json.loads(run.stdout.splitlines()[-1])
+    return ended or 0, set(modules)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "ends"),
+    [
+        *(("mihatp", [option], 0) for option in ("--help", "--version")),
+        *(("mihatp", [command, "--help"], 0) for command in COMMANDS),
+        ("mihatp", [], 2),
+        ("mihatp", ["prepare", "--tiels", "x"], 2),
+        ("mihatp", ["benchmark", "-opt", "x.yml", "--workers", "0"], 2),
+        ("mihatp", ["options"], 0),
+        *(("basicsr", [option], 0) for option in ("--help", "--version")),
+        ("basicsr", ["train", "--help"], 0),
+        ("basicsr", ["train", "--option", "x.yml"], 2),
+        ("basicsr", ["train", "-opt", "x.yml", "--launcher", "mpi"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_arguments_are_read_without_heavy_libraries(module, arguments, ends):
+    code, modules = start(module, *arguments)
+    assert code == ends
+    assert not modules & HEAVY
+
+
+def test_data_sets_and_experiments_need_no_torch(tmp_path):
+    (tmp_path / "tiles").mkdir()
+    for index in range(7):
+        Image.fromarray(synthesize(64, 64, seed=index)[0]).save(tmp_path / "tiles" / f"TCGA-AA-{index:04}-01Z.png")
+    folder = str(tmp_path / "out")
+    (tmp_path / "experiments" / "HAT_x4").mkdir(parents=True)
+    (tmp_path / "experiments" / "HAT_x4" / "HAT_x4.yml").write_text("train: {total_iter: 5}\n")
+    for command in (
+        ["prepare", "--tiles", str(tmp_path / "tiles"), "-o", folder, "--patch-size", "64"],
+        ["check", folder],
+        ["runs", str(tmp_path / "experiments")],
+    ):
+        code, modules = start("mihatp", *command)
+        assert code == 0
+        assert not modules & TORCH
