@@ -1,16 +1,17 @@
 """`mihatp benchmark --ablation`: Table 3 of the paper, MiHATP without some of its parts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mihatp_arch.config.read import Options
 from mihatp_arch.evaluation.benchmark import budget_note
 from mihatp_arch.evaluation.report import table
-from mihatp_arch.evaluation.results import statistics as compare
-from mihatp_arch.evaluation.run.benchmark_file import Method, Plan, copied
-from mihatp_arch.evaluation.run.execute import Place, train_all
+from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, mean_and_sd, p_value, write_results
+from mihatp_arch.evaluation.results.statistics import MAIN_METRICS, MethodResult, compare
+from mihatp_arch.evaluation.run.execute import Setup, train_all
+from mihatp_arch.evaluation.run.plan import Method, Plan
 
-# What MiHATP's blocks have and HAT's have not; HAT calls alpha conv_scale.
+# Options that MiHATP's blocks have and HAT's have not. HAT calls alpha conv_scale.
 _M_HAB = ("beta", "norm_residual", "sample_grid", "num_groups", "offset_range", "position")
 
 
@@ -19,14 +20,14 @@ PARTS = ("IS", "ITP", "RTP", "M-HAB", "X_Norm")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A line of Table 3.
+    """A row of Table 3.
 
     Attributes:
-        name: of the line.
+        name: of the row.
         parts: of MiHATP that it has: IS, layer 0 of the contrastive loss; ITP, the negatives; RTP, the positives and
             the branch that makes them; M-HAB, blocks with deformable attention (else the network is HAT); X_Norm, that
             term of Eq. 4.
-        gain: over the first line in dB and percent of SSIM, where the paper's text has it.
+        gain: over the first row in dB and percent of SSIM, where the paper's text has it.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Experiment:
     gain: tuple[float, float] | None = None
 
 
-# Experiments 1, 2, 7 and 8 are described in the text of section 3.2; which parts 3 to 6 have is our choice.
+# Experiments 1, 2, 7 and 8 are described in the text of section 3.2. The parts of 3 to 6 are our choice.
 EXPERIMENTS = (
     Experiment("Exp1"),
     Experiment("Exp2", ("M-HAB", "X_Norm"), (0.014, 0.40)),
@@ -49,45 +50,46 @@ EXPERIMENTS = (
 )
 
 
-def run_ablation(plan: Plan, place: Place) -> int:
-    """Train and test every experiment; `table3.md`, `.tex` and `.csv` in the folder of `place`.
+def run_ablation(plan: Plan, setup: Setup) -> int:
+    """Train and test every experiment; `table3.md`, `.tex` and `.csv` in the folder of `setup`.
 
     Returns:
         0, or 3 where experiments failed.
 
     Raises:
-        UserError: as `run_benchmark`, or the plan has no MiHATP to take parts from.
+        UserError: as `run_benchmark`, or `ours` of the plan is no MiHATP.
     """
     full = plan.mihatp("--ablation")
-    methods = tuple(Method(one.name, variant(full, one)) for one in EXPERIMENTS)
+    methods = tuple(Method(experiment.name, variant(full, experiment)) for experiment in EXPERIMENTS)
     plan = replace(plan, methods=methods, ours="Exp8")
-    results = train_all(plan, place)
-    lines = compare.lines(
-        results.scores,
+    outcome = train_all(plan, setup)
+    first = EXPERIMENTS[0].name
+    results = compare(
+        outcome.scores,
         plan.ours,
-        EXPERIMENTS[0].name if EXPERIMENTS[0].name in results.scores else None,
-        published={},
+        first if first in outcome.scores else None,
+        paper={},
         costs={},
-        iterations={run.method: run.total for run in results.runs},
+        iterations={run.method: run.total for run in outcome.runs},
         bounds={},
     )
-    tables = [table3(lines, title=f"{plan.name}: ablation x{plan.scale}", note=budget_note(plan, results.failures))]
-    table.write(tables, place.folder / "table3")
-    table.write_csv(lines, place.folder / "table3.csv")
+    note = budget_note(plan, outcome.failures.values())
+    tables = [table3(results, title=f"{plan.name}: ablation x{plan.scale}", note=note)]
+    table.write(tables, setup.folder / "table3")
+    write_results(results, setup.folder / "table3.csv")
     print(table.markdown(tables))
-    return 3 if results.failures else 0
+    return 3 if outcome.failures else 0
 
 
 def variant(full: Method, experiment: Experiment) -> Options:
     """MiHATP's options with the parts of one experiment."""
-    assert full.options is not None
-    options = copied(full.options)
+    options = full.trained_options()
     train, network = options.section("train"), options.section("network_g")
     if "M-HAB" in experiment.parts:
         network["norm_residual"] = "X_Norm" in experiment.parts
     else:
-        kept = {key: value for key, value in network.items() if key not in (*_M_HAB, "alpha")}
-        options.values["network_g"] = {**kept, "type": "HAT", "conv_scale": network.get("alpha", 0.01)}
+        shared = {key: value for key, value in network.items() if key not in (*_M_HAB, "alpha")}
+        options.values["network_g"] = {**shared, "type": "HAT", "conv_scale": network.get("alpha", 0.01)}
     if "RTP" not in experiment.parts:
         train["reversible_opt"] = None
     if "ITP" not in experiment.parts:
@@ -99,29 +101,35 @@ def variant(full: Method, experiment: Experiment) -> Options:
     return options
 
 
-def table3(lines: Sequence[compare.Line], *, title: str, note: str) -> table.Table:
+def table3(results: Sequence[MethodResult], *, title: str, note: str) -> table.Table:
     """Check marks, quality, gains over the first experiment, and the paper's gains."""
-    by_name: Mapping[str, compare.Line] = {line.method: line for line in lines}
+    by_name = {result.method: result for result in results}
     base = by_name.get(EXPERIMENTS[0].name)
+    top = {name: max(result.means[name][0] for result in results) for name in MAIN_METRICS}
     rows, best = [], set()
-    top = {name: max(line.means[name][0] for line in lines) for name in compare.QUALITY}
-    for one in EXPERIMENTS:
-        line = by_name.get(one.name)
-        if line is None:
+    for experiment in EXPERIMENTS:
+        result = by_name.get(experiment.name)
+        if result is None:
             continue
-        row = [one.name.replace("_", " "), *("✓" if part in one.parts else "" for part in PARTS)]
-        for name in compare.QUALITY:
-            if line.means[name][0] == top[name]:
-                best.add((len(rows), len(row)))
-            row.append(table.mean_and_sd(line.means[name], table.METRICS[name][1]))
-        row += ["", "", ""]
-        if base is not None and line is not base:
-            psnr, ssim = (line.means[name][0] for name in compare.QUALITY)
-            psnr_base, ssim_base = (base.means[name][0] for name in compare.QUALITY)
-            row[-3:] = [f"{psnr - psnr_base:+.3f}", f"{100 * (ssim / ssim_base - 1):+.2f} %", table.p_value(line.p)]
-        row += [f"{one.gain[0]:+g} dB, {one.gain[1]:+.2f} %" if one.gain else ""]
-        rows.append(row)
-    heads = ["experiment", *PARTS, *(table.METRICS[name][0] for name in compare.QUALITY)]
+        cells = [experiment.name.replace("_", " "), *("✓" if part in experiment.parts else "" for part in PARTS)]
+        for row in MAIN_ROWS:
+            if result.means[row.name][0] == top[row.name]:
+                best.add((len(rows), len(cells)))
+            cells.append(mean_and_sd(result.means[row.name], row.format))
+        cells += _gains(result, base)
+        gain = experiment.gain
+        cells.append(f"{gain[0]:+g} dB, {gain[1]:+.2f} %" if gain else "")
+        rows.append(cells)
+    heads = ["experiment", *PARTS, *(row.head for row in MAIN_ROWS)]
     heads += ["Δ PSNR (dB)", "Δ SSIM", "p", "paper (COAD, x4)"]
     note += " Δ and p (Wilcoxon's signed-rank test on PSNR, image by image) against Exp1."
     return table.Table(title, heads, rows, frozenset(best), note)
+
+
+def _gains(result: MethodResult, base: MethodResult | None) -> list[str]:
+    """Δ PSNR, Δ SSIM and p against the first experiment; blank for that experiment itself."""
+    if base is None or result is base:
+        return ["", "", ""]
+    psnr, ssim = (result.means[name][0] for name in MAIN_METRICS)
+    psnr_base, ssim_base = (base.means[name][0] for name in MAIN_METRICS)
+    return [f"{psnr - psnr_base:+.3f}", f"{100 * (ssim / ssim_base - 1):+.2f} %", p_value(result.p)]

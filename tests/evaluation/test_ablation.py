@@ -7,9 +7,9 @@ from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation import ablation
 from mihatp_arch.evaluation.ablation import EXPERIMENTS, run_ablation, table3, variant
-from mihatp_arch.evaluation.results.statistics import Line
-from mihatp_arch.evaluation.run.benchmark_file import copied
-from mihatp_arch.evaluation.run.execute import Place
+from mihatp_arch.evaluation.results.statistics import MethodResult
+from mihatp_arch.evaluation.run.execute import Setup
+from mihatp_arch.evaluation.run.plan import copy_options
 
 NAMES = [one.name for one in EXPERIMENTS]
 
@@ -32,7 +32,7 @@ def test_the_experiments_are_those_of_the_paper():
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=NAMES)
 def test_an_experiment_has_its_parts_and_can_be_trained(full, experiment):
-    before = copied(full.options).values
+    before = copy_options(full.options).values
     options = variant(full, experiment)
     assert full.options.values == before
     train, network, parts = options.section("train"), options.section("network_g"), experiment.parts
@@ -46,7 +46,7 @@ def test_an_experiment_has_its_parts_and_can_be_trained(full, experiment):
     assert {key: options.values[key] for key in ("datasets", "scale")} == {
         key: before[key] for key in ("datasets", "scale")
     }
-    assert training_mistakes(copied(options)) == []
+    assert training_mistakes(copy_options(options)) == []
 
 
 def test_without_m_hab_the_network_is_hat_at_the_same_size(full):
@@ -60,12 +60,12 @@ def test_without_m_hab_the_network_is_hat_at_the_same_size(full):
 def test_only_mihatp_can_be_taken_apart(tmp_path, small_data):
     other = plan(tmp_path, small_data, "HAT")
     with pytest.raises(UserError, match="--ablation: 'HAT' is not trained by MiHATPModel"):
-        run_ablation(other, Place(tmp_path / "out", check=training_mistakes))
+        run_ablation(other, Setup(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
-def line(name: str, psnr: float, ssim: float, p: float | None = None) -> Line:
-    return Line(name, {"psnr": (psnr, 0.0), "ssim": (ssim, 0.0)}, {}, {}, p=p)
+def line(name: str, psnr: float, ssim: float, p: float | None = None) -> MethodResult:
+    return MethodResult(name, {"psnr": (psnr, 0.0), "ssim": (ssim, 0.0)}, {}, {}, p=p)
 
 
 def test_gains_are_over_the_first_experiment():

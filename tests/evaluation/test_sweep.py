@@ -4,7 +4,7 @@ import pytest
 from helpers.benchmark import FAST, OVERLAYS, plan, write_benchmark
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.run.execute import Place
+from mihatp_arch.evaluation.run.execute import Setup
 from mihatp_arch.evaluation.sweep import PARAMETERS, read_grid, run_sweep
 from mihatp_cli.mihatp import main
 
@@ -45,7 +45,7 @@ def test_every_parameter_stands_where_the_options_have_it(tmp_path, small_data):
 
 def test_only_mihatp_has_them(tmp_path, small_data):
     with pytest.raises(UserError, match="--sweep: 'HAT' is not trained by MiHATPModel"):
-        run_sweep(plan(tmp_path, small_data, "HAT"), Place(tmp_path / "out", check=lambda _: []), ["tau=1"])
+        run_sweep(plan(tmp_path, small_data, "HAT"), Setup(tmp_path / "out"), ["tau=1"])
     assert not (tmp_path / "out").exists()
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from mihatp_arch.evaluation.run.benchmark_file import Plan, read_plan
+from mihatp_arch.evaluation.run.benchmark_file import read_plan
+from mihatp_arch.evaluation.run.plan import Plan
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options"
 OVERLAYS = [OPTIONS / "overlays" / name for name in ("tiny.yml", "demo.yml")]

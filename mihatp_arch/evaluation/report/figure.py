@@ -1,4 +1,4 @@
-"""Figure 2 of the paper: the same places of the same patches, as every method shows them."""
+"""Figure 2 of the paper: the same crops of the same patches, as every method shows them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mihatp_arch.evaluation.results.scores import Image
+from mihatp_arch.metrics.images import BGRImage
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Patch:
 
     Attributes:
         title: beside it.
-        images: label -> HxWx3 BGR, the last one HR; smaller ones (LR) are shown with their pixels enlarged.
+        images: label -> `[H, W, 3]`. The last one is HR; smaller ones (LR) are shown with their pixels enlarged.
         captions: label -> a line below the label.
     """
 
     title: str
-    images: Mapping[str, Image]
+    images: Mapping[str, BGRImage]
     captions: Mapping[str, str]
 
 
-def busiest_crop(gt: Image, width: int) -> tuple[int, int]:
+def busiest_crop(gt: BGRImage, width: int) -> tuple[int, int]:
     """Top left (y, x) of the width×width crop with the greatest variance of brightness, on a grid of half crops."""
     step = max(width // 2, 1)
     grey = gt.mean(-1)
@@ -37,8 +37,8 @@ def busiest_crop(gt: Image, width: int) -> tuple[int, int]:
     return max(((y, x) for y in tops for x in lefts), key=lambda at: grey[at[0] :, at[1] :][:width, :width].var())
 
 
-def same_places(patches: Sequence[Patch], path: Path, *, crop: int = 64) -> None:
-    """Save a PNG with a row for each patch: HR whole, then its busiest crop of all methods.
+def draw_crops(patches: Sequence[Patch], path: Path, *, crop: int = 64) -> None:
+    """Save a PNG with a row for each patch: the whole HR patch, then its busiest crop of all methods.
 
     Args:
         patches: all with the same labels.
@@ -65,7 +65,7 @@ def same_places(patches: Sequence[Patch], path: Path, *, crop: int = 64) -> None
         figure.savefig(path, dpi=150)
 
 
-def enlarged(image: Image, height: int) -> Image:
+def enlarged(image: BGRImage, height: int) -> BGRImage:
     """An image with its pixels repeated up to `height`."""
     factor = height // image.shape[0]
     return np.kron(image, np.ones((factor, factor, 1), np.uint8))

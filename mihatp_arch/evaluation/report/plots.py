@@ -7,25 +7,25 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from mihatp_arch.evaluation.results.statistics import Line
+from mihatp_arch.evaluation.results.statistics import MethodResult
 
 
-def quality_against_cost(lines: Sequence[Line], path: Path) -> None:
-    """Save a PNG: PSNR over GFLOPs and over milliseconds, a point for each network; a dashed line without one."""
+def quality_against_cost(results: Sequence[MethodResult], path: Path) -> None:
+    """Save a PNG: PSNR over GFLOPs and over milliseconds. A network is a point, another method a dashed line."""
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         for axis, attribute, unit in zip(axes, ("gflops", "milliseconds"), ("GFLOPs", "ms"), strict=True):
-            for line in lines:
-                psnr, sd = line.means["psnr"]
-                if line.cost is None:
+            for result in results:
+                psnr, sd = result.means["psnr"]
+                if result.cost is None:
                     axis.axhline(psnr, linestyle="--", linewidth=1, color="grey")
-                    axis.annotate(line.method, (0.01, psnr), xycoords=("axes fraction", "data"), va="bottom")
+                    axis.annotate(result.method, (0.01, psnr), xycoords=("axes fraction", "data"), va="bottom")
                     continue
-                axis.errorbar(getattr(line.cost, attribute), psnr, yerr=sd, marker="o", capsize=2, linewidth=0.8)
+                axis.errorbar(getattr(result.cost, attribute), psnr, yerr=sd, marker="o", capsize=2, linewidth=0.8)
                 axis.annotate(
-                    line.method,
-                    (getattr(line.cost, attribute), psnr),
+                    result.method,
+                    (getattr(result.cost, attribute), psnr),
                     xytext=(5, 4),
                     textcoords="offset points",
                 )
@@ -45,7 +45,7 @@ def sweep(
     Args:
         curves: name -> (value, PSNR, SSIM), in any order.
         path: of the PNG.
-        chosen: name -> the value that the option file has, marked.
+        chosen: name -> the value in the option file; a dotted line stands there.
     """
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(4.4 * len(curves), 3.4), layout=ConstrainedLayoutEngine(wspace=0.08))

@@ -1,4 +1,4 @@
-"""What a method costs on one patch: parameters, operations, time and memory, all methods measured in one run."""
+"""The cost of a method on one patch: parameters, operations, time and memory, all methods measured in one run."""
 
 import statistics
 import time
@@ -16,19 +16,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from mihatp_arch.config import yaml_files
 from mihatp_arch.evaluation.results.tensor_memory import peak_of_tensors
 
-_ENOUGH = 2e4  # milliseconds: a network that samples for as long is not repeated as often as the others
+_ENOUGH = 2e4  # milliseconds; a network whose repeats took this long is not repeated again
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward of one patch; a diffusion model goes through all its steps.
+    """The cost of one forward pass of one patch; a diffusion model goes through all its steps.
 
     Attributes:
         parameters: trainable values of the network.
         frozen: its other parameters: a first stage.
-        gflops: 10⁹ floating-point operations of its matrix products and convolutions, two for each multiply-add.
-        milliseconds: median of several, the networks taking turns.
-        mebibytes: the most that torch had allocated at once beside the weights.
+        gflops: 10⁹ floating-point operations of its matrix products and convolutions; a multiply-add counts as two.
+        milliseconds: median of several passes; the networks take turns.
+        mebibytes: the most memory that torch had allocated at once beside the weights, in MiB.
     """
 
     parameters: int
@@ -39,7 +39,7 @@ class Cost:
 
 
 def network_of(options: Path) -> nn.Module:
-    """The network of an option file, as it is before training: what it costs does not depend on its weights.
+    """The untrained network of an option file: its cost does not depend on its weights.
 
     Raises:
         UserError: the file cannot be read.
@@ -54,7 +54,7 @@ def parameters(network: nn.Module) -> int:
 
 @torch.inference_mode()
 def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11) -> dict[str, Cost]:
-    """The cost of a 1x3xwidthxwidth LR patch for each network, on the GPU where there is one, else on the CPU."""
+    """The cost of an LR patch `[1, 3, width, width]` for each network, on the GPU or, without one, on the CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     lq = torch.rand(1, 3, width, width, generator=torch.Generator().manual_seed(0)).to(device)
     networks = {name: network.to(device) for name, network in networks.items()}
@@ -67,7 +67,7 @@ def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11)
             network(lq)
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            if repeat:  # the first round warms up
+            if repeat:  # the first pass warms up
                 times[name].append(1e3 * (time.perf_counter() - start))
     return {
         name: Cost(
@@ -82,7 +82,7 @@ def measure(networks: Mapping[str, nn.Module], *, width: int, repeats: int = 11)
 
 
 def _gflops(network: nn.Module, lq: torch.Tensor) -> float:
-    # Attention as the products that it is: the counter knows no fused one on a CPU.
+    # The counter does not know fused attention on a CPU, so attention is computed as two matrix products.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network(lq)
     return counter.get_total_flops() / 1e9

@@ -9,11 +9,13 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_of_tensors(call: Callable[[], object], *, device: str) -> float:
-    """MiB above the state before `call`: what torch's allocator was asked for, buffers inside kernels not.
+    """The peak, in MiB above the state before `call`, of the memory that torch's allocator gave out.
+
+    Buffers that a kernel allocates by itself are not counted.
 
     Args:
-        call: called once.
-        device: `cuda`, or a CPU.
+        call: is called once.
+        device: `cuda` or `cpu`.
     """
     if device == "cuda":
         torch.cuda.synchronize()
@@ -24,18 +26,18 @@ def peak_of_tensors(call: Callable[[], object], *, device: str) -> float:
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         call()
-    held = most = 0
+    allocated = peak = 0
     assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [one for one in recorded.profiler.kineto_results.events() if one.name() == "[memory]"]
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()  # type: ignore[attr-defined]
-        most = max(most, held)
-    return most / 2**20
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        allocated += event.nbytes()  # type: ignore[attr-defined]
+        peak = max(peak, allocated)
+    return peak / 2**20
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what kineto (torch 2.13) writes to the terminal past Python whenever it starts and stops."""
+    """Silences kineto (torch 2.13): it writes to the terminal, past Python, whenever it starts and stops."""
     terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -20,12 +20,12 @@ class Job:
     """One call of the `basicsr` command.
 
     Attributes:
-        label: what the bar and an error call it.
-        arguments: those of `basicsr`.
+        label: its name on the bar and in errors.
+        arguments: of `basicsr`.
         folder: working folder, below which BasicSR writes `experiments/` and `results/`.
-        lock: file that only one process at a time holds; what it works on is its name without `.lock`.
-        log: file that keeps the output.
-        threads: CPU threads the process may use; 0 leaves that to torch.
+        lock: only one process at a time holds this file. It is named for the experiment, with `.lock` at its end.
+        log: the output is written into this file.
+        threads: CPU threads of the process; 0 leaves the choice to torch.
         iterations: length of the bar, 0 for a call that does not report iterations.
     """
 
@@ -38,37 +38,36 @@ class Job:
     iterations: int = 0
 
     def run(self, *, position: int = 0) -> None:
-        """Run it to its end.
+        """Run it to its end, its bar in the line `position`.
 
         Raises:
             UserError: it failed; the line names the log and quotes its last line.
         """
-        threads = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"} if self.threads else {}
-        command = [sys.executable, "-m", "mihatp_arch.evaluation.run.attached", str(self.lock), *self.arguments]
         for path in (self.log, self.lock):
             path.parent.mkdir(parents=True, exist_ok=True)
         bar = tqdm(
             total=self.iterations or None, desc=f"{self.label:<16}", unit="it", position=position, dynamic_ncols=True
         )
-        with (
-            bar,
-            self.log.open("w", encoding="utf-8") as log,
-            subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=os.environ | threads,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            ) as process,
-        ):
+        with bar, self.log.open("w", encoding="utf-8") as log, self._start() as process:
             last = ""
             for line in process.stdout or ():
                 log.write(line)
                 last = line.strip() or last
-                found = ITERATION.search(line) if self.iterations else None
-                if found:
-                    bar.update(int(found[1].replace(",", "")) - bar.n)
+                match = ITERATION.search(line) if self.iterations else None
+                if match:
+                    bar.update(int(match[1].replace(",", "")) - bar.n)
         if process.returncode:
             raise UserError(f"{self.label} failed with exit code {process.returncode} (see {self.log}): {last}")
+
+    def _start(self) -> subprocess.Popen[str]:
+        threads = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"} if self.threads else {}
+        module = "mihatp_arch.evaluation.run.exclusive_process"
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(self.lock), *self.arguments],
+            cwd=self.folder,
+            env=os.environ | threads,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )

@@ -1,25 +1,25 @@
-"""What is compared: a benchmark file, its methods with their complete options, and the same data under all of them."""
+"""Reads a benchmark file: the methods that are compared, each with its complete options."""
 
 import re
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from datasets_prep.common.packaged_options import find_option_file, packaged_options
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.read import Options, force, nearest, read_options, replace_data_root
 from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.run.plan import Method, Plan, check_same_data, trained_network
 
 UNTRAINED = ("bicubic",)
-TEST_SET = "val_test"  # the training files call the test sets so
 
 
 class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A method in a benchmark file; null stands for the file `train_<method>_x<scale>.yml` beside it."""
+    """A method in a benchmark file; null stands for its option file `train_<method>_x<scale>.yml`."""
 
     opt: str | list[str] | None = None
     weights: str | None = None
@@ -41,69 +41,14 @@ class BenchmarkFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Method:
-    """One line of the comparison.
+class _Request:
+    """All that the options of a method depend on besides its entry in the benchmark file."""
 
-    Attributes:
-        name: in tables and pictures.
-        options: of its training, complete but for its name and budget; None where nothing is trained.
-        weights: a file of weights that is tested as it is; None trains.
-        first_stage: an autoencoder that is trained before, and that this works in; no line of the table.
-    """
-
-    name: str
-    options: Options | None = None
-    weights: Path | None = None
-    first_stage: "Method | None" = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A benchmark file with its methods, in the order of the table.
-
-    Attributes:
-        name: of the benchmark.
-        scale: of the super-resolution.
-        methods: what is compared.
-        ours: the method whose improvement is asked for; None: the last.
-        cohort: `COAD` or `BRCA` for the numbers of the paper beside ours, else None.
-        seeds: each method is trained with each; (None,) with the one of its options.
-        total_iter: the same iterations for every method; None and no `seconds`: each its own.
-        seconds: the same time for every method.
-    """
-
-    name: str
+    file: Path
     scale: int
-    methods: tuple[Method, ...]
-    ours: str
-    cohort: str | None = None
-    seeds: tuple[int | None, ...] = (None,)
-    total_iter: int | None = None
-    seconds: float | None = None
-    trained: tuple[Method, ...] = field(init=False)
-    first_stages: tuple[Method, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "trained", tuple(one for one in self.methods if one.options is not None))
-        needed = {one.first_stage.name: one.first_stage for one in self.methods if one.first_stage is not None}
-        object.__setattr__(self, "first_stages", tuple(needed.values()))
-
-    def data(self) -> Mapping[str, Any]:
-        """The data sets of every method, by BasicSR's names."""
-        options = self.trained[0].options
-        assert options is not None
-        return options.section("datasets")
-
-    def test_sets(self) -> dict[str, dict[str, Any]]:
-        """The options of the test sets, by their own names."""
-        return {one["name"]: one for key, one in self.data().items() if key.startswith(TEST_SET) and one}
-
-    def mihatp(self, asked_by: str) -> Method:
-        """The method `ours`, which MiHATPModel trains. Raises `UserError`, with the option `asked_by`, for another."""
-        for method in self.trained:
-            if method.name == self.ours and method.options and method.options.get("model_type") == "MiHATPModel":
-                return method
-        raise UserError(f"{asked_by}: '{self.ours}' is not trained by MiHATPModel: name the method under `ours`")
+    overlays: Sequence[Path]
+    data: Path | None
+    forced: Sequence[str]
 
 
 def read_plan(
@@ -118,35 +63,35 @@ def read_plan(
 
     Args:
         files: the benchmark file, then overlays over the options of every method; `x_<method>.yml` beside an overlay
-            `x.yml` goes over that method.
-        data: folder that every data set is read below.
+            `x.yml` goes over that method. A name that is no file is looked for among the packaged options.
+        data: every data set is read below this folder.
         forced: `key:key=value` for every method.
-        methods: those of the file that are wanted; None: all.
-        changes: fields of the benchmark file that the command line gives; None leaves what the file says.
+        methods: names of the methods that are compared; None: all of the file.
+        changes: fields of the benchmark file that the command line gives; None leaves the value of the file.
 
     Raises:
         UserError: a file that cannot be read, an unknown key or method, a method without options for the scale, or
             other data under one method than under another.
     """
-    file, overlays = files[0], files[1:]
-    held = _decode(file, {key: value for key, value in (changes or {}).items() if value is not None})
-    if held.total_iter is not None and held.seconds is not None:
+    file, *overlays = (find_option_file(name) for name in files)
+    content = _decode(file, {key: value for key, value in (changes or {}).items() if value is not None})
+    if content.total_iter is not None and content.seconds is not None:
         raise UserError(f"{file}: total_iter and seconds exclude each other: give one budget")
-    wanted = list(held.methods) if methods is None else list(methods)
-    for name in wanted:
-        if name not in held.methods:
-            raise UserError(f"{file}: there is no method '{name}'{nearest(name, held.methods)}")
-    found = tuple(_method(name, held.methods[name], file, held.scale, overlays, data, forced) for name in wanted)
-    ours = held.ours or wanted[-1]
+    names = list(content.methods) if methods is None else list(methods)
+    for name in names:
+        if name not in content.methods:
+            raise UserError(f"{file}: there is no method '{name}'{nearest(name, content.methods)}")
+    request = _Request(file, content.scale, overlays, data, forced)
+    ours = content.ours or names[-1]
     plan = Plan(
-        name=held.name,
-        scale=held.scale,
-        methods=found,
-        ours=ours if ours in wanted else wanted[-1],
-        cohort=held.cohort,
-        seeds=tuple(held.seeds or (None,)),
-        total_iter=held.total_iter,
-        seconds=held.seconds,
+        name=content.name,
+        scale=content.scale,
+        methods=tuple(_method(name, content.methods[name], request) for name in names),
+        ours=ours if ours in names else names[-1],
+        cohort=content.cohort,
+        seeds=tuple(content.seeds or (None,)),
+        total_iter=content.total_iter,
+        seconds=content.seconds,
     )
     if not plan.trained:
         raise UserError(f"{file}: no method has options, which say where the data are: add one that is trained")
@@ -161,77 +106,58 @@ def _decode(file: Path, changes: Mapping[str, Any]) -> BenchmarkFile:
         raise UserError(f"{file}: {error}; a benchmark file has name, scale, methods, ours, cohort, seeds …") from error
 
 
-def _method(
-    name: str,
-    entry: MethodFile | None,
-    file: Path,
-    scale: int,
-    overlays: Sequence[Path],
-    data: Path | None,
-    forced: Sequence[str],
-) -> Method:
+def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
     if not re.fullmatch(r"[\w.+-]+", name):
-        raise UserError(f"{file}: method '{name}': its name becomes one of files: letters, digits and . _ + - alone")
+        raise UserError(
+            f"{request.file}: method '{name}': its name becomes one of files: letters, digits and . _ + - alone"
+        )
     if name in UNTRAINED and entry is None:
         return Method(name)
     entry = entry or MethodFile()
-    named = [entry.opt] if isinstance(entry.opt, str) else entry.opt
-    files = [file.parent / one for one in named or [f"train_{name}_x{scale}.yml"]]
-    if named is None and not files[0].is_file():
-        others = sorted(path.stem.split("_")[1] for path in file.parent.glob(f"train_*_x{scale}.yml"))
-        raise UserError(
-            f"{file}: method '{name}' has no options for x{scale}: there is no '{files[0]}'{nearest(name, others)}"
-        )
-    own = [overlay.with_name(f"{overlay.stem}_{name}{overlay.suffix}") for overlay in overlays]
-    files += [*overlays, *(one for one in own if one.is_file())]  # last: they take away what the method has not
-    options = read_options(files)
-    options.open("path", "logger", "val")
-    force(options, [*entry.force, *forced])
-    if data is not None:
-        replace_data_root(options, data)
-    if options.get("scale") != scale:
-        raise UserError(f"{files[0]}: scale is {options.get('scale')}, that of the benchmark '{file}' is {scale}")
+    files = _option_files(name, entry, request)
+    options = _options(name, files, [*entry.force, *request.forced], request)
     weights = None if entry.weights is None else Path(entry.weights).expanduser()
     if weights is not None:
         options.section("path").update(pretrain_network_g=str(weights.resolve()), strict_load_g=True)
-    first_stage = None
-    if entry.first_stage is not None:
-        beside = files[0].parent / file.name
-        first_stage = _method(entry.first_stage, None, beside, scale, overlays, data, forced)
-        options.section("path")["pretrain_network_first_stage"] = trained_network(f"{entry.first_stage}_x{scale}")
+    if entry.first_stage is None:
+        return Method(name, options, weights)
+    beside = replace(request, file=files[0].parent / request.file.name)
+    first_stage = _method(entry.first_stage, None, beside)
+    options.section("path")["pretrain_network_first_stage"] = trained_network(f"{entry.first_stage}_x{request.scale}")
     return Method(name, options, weights, first_stage)
 
 
-def trained_network(run: str) -> str:
-    """Where a training leaves its network, below the folder of the benchmark."""
-    return f"experiments/{run}/models/net_g_latest.pth"
+def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]:
+    """The files that the entry names (by default `train_<method>_x<scale>.yml`), beside the file or packaged."""
+    folder = request.file.parent
+    if entry.opt is not None:
+        names = [entry.opt] if isinstance(entry.opt, str) else entry.opt
+        return [find_option_file(Path(file), folder=folder) for file in names]
+    default = f"train_{name}_x{request.scale}.yml"
+    path = folder / default
+    if path.is_file():
+        return [path]
+    if default in packaged_options():
+        return [packaged_options()[default]]
+    there = [*packaged_options(), *(file.name for file in folder.glob("train_*.yml"))]
+    others = [
+        match[1] for match in (re.fullmatch(rf"train_(.+)_x{request.scale}\.yml", file) for file in there) if match
+    ]
+    raise UserError(
+        f"{request.file}: method '{name}' has no options for x{request.scale}: there is no '{path}'"
+        f"{nearest(name, others)}"
+    )
 
 
-def check_same_data(plan: Plan) -> None:
-    """Refuse a comparison on different data. Raises `UserError` with the first difference."""
-    first = plan.trained[0]
-    ours = _roots(first)
-    if not any(name.startswith(TEST_SET) for name in ours):
-        raise UserError(f"method '{first.name}': its options have no test set (datasets.{TEST_SET}1, …)")
-    for other in (*plan.trained[1:], *plan.first_stages):
-        theirs = _roots(other)
-        for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
-                raise UserError(
-                    f"methods '{first.name}' and '{other.name}' have different data: datasets.{name} is "
-                    f"{ours.get(name, 'not there')} and {theirs.get(name, 'not there')}"
-                )
-
-
-def _roots(method: Method) -> dict[str, str]:
-    assert method.options is not None
-    return {
-        name: f"{one.get('dataroot_gt')}, {one.get('dataroot_lq')}"
-        for name, one in method.options.section("datasets").items()
-        if one
-    }
-
-
-def copied(options: Options) -> Options:
-    """A copy that may be changed."""
-    return Options(deepcopy(options.values), dict(options.origins))
+def _options(name: str, files: Sequence[Path], forced: Sequence[str], request: _Request) -> Options:
+    """The options of one method: its files, the overlays, then its own overlays, which take away what it has not."""
+    own = [overlay.with_name(f"{overlay.stem}_{name}{overlay.suffix}") for overlay in request.overlays]
+    options = read_options([*files, *request.overlays, *(overlay for overlay in own if overlay.is_file())])
+    options.open("path", "logger", "val")
+    force(options, forced)
+    if request.data is not None:
+        replace_data_root(options, request.data)
+    scale = options.get("scale")
+    if scale != request.scale:
+        raise UserError(f"{files[0]}: scale is {scale}, that of the benchmark '{request.file}' is {request.scale}")
+    return options

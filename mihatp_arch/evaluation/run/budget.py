@@ -1,4 +1,4 @@
-"""How long a method is trained: as its options say, a number of iterations, or a time on this machine."""
+"""The budget of a training: the iterations of its options, a given number, or a time on this machine."""
 
 import re
 from datetime import datetime
@@ -9,19 +9,19 @@ _WARM_UP = 4  # iterations that allocate, compile and fill caches
 
 
 def with_iterations(options: dict[str, Any], total: int) -> None:
-    """Train `total` iterations: the schedule keeps its shape, and what is saved and logged keeps pace.
+    """Train `total` iterations: the schedule keeps its shape; states are saved and lines logged as often as fits.
 
     Args:
-        options: those of a training, changed in place.
+        options: of a training, changed in place.
         total: iterations, at least 1.
     """
     train, logger = options["train"], options["logger"]
     share = total / train["total_iter"]
     scheduler = train.get("scheduler") or {}
     if "milestones" in scheduler:
-        scheduler["milestones"] = [max(1, round(share * one)) for one in scheduler["milestones"]]
+        scheduler["milestones"] = [max(1, round(share * milestone)) for milestone in scheduler["milestones"]]
     if "periods" in scheduler:
-        scaled = [max(1, round(share * one)) for one in scheduler["periods"]]
+        scaled = [max(1, round(share * period)) for period in scheduler["periods"]]
         scheduler["periods"] = [*scaled[:-1], max(1, scaled[-1], total - sum(scaled[:-1]))]
     if train.get("warmup_iter", -1) > 0:
         train["warmup_iter"] = max(1, round(share * train["warmup_iter"]))
@@ -33,8 +33,8 @@ def with_iterations(options: dict[str, Any], total: int) -> None:
 
 
 def seconds_per_iteration(log: str) -> float | None:
-    """Mean time of an iteration by BasicSR's log lines of a training with `print_freq: 1`; None where they are few."""
-    times = {int(found["iter"].replace(",", "")): _seconds(found["time"]) for found in _LINE.finditer(log)}
+    """Mean time of an iteration, from the log of a training with `print_freq: 1`; None where it has too few lines."""
+    times = {int(line["iter"].replace(",", "")): _seconds(line["time"]) for line in _LINE.finditer(log)}
     steady = {number: when for number, when in times.items() if number > _WARM_UP}
     if len(steady) < 2:
         return None

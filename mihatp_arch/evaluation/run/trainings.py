@@ -12,10 +12,10 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.basicsr_process import Job
-from mihatp_arch.evaluation.run.benchmark_file import TEST_SET, Method, Plan, copied, trained_network
 from mihatp_arch.evaluation.run.budget import seconds_per_iteration, with_iterations
+from mihatp_arch.evaluation.run.plan import TEST_SET, Method, Plan, trained_network
 
-_PILOT = 24  # iterations that tell how long one takes
+_PILOT = 24  # iterations of the training that measures the time of one iteration
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Run:
 
     Attributes:
         name: of the experiment.
-        method: its line in the table.
+        method: its row in the table.
         total: iterations, 0 where weights are tested.
         sets: names of the test sets.
         options: its option file.
@@ -43,7 +43,7 @@ def run_name(plan: Plan, method: str, seed: int | None) -> str:
 
 
 def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
-    """Write `plans/<run>.yml` for every run, or see that what is there is the same.
+    """Write `plans/<run>.yml` for every run; a file that exists must have the same options.
 
     Raises:
         UserError: `folder` holds a run of that name with other options, or cannot be written.
@@ -52,41 +52,48 @@ def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[R
 
 
 def prepare_first_stages(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
-    """As `prepare_runs`, for what methods need before they can be trained; one serves all seeds."""
+    """As `prepare_runs`, for the first stages of the methods; one training serves all seeds."""
     return [_prepare(plan, method, None, folder, metrics) for method in plan.first_stages]
 
 
 def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics: Mapping[str, Any]) -> Run:
-    assert method.options is not None
-    options = copied(method.options).values
     name = run_name(plan, method.name, seed)
+    options = _complete(method, name, seed, metrics)
+    file = folder / "plans" / f"{name}.yml"
+    before = yaml_files.read(file) if file.is_file() else None
+    if method.weights is None:
+        total = plan.total_iter or options["train"]["total_iter"]
+        if plan.seconds is not None:
+            total = before["train"]["total_iter"] if before else _iterations_in(plan.seconds, options, folder)
+        with_iterations(options, total)
+    if before is not None:
+        _check_same(before, options, file)
+    else:
+        _write_options(options, file)
+    sets = tuple(
+        dataset["name"] for key, dataset in options["datasets"].items() if key.startswith(TEST_SET) and dataset
+    )
+    return Run(name, method.name, 0 if method.weights else options["train"]["total_iter"], sets, file)
+
+
+def _complete(method: Method, name: str, seed: int | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of one training but for its budget: with its name and seed, the metrics, and absolute data roots."""
+    options = method.trained_options().values
     options["name"] = name
     if seed is not None:
         options["manual_seed"] = seed
     options["logger"] = {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": False} | options["logger"]
     options["val"] = {"val_freq": options["train"]["total_iter"]} | options["val"]
     options["val"] |= {"save_img": True, "metrics": dict(metrics), "suffix": None}
-    for one in options["datasets"].values():
+    for dataset in options["datasets"].values():
         for key in ("dataroot_gt", "dataroot_lq"):
-            if one and isinstance(one.get(key), str):
-                one[key] = str(Path(one[key]).expanduser().absolute())
-    file = folder / "plans" / f"{name}.yml"
-    before = yaml_files.read(file) if file.is_file() else None
-    if method.weights is None:
-        total = plan.total_iter or options["train"]["total_iter"]
-        if plan.seconds is not None:
-            total = before["train"]["total_iter"] if before else _in(plan.seconds, options, folder)
-        with_iterations(options, total)
-    if before is not None:
-        _check_same(before, options, file)
-    else:
-        write_whole(options, file)
-    sets = tuple(one["name"] for key, one in options["datasets"].items() if key.startswith(TEST_SET) and one)
-    return Run(name, method.name, 0 if method.weights else options["train"]["total_iter"], sets, file)
+            if dataset and isinstance(dataset.get(key), str):
+                dataset[key] = str(Path(dataset[key]).expanduser().absolute())
+    return options
 
 
-def write_whole(options: dict[str, Any], file: Path) -> None:
-    """Write an option file that is there whole or not at all. Raises `UserError` where it cannot be written."""
+def _write_options(options: dict[str, Any], file: Path) -> None:
+    """Write an option file. Raises `UserError` where it cannot be written."""
     text = yaml_files.text_of(options, "one training of a benchmark, complete: basicsr train -opt this file")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,40 +113,50 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], file: Path) -> None
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
-        here = f"{prefix}{key}"
-        found |= _flat(value, f"{here}.") if isinstance(value, dict) else {here: value}
-    return found
+        path = f"{prefix}{key}"
+        flat |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat
 
 
-def _in(seconds: float, options: dict[str, Any], folder: Path) -> int:
-    """How many iterations of a training fit into `seconds`, by its first ones on this machine."""
+def _iterations_in(seconds: float, options: dict[str, Any], folder: Path) -> int:
+    """The iterations of a training that fit into `seconds`: a pilot of 24 iterations on this machine tells."""
     pilot = deepcopy(options)
     name = f"pilot_{options['name']}"
     with_iterations(pilot, _PILOT)
     pilot |= {"name": name, "val": None}
     pilot["logger"] |= {"print_freq": 1, "save_checkpoint_freq": _PILOT}
-    file = folder / "plans" / f"{name}.yml"
-    write_whole(pilot, file)
-    job = Job(f"time {options['name']}", ["train", "-opt", str(file)], folder, *_places(folder, name), 0, _PILOT)
-    job.run()
+    file, log = folder / "plans" / f"{name}.yml", folder / "logs" / f"{name}.log"
+    _write_options(pilot, file)
+    Job(f"time {options['name']}", ["train", "-opt", str(file)], folder, _lock(folder, name), log, 0, _PILOT).run()
     file.unlink()
     rmtree(folder / "experiments" / name)
-    each = seconds_per_iteration(job.log.read_text(encoding="utf-8"))
+    each = seconds_per_iteration(log.read_text(encoding="utf-8"))
     if each is None:
-        raise UserError(f"{job.log}: no time of an iteration is in it; give total_iter instead of seconds")
+        raise UserError(f"{log}: no time of an iteration is in it; give total_iter instead of seconds")
     return max(1, int(seconds / each))
 
 
-def _places(folder: Path, name: str) -> tuple[Path, Path]:
-    return folder / "locks" / f"{name}.lock", folder / "logs" / f"{name}.log"
+def _lock(folder: Path, name: str) -> Path:
+    return folder / "locks" / f"{name}.lock"
 
 
 def train_and_test(run: Run, folder: Path, threads: int, position: int = 0) -> str | None:
-    """Train what is not trained, go on with what was cut off, test what is not tested; None, or why it failed."""
+    """Train and test a run. A training that was interrupted resumes; a run that is trained or tested is not repeated.
+
+    Args:
+        run: with its option file.
+        folder: of the benchmark.
+        threads: CPU threads of the process; 0 leaves the choice to torch.
+        position: line of the progress bar.
+
+    Returns:
+        None, or the reason of the failure.
+    """
     try:
-        _train_and_test(run, folder, threads, position)
+        _train(run, folder, threads, position)
+        _test(run, folder, threads, position)
     except UserError as error:
         return str(error)
     except OSError as error:
@@ -147,27 +164,26 @@ def train_and_test(run: Run, folder: Path, threads: int, position: int = 0) -> s
     return None
 
 
-def _train_and_test(run: Run, folder: Path, threads: int, position: int) -> None:
-    common = ["-opt", str(run.options), "--force_yml"]
-    lock, _ = _places(folder, run.name)
-    done = folder / trained_network(run.name)
-    if run.total and not done.is_file():
-        tests = [f"datasets:{key}=null" for key in yaml_files.read(run.options)["datasets"] if key.startswith(TEST_SET)]
-        # What was cut off before its first state has nothing to resume: basicsr puts it aside and starts anew.
-        begun = any((folder / "experiments" / run.name / "training_states").glob("[0-9]*.state"))
-        arguments = ["train", *["--auto_resume"] * begun, *common, "val:save_img=false", *tests]
-        log = folder / "logs" / f"train_{run.name}.log"
-        Job(f"train {run.name}", arguments, folder, lock, log, threads, run.total).run(position=position)
-    if not tested(run, folder):
-        log = folder / "logs" / f"test_{run.name}.log"
-        weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
-        arguments = ["test", *common, "datasets:val=null"]
-        if not run.total:
-            arguments.append(f"path:pretrain_network_g={weights}")
-        Job(f"test {run.name}", arguments, folder, lock, log, threads).run(position=position)
+def _train(run: Run, folder: Path, threads: int, position: int) -> None:
+    if not run.total or (folder / trained_network(run.name)).is_file():
+        return
+    tests = [f"datasets:{key}=null" for key in yaml_files.read(run.options)["datasets"] if key.startswith(TEST_SET)]
+    # A training without a state has nothing to resume from: basicsr renames its folder and starts anew.
+    resume = any((folder / "experiments" / run.name / "training_states").glob("[0-9]*.state"))
+    arguments = ["train", *["--auto_resume"] * resume, "-opt", str(run.options)]
+    arguments += ["--force_yml", "val:save_img=false", *tests]
+    log = folder / "logs" / f"train_{run.name}.log"
+    job = Job(f"train {run.name}", arguments, folder, _lock(folder, run.name), log, threads, run.total)
+    job.run(position=position)
 
 
-def tested(run: Run, folder: Path) -> bool:
-    """Whether every test set has its numbers."""
+def _test(run: Run, folder: Path, threads: int, position: int) -> None:
     metrics = folder / "results" / run.name / "metrics"
-    return all((metrics / f"{name}.csv").is_file() for name in run.sets)
+    if all((metrics / f"{name}.csv").is_file() for name in run.sets):
+        return
+    arguments = ["test", "-opt", str(run.options), "--force_yml", "datasets:val=null"]
+    if not run.total:
+        weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
+        arguments.append(f"path:pretrain_network_g={weights}")
+    log = folder / "logs" / f"test_{run.name}.log"
+    Job(f"test {run.name}", arguments, folder, _lock(folder, run.name), log, threads).run(position=position)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.report.page import Crop, Table, number, write_report
+from mihatp_arch.evaluation.report.page import Crop, number, write_report
+from mihatp_arch.evaluation.report.table import Table
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mihatp_arch.evaluation.report.page import Crop, Table, write_report
+from mihatp_arch.evaluation.report.page import Crop, write_report
+from mihatp_arch.evaluation.report.table import Table
 
 pytestmark = pytest.mark.slow
 

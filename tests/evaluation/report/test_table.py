@@ -5,23 +5,20 @@ import math
 
 import pytest
 
-from mihatp_arch.evaluation.report.table import (
-    Table,
+from mihatp_arch.evaluation.report.result_tables import (
     cost,
-    latex,
-    markdown,
     mean_and_sd,
     p_value,
     quality,
     significance,
     structure,
     verdict,
-    write,
-    write_csv,
+    write_results,
 )
+from mihatp_arch.evaluation.report.table import Table, latex, markdown, write
 from mihatp_arch.evaluation.results.cost import Cost
-from mihatp_arch.evaluation.results.paper_numbers import Published
-from mihatp_arch.evaluation.results.statistics import Line, lines
+from mihatp_arch.evaluation.results.paper_numbers import PaperNumbers
+from mihatp_arch.evaluation.results.statistics import MethodResult, compare
 
 
 def scores(psnr: tuple[float, ...], ssim: tuple[float, ...]) -> list[dict]:
@@ -41,12 +38,12 @@ SCORES = {
 
 
 @pytest.fixture
-def compared() -> list[Line]:
-    return lines(
+def compared() -> list[MethodResult]:
+    return compare(
         SCORES,
         "MiHATP",
         "HAT",
-        published={"MiHATP": Published(26.5634, 0.7834)},
+        paper={"MiHATP": PaperNumbers(26.5634, 0.7834)},
         costs={"HAT": Cost(20_772_507, 0, 1234.5, 12.34, 100.0), "MiHATP": Cost(999, 0, 0.5, 1234.5, 8.25)},
         iterations={"HAT": 150_000},
         bounds={},
@@ -97,15 +94,15 @@ def test_cost_leaves_what_has_no_network_out(compared):
 def test_a_first_stage_stands_beside_the_method_that_works_in_it(tmp_path):
     found = {"LDM": SCORES["bicubic"], "HAT": SCORES["HAT"]}
     costs = {"LDM": Cost(1000, 55_322_782, 1.0, 2.0, 3.0)}
-    both = lines(
-        found, "HAT", "LDM", published={}, costs=costs, iterations={}, bounds={"LDM": scores((31.0, 33.0), (1, 1))[0]}
+    both = compare(
+        found, "HAT", "LDM", paper={}, costs=costs, iterations={}, bounds={"LDM": scores((31.0, 33.0), (1, 1))[0]}
     )
     table = quality(both, title="")
     assert table.columns[-1] == "first stage: PSNR"
     assert [row[-1] for row in table.rows] == ["32.00 ± 1.41", ""]
     paid = cost(both, patch=192, device="a CPU")
     assert paid.rows[0][1] == "1 000 + 55 322 782" and paid.note.endswith("those of a first stage.")
-    write_csv(both, tmp_path / "table1.csv")
+    write_results(both, tmp_path / "table1.csv")
     with (tmp_path / "table1.csv").open(newline="", encoding="utf-8") as file:
         ldm, hat = csv.DictReader(file)
     assert (ldm["first_stage_psnr"], ldm["parameters"], ldm["frozen_parameters"]) == ("32.0", "1000", "55322782")
@@ -114,7 +111,7 @@ def test_a_first_stage_stands_beside_the_method_that_works_in_it(tmp_path):
 
 def test_the_ratio_that_is_nearest_to_one_is_best(compared):
     values = {"a": 0.9, "b": 1.05, "c": 1.2}
-    three = [Line(name, {"hematoxylin_ratio": (value, 0.0)}, {}, {}) for name, value in values.items()]
+    three = [MethodResult(name, {"hematoxylin_ratio": (value, 0.0)}, {}, {}) for name, value in values.items()]
     assert structure(three).best == {(1, 1)}
     assert structure(compared).columns == ["method", "hematoxylin p99 ratio"]
 
@@ -152,7 +149,7 @@ def test_latex_escapes_what_latex_reads():
 def test_files(tmp_path, compared):
     tables = [quality(compared, title="A title", note="Two sets.")]
     write(tables, tmp_path / "table1")
-    write_csv(compared, tmp_path / "table1.csv")
+    write_results(compared, tmp_path / "table1.csv")
     assert (tmp_path / "table1.md").read_text(encoding="utf-8") == QUALITY
     assert (tmp_path / "table1.tex").read_text(encoding="utf-8") == latex(tables)
     with (tmp_path / "table1.csv").open(newline="", encoding="utf-8") as file:

@@ -16,8 +16,8 @@ from mihatp_arch.evaluation.results.scores import (
     mean_of,
     measure_bicubic,
     over_sets,
-    pairs,
     picture_of,
+    read_images,
     read_picture,
     read_scores,
 )
@@ -55,7 +55,7 @@ def test_every_patch_is_measured_against_its_own_hr(measured):
     scores = read_scores(results, list(sets))
     assert list(scores) == ["psnr", "ssim", "hed_error", "hematoxylin_ratio", "lr_consistency"]
     for name, dataset in sets.items():
-        found = list(pairs(dataset, 4))
+        found = list(read_images(dataset, 4))
         assert [key for key, _, _ in found] == list(scores["psnr"][name]) == [f"{name}-0", f"{name}-1"]
         for key, lq, gt in found:
             assert lq.shape == (16, 16, 3) and gt.shape == (64, 64, 3)

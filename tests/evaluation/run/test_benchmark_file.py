@@ -1,5 +1,7 @@
 """What is compared: the methods of a file, their complete options, and the mistakes that must not cost a training."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -44,6 +46,25 @@ def test_the_command_line_goes_over_the_file(tmp_path, small_data):
     assert found.ours == "SRCNN"  # the one of the file is not wanted
 
 
+def test_files_and_methods_may_be_packaged_ones(tmp_path, small_data, monkeypatch):
+    """Far from a checkout: by name, from a file of one's own, and beside one's own option files, which win."""
+    monkeypatch.chdir(tmp_path)
+    names = [Path("benchmark_x4.yml"), Path("overlays/tiny.yml"), Path("overlays/demo")]
+    packaged = read_plan(names, data=small_data)
+    assert tuple(method.name for method in packaged.methods) == ALL
+    assert packaged.trained[0].options.get("datasets", "train", "gt_size") == 32
+    assert "img_size" not in packaged.trained[0].options.section("network_g")  # tiny_SRCNN.yml, beside tiny.yml
+    Path("mine.yml").write_text(
+        "name: m\nscale: 4\nmethods: {HAT: ~, LDM: {first_stage: VQF4}, S: {opt: train_SRCNN_x4}}"
+    )
+    mine = read_plan([Path("mine.yml")])
+    assert [method.options.get("name") for method in mine.trained] == ["HAT_x4", "LDM_x4", "SRCNN_x4"]
+    assert [method.name for method in mine.first_stages] == ["VQF4"]
+    own = (OPTIONS / "train_HAT_x4.yml").read_text().replace("name: HAT_x4", "name: my_HAT")
+    Path("train_HAT_x4.yml").write_text(own)
+    assert read_plan([Path("mine.yml")]).trained[0].options.get("name") == "my_HAT"
+
+
 @pytest.fixture
 def refused(tmp_path, small_data, monkeypatch, capsys):
     """Call `mihatp benchmark` with something wrong and return the one line with which it refuses."""
@@ -71,6 +92,8 @@ def test_a_method_without_options_for_the_scale(refused, tmp_path):
     file = tmp_path / "benchmark.yml"
     file.write_text("name: b\nscale: 4\nmethods: {EDSR: ~}\n")
     assert "method 'EDSR' has no options for x4: there is no '" in refused(file)
+    file.write_text("name: b\nscale: 4\nmethods: {SwimIR: ~}\n")
+    assert refused(file).endswith("train_SwimIR_x4.yml'; did you mean 'SwinIR'?")
     other = write_benchmark(tmp_path, {"HAT": {"opt": str(OPTIONS / "train_HAT_x8.yml")}})
     assert "train_HAT_x8.yml: scale is 8, that of the benchmark" in refused(other)
 
