@@ -6,13 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets_prep.common.downscale import area_reduce
 from datasets_prep.common.errors import UserError
-from datasets_prep.slides.levels import overview
-from datasets_prep.slides.open import open_slide
-from datasets_prep.synthetic.image import synthesize
-from datasets_prep.tissue.clam import Region, clam_regions
-from datasets_prep.tissue.coverage import coverage
+from datasets_prep.tissue.clam import clam_regions
 from datasets_prep.tissue.presets import PRESETS, Preset
 from datasets_prep.tissue.segmentation import find_tissue, tissue_from_regions
 
@@ -176,55 +171,6 @@ def test_small_tissue_is_found_by_the_areas_of_biopsy():
         find_tissue(rgb, scale=SCALE, preset="x")
 
 
-@pytest.fixture(scope="module")
-def scene():
-    """A picture at 1/32 of tissue on glass, partly under pen and black; and where the tissue, pen and black are."""
-    rng = np.random.default_rng(0)
-    texture = area_reduce(synthesize(1024, 1024, seed=5)[0], 32)
-    texture = np.pad(texture, ((0, 224), (0, 288), (0, 0)), mode="symmetric")
-    rgb = np.clip(rng.normal(242, 1.5, texture.shape), 0, 255)
-    tissue = np.zeros(rgb.shape[:2], np.uint8)
-    cv2.ellipse(tissue, (110, 128), (80, 105), 15, 0, 360, 1, -1)
-    rgb[tissue > 0] = texture[tissue > 0]
-    pen = np.zeros_like(tissue)
-    for ink, start, end in (((48, 74, 178), (20, 20), (200, 50)), ((52, 150, 84), (150, 150), (270, 230))):
-        stroke = np.zeros_like(tissue)
-        cv2.line(stroke, start, end, 1, 9)
-        rgb[stroke > 0] *= np.array(ink) / 255
-        pen |= stroke
-    black = np.zeros_like(tissue)
-    cv2.line(black, (20, 205), (110, 250), 1, 8)
-    rgb[black > 0] *= 0.11
-    black[:, 290:] = 1
-    rgb[:, 290:] = np.abs(rng.normal(0, 3, rgb[:, 290:].shape))
-    return np.rint(rgb).astype(np.uint8), tissue, pen, black
-
-
-def test_pen_and_black_are_no_tissue(scene):
-    rgb, tissue, pen, black = scene
-    found = find_tissue(rgb, scale=(32.0, 32.0))
-    truth = (tissue > 0) & (pen == 0) & (black == 0)
-    mask = found.mask > 0
-    assert (mask & truth).sum() / (mask | truth).sum() >= 0.95
-    assert found.artefacts[(pen | black) > 0].mean() > 0.99
-    assert not (mask & ((pen | black) > 0)).any()
-    assert abs(found.pen_share - pen.mean()) < 0.03
-    assert abs(found.black_share - black.mean()) < 0.03
-
-
-def test_clam_to_the_letter_takes_pen_and_black_for_tissue(scene):
-    # This is why artefacts are removed by default: at 0 to 10, noise is fully saturated.
-    rgb, _, pen, _ = scene
-    found = find_tissue(rgb, scale=(32.0, 32.0), remove_artefacts=False)
-    assert found.mask[pen > 0].mean() > 0.95
-    assert found.mask[:, 292:].mean() > 0.95
-    assert not found.artefacts.any() and found.pen_share == found.black_share == 0
-    letter = clam_regions(rgb, scale=(32.0, 32.0), preset=PRESETS["tcga"])
-    assert len(letter) == len(found.regions)
-    for a, b in zip(letter, found.regions, strict=True):
-        np.testing.assert_array_equal(a.outer, b.outer)
-
-
 def test_what_a_stroke_divides_is_measured_as_one():
     rgb = picture(60, 80, (5, 5, 34, 20), (45, 5, 33, 20), (5, 40, 30, 15))  # 627 px, 608 px and less
     ignore = np.zeros((60, 80), bool)
@@ -235,65 +181,3 @@ def test_what_a_stroke_divides_is_measured_as_one():
     mask = tissue_from_regions(regions, rgb=rgb, scale=SCALE, remove_artefacts=False).mask
     np.testing.assert_array_equal(mask[:40], (rgb[:40, :, 1] < 255) & ~ignore[:40])
     assert not mask[40:].any()
-
-
-def test_outlined_tissue_is_filled_without_its_holes_and_artefacts(scene):
-    rgb, *_ = scene
-    box = np.array([[0, 0], [1600, 0], [1600, 3200], [0, 3200]], np.int32)
-    hole = np.array([[320, 1600], [800, 1600], [800, 2080], [320, 2080]], np.int32)
-    island = np.array([[480, 1760], [560, 1760], [560, 1840], [480, 1840]], np.int32)
-    outside = np.array([[90000, 0], [99000, 0], [99000, 9000]], np.int32)
-    regions = [Region(box, (hole,)), Region(island), Region(outside)]
-    found = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0), remove_artefacts=False)
-    expected = np.zeros(rgb.shape[:2], np.uint8)
-    expected[:201, :101] = 1
-    expected[101:130, 21:50] = 0  # the outline of the hole itself is tissue
-    expected[110:116, 30:36] = 1
-    np.testing.assert_array_equal(found.mask, expected)
-    cleared = tissue_from_regions(regions, rgb=rgb, scale=(16.0, 16.0))
-    np.testing.assert_array_equal(cleared.mask, expected & ~cleared.artefacts)
-    assert cleared.artefacts.any() and cleared.pen_share > 0
-
-
-def test_coverage_is_exact():
-    rng = np.random.default_rng(0)
-    mask = (rng.random((23, 31)) < 0.5).astype(np.uint8)
-    scale = (4.003, 3.7)
-    size = 19.0
-    xs, ys = rng.uniform(-30, 140, 200), rng.uniform(-30, 100, 200)
-    expected = np.zeros(200)
-    for n, (x, y) in enumerate(zip(xs, ys, strict=True)):
-        for i, j in np.argwhere(mask):
-            wide = min((j + 1) * scale[0], x + size) - max(j * scale[0], x)
-            high = min((i + 1) * scale[1], y + size) - max(i * scale[1], y)
-            expected[n] += max(wide, 0) * max(high, 0) / size**2
-    found = coverage(mask, scale=scale, xs=xs, ys=ys, size=size)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert expected.max() > 0.6 and (expected == 0).any()
-    within = coverage(mask, scale=scale, xs=xs, ys=ys, size=1.5)  # mostly inside a single pixel
-    assert 0.3 < np.isclose(within, 1).mean() + np.isclose(within, 0).mean() < 1
-
-
-def test_a_square_off_the_mask_has_a_share_of_exactly_nothing():
-    mask = np.ones((300, 400), np.uint8)
-    mask[:, 200:] = 0
-    xs = np.linspace(200 * 4.003, 399 * 4.003 - 7, 997)[1:]
-    assert not coverage(mask, scale=(4.003, 4.003), xs=xs, ys=np.full(996, 7.3), size=7).any()
-    inside = coverage(mask, scale=(4.003, 4.003), xs=xs - 200 * 4.003, ys=np.full(996, 7.3), size=7)
-    assert inside.max() == 1 and inside[:900].min() > 0.999999
-    assert coverage(mask, scale=SCALE, xs=[], ys=[], size=192).shape == (0,)
-
-
-def test_a_real_slide_has_tissue(shared):
-    path = shared / "data/slides/tcga-cr-7395-01a-01-ts1.svs"
-    with open_slide(path, assume_mpp=0.25) as slide:
-        rgb, scale = overview(slide)
-    found = find_tissue(rgb, scale=scale)
-    assert found.preset == "tcga"
-    assert 0.5 < found.mask.mean() < 0.8
-    assert found.pen_share == found.black_share == 0
-    # Glass and the parts that were not scanned are out, and next to all that is stained is in.
-    assert rgb[found.mask == 0].mean() > 225
-    stained = rgb[..., 1] < 150
-    assert found.mask[stained].mean() > 0.99

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.report.page import Crop, number, write_report
+from mihatp_arch.evaluation.report.page import Crop, write_report
 from mihatp_arch.evaluation.report.table import Table
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -169,31 +169,6 @@ def test_a_table_may_be_empty_and_a_report_too(tmp_path):
     page = report(tmp_path / "report.html", tables=[Table("t", ("a", "b"), [], set())], crops=[], left="", right="")
     assert [head["text"] for head in page.all("th")] == ["a", "b"] and not page.all("form")
     assert not report(tmp_path / "report.html", tables=[], crops=[]).all("section")
-
-
-@pytest.mark.parametrize(
-    ("cell", "value"),
-    [
-        ("27.31", 27.31),
-        ("27.31 ± 0.40", 27.31),
-        ("20 815 321", 20815321),
-        ("20\N{NARROW NO-BREAK SPACE}815 px", 20815),
-        ("1,234.5", 1234.5),
-        ("\N{MINUS SIGN}0.3 dB", -0.3),
-        ("+1e-4", 1e-4),
-        ("12%", 12),
-        ("inf", float("inf")),
-        ("-inf ± nan", float("-inf")),
-        ("nan", None),
-        ("", None),
-        ("2xSR", None),
-        ("information", None),
-        ("x4", None),
-        ("12 000 000.5 ms", 12000000.5),
-    ],
-)
-def test_the_number_that_a_cell_begins_with(cell, value):
-    assert number(cell) == value
 
 
 def test_the_same_bytes_again(tmp_path, figure):

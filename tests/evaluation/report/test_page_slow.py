@@ -1,7 +1,6 @@
 """The report in a real browser: the slider, the selects, the zoom, the tables, and not one request."""
 
 import re
-import shutil
 
 import cv2
 import numpy as np
@@ -34,19 +33,6 @@ def crop(seed):
 
 
 CROPS = [crop(seed) for seed in range(3)]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
