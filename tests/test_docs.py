@@ -1,5 +1,6 @@
 """README.md, CONTRIBUTING.md and docs/ say what is true: links, commands, option keys and option files in them."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -25,7 +26,14 @@ _PAGES = [
 _PARSERS = {"basicsr": basicsr._parser, "mihatp": mihatp._parser}
 _SECTIONS = "train|val|path|logger|datasets|network_g|network_c"
 _KEY = re.compile(rf"(?<![\w.])((?:{_SECTIONS})(?::[a-z_][a-z_0-9]*)+)")
-_LATER = ("benchmarks/results/", "docs/options.md", "docs/basicsr_patches.md", "options/schema.json")
+_LATER = (
+    "benchmarks/results/",
+    "docs/options.md",
+    "docs/basicsr_patches.md",
+    "options/schema.json",
+    "mihatp_arch/config/option_files/methods.py",
+    "mihatp_arch/config/option_files/templates.py",
+)
 _GENERATED = (_ROOT / "docs/options.md", _ROOT / "docs/basicsr_patches.md")
 _MODELS = ("MiHATP", "HAT", "LDM", "ResShift", "VQF4")  # one of them has each option
 
@@ -114,6 +122,12 @@ def test_commands_can_be_run(page):
                 assert (_OPTIONS / file).is_file() or file.name.startswith("my_"), f"{words}: there is no {file}"
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", (_ROOT / "Makefile").read_text(), re.M), words
+
+
+@pages
+def test_python_in_code_blocks_is_valid(page):
+    for code in re.findall(r"^( *)```python\n(.*?)^\1```", page.read_text(encoding="utf-8"), re.M | re.S):
+        compile(dedent(code[1]), page.name, "exec", ast.PyCF_ONLY_AST)
 
 
 def test_some_commands_and_keys_were_found():
