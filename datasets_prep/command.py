@@ -21,46 +21,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("slides", type=Path, nargs="*", metavar="SLIDE|DIR", help="slides, and folders of slides")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="new data set folder")
 
-    sources = parser.add_argument_group("what goes in")
-    sources.add_argument("--tiles", type=Path, metavar="DIR", help="folder of 40x image tiles, used whole")
+    sources = parser.add_argument_group("sources")
+    sources.add_argument("--tiles", type=Path, metavar="DIR", help="folder of image tiles at 40x, used whole")
     sources.add_argument(
         "--manifest", type=Path, metavar="CSV", help="columns slide (or image), and patient, split, mpp as known"
     )
-    sources.add_argument("--assume-mpp", type=float, metavar="UM", help="µm per pixel of slides that do not say")
+    sources.add_argument("--assume-mpp", type=float, metavar="UM", help="µm per pixel of slides that state none")
 
     tissue = parser.add_argument_group("tissue")
     tissue.add_argument("--preset", choices=list(PRESETS), default="tcga", help="CLAM's parameters (default: tcga)")
-    tissue.add_argument("--no-marks", action="store_true", help="CLAM to the letter: pen and near-black are tissue")
-    tissue.add_argument("--no-fallback", action="store_true", help="no second try with smaller areas")
+    tissue.add_argument(
+        "--no-marks", action="store_true", help="exactly as CLAM: leave pen marks and other artefacts in the tissue"
+    )
+    tissue.add_argument(
+        "--no-fallback", action="store_true", help="if no tissue is found, do not try again with smaller areas"
+    )
     tissue.add_argument("--mask", type=Path, metavar="PATH", help="corrected GeoJSON, or a folder of <slide>.geojson")
 
     patches = parser.add_argument_group("patches")
-    patches.add_argument("--patch-size", type=int, default=192, metavar="PX", help="HR pixels (default: 192)")
-    patches.add_argument("--min-tissue", type=float, default=0.5, metavar="SHARE", help="default: 0.5")
+    patches.add_argument("--patch-size", type=int, default=192, metavar="PX", help="side in HR pixels (default: 192)")
     patches.add_argument(
-        "--min-saturation", type=float, default=QualityFilter.min_saturation, metavar="SHARE", help="0 to 1"
+        "--min-tissue", type=float, default=0.5, metavar="SHARE", help="smallest share of tissue (default: 0.5)"
+    )
+    saturation, sharpness = QualityFilter.min_saturation, QualityFilter.min_sharpness
+    patches.add_argument(
+        "--min-saturation",
+        type=float,
+        default=saturation,
+        metavar="SHARE",
+        help=f"quality filter: smallest mean saturation, 0 to 1 (default: {saturation})",
     )
     patches.add_argument(
-        "--min-sharpness", type=float, default=QualityFilter.min_sharpness, metavar="VAR", help="0: any"
+        "--min-sharpness",
+        type=float,
+        default=sharpness,
+        metavar="VAR",
+        help=f"quality filter: smallest variance of the Laplacian; 0 accepts all (default: {sharpness:g})",
     )
-    patches.add_argument("--lr", choices=LR_SOURCES, default="area", help="where LR comes from (default: area)")
-    patches.add_argument("--scales", type=int, nargs="+", default=[2, 4, 8], metavar="K", help="default: 2 4 8")
-
-    splits = parser.add_argument_group("splits")
-    splits.add_argument("--tests", type=int, default=5, metavar="N", help="disjoint test sets (default: 5)")
-    splits.add_argument("--train-patches", type=int, default=2000, metavar="N", help="at most (default: 2000)")
-    splits.add_argument("--val-patches", type=int, default=100, metavar="N", help="at most (default: 100)")
-    splits.add_argument("--test-patches", type=int, default=100, metavar="N", help="at most, each set (default: 100)")
-    splits.add_argument("--per-slide", type=int, metavar="N", help="of one slide in a split at most (default: any)")
-    splits.add_argument(
-        "--split-by", choices=["patient", "patch"], default="patient", help="patch leaks, and says so on the card"
+    patches.add_argument(
+        "--lr",
+        choices=LR_SOURCES,
+        default="area",
+        help="source of LR: area and bicubic reduce HR, pyramid reads coarser levels of the slide (default: area)",
     )
-    splits.add_argument("--seed", type=int, default=0, help="of splits and choice of patches (default: 0)")
+    patches.add_argument(
+        "--scales", type=int, nargs="+", default=[2, 4, 8], metavar="K", help="scales of LR (default: 2 4 8)"
+    )
+    _add_split_arguments(parser.add_argument_group("splits"))
 
-    execution = parser.add_argument_group("work")
+    execution = parser.add_argument_group("execution")
     execution.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (default: 1)")
-    execution.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://host:8786, instead")
-    execution.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
+    execution.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask cluster instead of local processes, such as tcp://host:8786"
+    )
+    execution.add_argument("--overwrite", action="store_true", help="replace an existing data set")
+
+
+def _add_split_arguments(splits: argparse._ArgumentGroup) -> None:
+    splits.add_argument("--tests", type=int, default=5, metavar="N", help="number of test sets (default: 5)")
+    for split, noun, default in (("train", "train", 2000), ("val", "val", 100), ("test", "each test set", 100)):
+        text = f"largest number of patches in {noun} (default: {default})"
+        splits.add_argument(f"--{split}-patches", type=int, default=default, metavar="N", help=text)
+    splits.add_argument(
+        "--per-slide", type=int, metavar="N", help="largest number of patches of one slide in a split (default: any)"
+    )
+    splits.add_argument(
+        "--split-by",
+        choices=["patient", "patch"],
+        default="patient",
+        help="patch puts the same patients in training and test, and the card warns of it (default: patient)",
+    )
+    splits.add_argument("--seed", type=int, default=0, help="seed of splits and choice of patches (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,4 +19,4 @@ def run(args: argparse.Namespace) -> int:
 
     report = check_dataset(args.folder)
     print(report.text())
-    return 2 if report.faults else 0
+    return 2 if report.findings else 0

@@ -1,4 +1,4 @@
-"""Looks a data set over, pixel by pixel: what `mihatp check` does. Memory holds keys and hashes, no images."""
+"""Check a data set pixel by pixel: the work of `mihatp check`. Keys and hashes are in memory, images are not."""
 
 import re
 from collections import Counter
@@ -10,8 +10,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from datasets_prep.check.findings import Faults, Report
-from datasets_prep.check.leakage import check_patients, check_places
+from datasets_prep.check.findings import Findings, Report
+from datasets_prep.check.leakage import check_overlaps, check_patients
 from datasets_prep.check.pixels import SplitPixels
 from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.layout import roles
@@ -23,81 +23,88 @@ _ROLE = re.compile(r"HR|LR_x([2-9]|[1-9]\d)")
 
 
 def check_dataset(folder: Path, *, progress: bool = True) -> Report:
-    """Check what `prepare` wrote, or LMDBs that are laid out like it (`<split>/HR.lmdb`, `<split>/LR_x4.lmdb`, …).
+    """Check a data set that `prepare` wrote, or LMDBs in the same layout (`<split>/HR.lmdb`, `<split>/LR_x4.lmdb`, …).
 
-    `folder` may be one split. Checked are: keys of all roles and of the manifest, sizes, that every image decodes, the
-    hash of HR, that LR is HR reduced (to the bit, or, read from the slide's levels, by registration), patients and
-    places that splits share, and pixels that are there twice. Without a manifest the report says what was left out.
+    Checks that all roles and the manifest have the same keys; sizes; that every image decodes; the hash of HR; that LR
+    is HR reduced (to the bit, or by registration when LR was read from a level of the slide); patients and overlapping
+    patches in two splits; and pixels that occur twice. Without a manifest, the report says what was not checked.
 
-    Raises `UserError` where there is no such folder, or no LMDB in it.
+    Args:
+        folder: the data set, or one split of it.
+        progress: whether a progress bar is shown on a terminal.
+
+    Raises:
+        UserError: the folder does not exist, or holds no LMDB.
     """
-    found = _find_splits(folder)
-    faults, unchecked = Faults(), []
-    settings, rows = _read_beside(folder, faults, unchecked)
+    splits = _find_splits(folder)
+    findings, unchecked = Findings(), []
+    settings, rows = _read_beside(folder, findings, unchecked)
     by_patient = settings.get("split_by", "patient") == "patient"
-    warnings = check_patients(rows, faults, by_patient=by_patient) if rows else []
-    _check_roles(found, rows or (), settings, faults)
-    by_split: dict[str, dict[str, Row]] = {split: {} for split in found}
+    warnings = check_patients(rows, findings, by_patient=by_patient) if rows else []
+    _check_roles(splits, rows or (), settings, findings)
+    by_split: dict[str, dict[str, Row]] = {split: {} for split in splits}
     for row in rows or ():
         if by_split.get(row.split, {}).setdefault(row.key, row) is not row:
-            faults.add("keys twice in the manifest", f"{row.split} {row.key}: is in manifest.csv twice")
-    checker = _Checker(faults, unchecked, settings.get("patch_size"))
+            findings.add("keys twice in the manifest", f"{row.split} {row.key}: is in manifest.csv twice")
+    checker = _Checker(findings, unchecked, settings.get("patch_size"))
     counts: dict[str, int] = {}
-    total = sum(_count(paths) for paths in found.values())
+    total = sum(_count(paths) for paths in splits.values())
     quiet = None if progress else True
     with (
-        threadpool_limits(1, "blas"),  # the matrices of bicubic are small: threads would only wait for one another
+        threadpool_limits(1, "blas"),  # the matrices of bicubic are small: BLAS threads would only wait for one another
         tqdm(total=total, desc="checking", unit="patch", dynamic_ncols=True, disable=quiet) as bar,
     ):
-        for split, paths in found.items():
+        for split, paths in splits.items():
             counts[split] = checker.check_split(split, paths, by_split[split] if rows else None, bar)
-    check_places(rows or (), checker.sides, faults)
-    return Report(folder, counts, faults.lines(), warnings, unchecked)
+    check_overlaps(rows or (), checker.sides, findings)
+    return Report(folder, counts, findings.lines(), warnings, unchecked)
 
 
 def _find_splits(folder: Path) -> dict[str, dict[str, Path]]:
-    """Split -> role (the name of the LMDB) -> its folder."""
+    """Split -> role (name of the LMDB without its ending) -> LMDB folder."""
     try:
         here = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        found = {path.name: path.glob("*.lmdb") for path in here if path.is_dir() and path.suffix != ".lmdb"}
-        found = {split: {path.stem: path for path in sorted(paths)} for split, paths in found.items()}
+        folders = {path.name: path.glob("*.lmdb") for path in here if path.is_dir() and path.suffix != ".lmdb"}
+        splits = {split: {path.stem: path for path in sorted(paths)} for split, paths in folders.items()}
     except (OSError, ValueError) as error:
         raise UserError(f"{str(folder)!r} is no folder that can be read: {error}; name a data set") from error
-    found[folder.resolve().name] = {path.stem: path for path in here if path.suffix == ".lmdb"}
-    found = {split: found[split] for split in sorted(found, key=split_order) if found[split]}
-    if not found:
+    splits[folder.resolve().name] = {path.stem: path for path in here if path.suffix == ".lmdb"}
+    splits = {split: splits[split] for split in sorted(splits, key=split_order) if splits[split]}
+    if not splits:
         raise UserError(f"{folder} is no data set: neither it nor its folders hold HR.lmdb, LR_x4.lmdb or the like")
-    return found
+    return splits
 
 
-def _read_beside(folder: Path, faults: Faults, unchecked: list[str]) -> tuple[dict[str, Any], list[Row] | None]:
-    """`build.json` and the manifest, as far as they can be read."""
+def _read_beside(folder: Path, findings: Findings, unchecked: list[str]) -> tuple[dict[str, Any], list[Row] | None]:
+    """Read `build.json` and the manifest, as far as they can be read."""
     settings, rows = {}, None
     try:
         settings = read_settings(folder)
     except UserError as error:
-        faults.add("files that cannot be read", str(error))
+        findings.add("files that cannot be read", str(error))
     try:
         rows = read_manifest(folder)
     except UserError as error:
-        faults.add("files that cannot be read", str(error))
+        findings.add("files that cannot be read", str(error))
     if rows is None:
         unchecked.append("patients, places, hashes and where LR is from: there is no manifest.csv that can be read")
     return settings, rows
 
 
 def _check_roles(
-    found: Mapping[str, Mapping[str, Path]], rows: Sequence[Row], settings: Mapping[str, Any], faults: Faults
+    splits: Mapping[str, Mapping[str, Path]], rows: Sequence[Row], settings: Mapping[str, Any], findings: Findings
 ) -> None:
-    """The same roles in all splits, and every split of the manifest."""
-    named = {role for paths in found.values() for role in paths if _ROLE.fullmatch(role)}
-    wanted = named.union(roles(settings.get("scales", ())))
-    for split, paths in found.items():
-        for role in sorted(wanted - paths.keys()):
-            faults.add("LMDBs that are missing", f"{split}/{role}: there is no {role}.lmdb in this split")
+    """Check that all splits have the same roles, and that every split of the manifest exists."""
+    named = {role for paths in splits.values() for role in paths if _ROLE.fullmatch(role)}
+    expected = named.union(roles(settings.get("scales", ())))
+    for split, paths in splits.items():
+        for role in sorted(expected - paths.keys()):
+            findings.add("LMDBs that are missing", f"{split}/{role}: there is no {role}.lmdb in this split")
     for split, count in Counter(row.split for row in rows).items():
-        if split not in found:
-            faults.add("LMDBs that are missing", f"{split}: manifest.csv has {count} patches of it, there is no folder")
+        if split not in splits:
+            findings.add(
+                "LMDBs that are missing", f"{split}: manifest.csv has {count} patches of it, there is no folder"
+            )
 
 
 def _count(paths: Mapping[str, Path]) -> int:
@@ -109,17 +116,21 @@ def _count(paths: Mapping[str, Path]) -> int:
 
 
 class _Checker:
-    """The images, split by split; `sides` is the HR patch size that each split turned out to have."""
+    """Checks the images, split by split.
 
-    def __init__(self, faults: Faults, unchecked: list[str], patch_size: int | None) -> None:
+    Attributes:
+        sides: split -> side of its HR patches, pixels.
+    """
+
+    def __init__(self, findings: Findings, unchecked: list[str], patch_size: int | None) -> None:
         self.sides: dict[str, int] = {}
-        self._faults = faults
+        self._findings = findings
         self._unchecked = unchecked
         self._patch_size = patch_size
-        self._hashes: dict[bytes, tuple[str, str]] = {}  # SHA-1 of HR -> split, key
+        self._hashes: dict[bytes, tuple[str, str]] = {}  # SHA-1 of HR -> (split, key)
 
     def check_split(self, split: str, paths: Mapping[str, Path], rows: Mapping[str, Row] | None, bar: tqdm) -> int:
-        """Check one split and return the number of its patches; `rows` are those of the manifest, if there is one."""
+        """Check one split and return its number of patches; `rows`: key -> row of the manifest, or None."""
         with ExitStack() as stack:
             readers: dict[str, LmdbReader] = {}
             for role, path in paths.items():
@@ -129,13 +140,13 @@ class _Checker:
                 try:
                     readers[role] = stack.enter_context(open_images(path))
                 except UserError as error:
-                    self._faults.add("LMDBs that cannot be read", f"{split}/{role}: {error}")
+                    self._findings.add("LMDBs that cannot be read", f"{split}/{role}: {error}")
             if not readers:
                 return 0
-            _check_keys(split, readers, rows, self._faults)
+            _check_keys(split, readers, rows, self._findings)
             if rows is not None and "HR" in readers:
                 self._check_sides(split, readers["HR"])
-            pixels = SplitPixels(split, readers, rows, self._faults)
+            pixels = SplitPixels(split, readers, rows, self._findings)
             if "HR" not in readers:
                 self._unchecked.append(f"{split}: pairs, for there is no HR.lmdb that can be read")
             elif rows is None:
@@ -149,30 +160,32 @@ class _Checker:
             return len(readers.get("HR") or next(iter(readers.values())))
 
     def _check_sides(self, split: str, hr: LmdbReader) -> None:
-        """All HR patches of a data set of ours are squares of one size."""
+        """Check that all HR patches of a data set with a manifest are squares of one size."""
         common = max(Counter(hr.sizes.values()).most_common(1)[0][0])
         side = self.sides[split] = self._patch_size or common
         for key, (height, width) in hr.sizes.items():
             if (height, width) != (side, side):
-                self._faults.add("sizes", f"{split}/HR {key}: is {width}x{height}, not {side}x{side}")
+                self._findings.add("sizes", f"{split}/HR {key}: is {width}x{height}, not {side}x{side}")
 
     def _check_double(self, split: str, key: str, sha1: bytes) -> None:
         other_split, other = self._hashes.setdefault(sha1, (split, key))
         if (other_split, other) != (split, key):
             kind = "pixels twice" if other_split == split else "pixels in two splits"
-            self._faults.add(kind, f"{split}/HR {key}: the same pixels as {other} of {other_split}")
+            self._findings.add(kind, f"{split}/HR {key}: the same pixels as {other} of {other_split}")
 
 
-def _check_keys(split: str, readers: Mapping[str, LmdbReader], rows: Mapping[str, Row] | None, faults: Faults) -> None:
-    """HR has the keys of the manifest, LR those of HR."""
+def _check_keys(
+    split: str, readers: Mapping[str, LmdbReader], rows: Mapping[str, Row] | None, findings: Findings
+) -> None:
+    """Check that HR has the keys of the manifest, and LR the keys of HR."""
     sides = {role: reader.sizes.keys() for role, reader in readers.items()}
     hr = sides.get("HR")
     for role, keys in sides.items():
         if role == "HR" or hr is None:
-            wanted, owner = (rows.keys() if rows is not None else keys), "manifest.csv"
+            expected, owner = (rows.keys() if rows is not None else keys), "manifest.csv"
         else:
-            wanted, owner = hr, "HR"
-        for key in sorted(wanted - keys):
-            faults.add("keys that are missing", f"{split}/{role} {key}: is missing, {owner} has it")
-        for key in sorted(keys - wanted):
-            faults.add("keys that are too many", f"{split}/{role} {key}: is not in {owner}")
+            expected, owner = hr, "HR"
+        for key in sorted(expected - keys):
+            findings.add("keys that are missing", f"{split}/{role} {key}: is missing, {owner} has it")
+        for key in sorted(keys - expected):
+            findings.add("keys that are too many", f"{split}/{role} {key}: is not in {owner}")

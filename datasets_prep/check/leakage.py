@@ -1,19 +1,42 @@
-"""What would leak test data into training: patients, slides or places that two splits share, by the manifest."""
+"""Leakage of test data into training, by the manifest: patients, slides or overlapping patches in two splits."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from datasets_prep.check.findings import Faults
+from datasets_prep.check.findings import Findings
 from datasets_prep.dataset.manifest import Row
 from datasets_prep.patches.splits import split_order
 
-_Place = tuple[int, int, str, str]  # x, y, split, key
+
+class _Square(NamedTuple):
+    """A patch on its slide, level-0 px."""
+
+    x: int
+    y: int
+    side: int
+    split: str
+    key: str
+
+    def overlaps(self, other: "_Square") -> bool:
+        return (
+            self.x < other.x + other.side
+            and other.x < self.x + self.side
+            and self.y < other.y + other.side
+            and other.y < self.y + self.side
+        )
 
 
-def check_patients(rows: Sequence[Row], faults: Faults, *, by_patient: bool) -> list[str]:
+def check_patients(rows: Sequence[Row], findings: Findings, *, by_patient: bool) -> list[str]:
     """Find patients in two splits, and slides of two patients.
 
-    Returns warnings: where the data were not split by patient, shared patients are a warning and no fault.
+    Args:
+        rows: the manifest.
+        findings: receives what is wrong.
+        by_patient: whether the data set was split by patient. Otherwise patients in two splits are a warning.
+
+    Returns:
+        The warnings.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     patients: dict[str, str] = {}
@@ -22,41 +45,45 @@ def check_patients(rows: Sequence[Row], faults: Faults, *, by_patient: bool) -> 
         other = patients.setdefault(row.slide, row.patient)
         if other != row.patient:
             patients[row.slide] = row.patient
-            faults.add("slides of two patients", f"{row.split} {row.key}: {row.slide} is of {row.patient} and {other}")
-    shared = {patient: found for patient, found in counts.items() if len(found) > 1}
+            findings.add(
+                "slides of two patients", f"{row.split} {row.key}: {row.slide} is of {row.patient} and {other}"
+            )
+    shared = {patient: splits for patient, splits in counts.items() if len(splits) > 1}
     if shared and not by_patient:
         return [f"split by patch: {len(shared)} of {len(counts)} patients are in more than one split"]
-    for patient, found in shared.items():
-        where = ", ".join(f"{split} ({found[split]})" for split in sorted(found, key=split_order))
-        faults.add("patients in two splits", f"patient {patient} is in {where}: move all of its patches to one split")
+    for patient, splits in shared.items():
+        where = ", ".join(f"{split} ({splits[split]})" for split in sorted(splits, key=split_order))
+        findings.add("patients in two splits", f"patient {patient} is in {where}: move all of its patches to one split")
     return []
 
 
-def check_places(rows: Iterable[Row], sizes: Mapping[str, int], faults: Faults) -> None:
-    """Find patches of one slide that overlap across splits; `sizes` is the side of a patch of each split, HR pixels."""
-    slides: dict[str, list[_Place]] = defaultdict(list)
+def check_overlaps(rows: Iterable[Row], sizes: Mapping[str, int], findings: Findings) -> None:
+    """Find patches of one slide that overlap and are in different splits.
+
+    Args:
+        rows: the manifest.
+        sizes: split -> side of its HR patches, pixels.
+        findings: receives what is wrong.
+    """
+    slides: dict[str, list[_Square]] = defaultdict(list)
     for row in rows:
         if row.split in sizes:
-            slides[row.slide].append((row.x, row.y, row.split, row.key))
-    for slide, places in slides.items():
-        if len({split for _, _, split, _ in places}) > 1:
-            _check_slide(slide, places, sizes, faults)
+            slides[row.slide].append(_Square(row.x, row.y, sizes[row.split], row.split, row.key))
+    for slide, squares in slides.items():
+        if len({square.split for square in squares}) > 1:
+            _check_slide(slide, squares, max(sizes.values()), findings)
 
 
-def _check_slide(slide: str, places: list[_Place], sizes: Mapping[str, int], faults: Faults) -> None:
-    cell = max(sizes.values())  # so that what overlaps lies in cells that touch
-    cells: dict[tuple[int, int], list[_Place]] = defaultdict(list)
-    for x, y, split, key in places:
-        column, row = x // cell, y // cell
+def _check_slide(slide: str, squares: Iterable[_Square], cell: int, findings: Findings) -> None:
+    """Compare each square with the squares in the cells around it; `cell` is the largest side of a square."""
+    cells: dict[tuple[int, int], list[_Square]] = defaultdict(list)
+    for square in squares:
+        column, row = square.x // cell, square.y // cell
         around = ((column + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1))
-        for other in (place for near in around for place in cells.get(near, ())):
-            if other[2] != split and _overlap((x, y), sizes[split], other[:2], sizes[other[2]]):
-                faults.add(
+        for other in (neighbour for near in around for neighbour in cells.get(near, ())):
+            if other.split != square.split and square.overlaps(other):
+                findings.add(
                     "patches that overlap across splits",
-                    f"{split} {key}: overlaps {other[3]} of {other[2]} on {slide}",
+                    f"{square.split} {square.key}: overlaps {other.key} of {other.split} on {slide}",
                 )
-        cells[column, row].append((x, y, split, key))
-
-
-def _overlap(first: tuple[int, int], side: int, second: tuple[int, int], other_side: int) -> bool:
-    return all(a < b + other_side and b < a + side for a, b in zip(first, second, strict=True))
+        cells[column, row].append(square)

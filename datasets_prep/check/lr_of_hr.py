@@ -1,7 +1,8 @@
-"""Whether an LR image is what its HR image says, and if not, why."""
+"""Is an LR image the reduction of its HR image? If not, what is the cause?"""
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +11,23 @@ from skimage.registration import phase_cross_correlation
 
 from datasets_prep.common.downscale import reduce_patch
 
-Image = NDArray[np.uint8]  # H×W×3 RGB
+RGBImage: TypeAlias = NDArray[np.uint8]  # [H, W, 3] RGB
 
-EXACT = ("area", "bicubic")  # made from the HR pixels by us, so equal to the last bit
+EXACT = ("area", "bicubic")  # kernels of `reduce_patch`: LR must be equal to the last bit
 
-# On a real slide, its own 20x level against the area mean of 40x, 192 px patches whose grey has a standard deviation of
-# 10 or more (292): at x2, x4 and x8 none is said to be shifted; one that is, by 1 or 2 LR px, is found in 99 % or more,
-# by half a pixel in 95 % or more. PSNR is 27 dB or more; of places that do not belong together, 16 to 19 dB (medians).
+# Measured on a real slide: its own 20x level against the area mean of 40x, 292 patches of 192 px whose grey values have
+# a standard deviation of 10 or more. At x2, x4 and x8 no sound patch is reported as shifted. A shift by 1 or 2 LR px is
+# found in 99 % of the patches or more, a shift by half a pixel in 95 % or more. PSNR is 27 dB or more for sound
+# patches; for patches that do not belong together its median is 16 to 19 dB.
 _TEXTURED = 10.0  # grey levels
 _LARGEST_SHIFT = 0.25  # LR px
 _LEAST_PSNR = 20.0  # dB
 _LEAST_CORRELATION = 0.5
-_MARGIN = {"area": 0, "bicubic": 3}  # LR px at the border that are made from beyond it
+_MARGIN = {"area": 0, "bicubic": 3}  # LR px at the border that depend on pixels outside the image
 
 
-def guess_source(pairs: Iterable[tuple[Image, Image]], scale: int) -> str:
-    """The source of most of the (HR, LR) pairs: `area`, `bicubic`, or empty where it is neither."""
+def guess_source(pairs: Iterable[tuple[RGBImage, RGBImage]], scale: int) -> str:
+    """The kernel of most of the (HR, LR) pairs: `area`, `bicubic`, or empty when it is neither."""
     votes = Counter(
         next((kernel for kernel in EXACT if np.array_equal(lr, reduce_patch(hr, scale, kernel=kernel))), "")
         for hr, lr in pairs
@@ -33,8 +35,8 @@ def guess_source(pairs: Iterable[tuple[Image, Image]], scale: int) -> str:
     return votes.most_common(1)[0][0] if votes else ""
 
 
-def exact_cause(hr: Image, lr: Image, scale: int, kernel: str) -> str:
-    """Why `lr` is not `hr` reduced by `kernel` (one of EXACT), as far as the two tell: how a sentence goes on."""
+def exact_cause(hr: RGBImage, lr: RGBImage, scale: int, kernel: str) -> str:
+    """The most likely reason why `lr` is not `hr` reduced by `kernel` (one of EXACT), as the end of a sentence."""
     expected = reduce_patch(hr, scale, kernel=kernel)
     if np.array_equal(lr[..., ::-1], expected):
         return f"its red and blue are swapped against HR reduced ({kernel})"
@@ -49,10 +51,10 @@ def exact_cause(hr: Image, lr: Image, scale: int, kernel: str) -> str:
     return f"is not HR reduced ({kernel}): {share:.1%} of its pixels differ, PSNR {_psnr(lr, expected):.1f} dB"
 
 
-def registered_flaw(hr: Image, lr: Image, scale: int) -> str:
-    """What is wrong with an LR that is no function of HR, such as a level of the slide; empty where nothing is.
+def registered_flaw(hr: RGBImage, lr: RGBImage, scale: int) -> str:
+    """What is wrong with an LR image that was read from a level of the slide; empty when nothing is wrong.
 
-    It must resemble the area mean of HR and lie on it; where HR has no texture the place cannot be told.
+    LR must resemble the area mean of HR and lie exactly on it. Without texture in HR a shift cannot be measured.
     """
     expected = reduce_patch(hr, scale, kernel="area")
     textured = _grey(expected).std() >= _TEXTURED
@@ -66,28 +68,29 @@ def registered_flaw(hr: Image, lr: Image, scale: int) -> str:
     return ""
 
 
-def _grey(image: Image) -> NDArray[np.float32]:
+def _grey(image: RGBImage) -> NDArray[np.float32]:
     return image.mean(axis=-1, dtype=np.float32)
 
 
-def _psnr(first: Image, second: Image) -> float:
+def _psnr(first: RGBImage, second: RGBImage) -> float:
     error = np.square(first.astype(np.float32) - second).mean()
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
-def _correlation(first: Image, second: Image) -> float:
-    """Of grey; 0 where one image is flat."""
+def _correlation(first: RGBImage, second: RGBImage) -> float:
+    """Correlation of the grey values, -1 to 1; 0 when one image is flat."""
     a, b = (grey - grey.mean() for grey in (_grey(first), _grey(second)))
     return float((a * b).sum() / max(np.sqrt(np.square(a).sum() * np.square(b).sum()), 1e-6))
 
 
-def _shift(lr: Image, expected: Image) -> NDArray[np.float64]:
-    """How far (y, x; LR px) what `lr` shows lies from where `expected` shows it; 0 where they give no clear answer."""
+def _shift(lr: RGBImage, expected: RGBImage) -> NDArray[np.float64]:
+    """Shift (y, x) of `lr` against `expected`, LR px; 0 when it cannot be measured reliably."""
     first, second = _grey(lr), _grey(expected)
     if min(first.std(), second.std()) < 1:
         return np.zeros(2)
     shift = np.asarray(phase_cross_correlation(first, second, upsample_factor=20)[0], np.float64)
-    # The peak of two images that have nothing in common lies anywhere: moving there must bring them closer.
+    # For two images without anything in common the peak of the correlation is random. So the shift must bring the
+    # images closer to each other.
     moved = ndimage.shift(second, shift, order=1, cval=np.nan)
     inside = np.isfinite(moved)
     if inside.sum() < inside.size / 4:
@@ -97,15 +100,16 @@ def _shift(lr: Image, expected: Image) -> NDArray[np.float64]:
 
 
 def _around(shift: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """The nine whole places about one, the middle first."""
+    """The nine whole-number shifts around a shift, the nearest one first."""
     y, x = (round(value) for value in shift)
     return [(y + i, x + j) for i in (0, -1, 1) for j in (0, -1, 1)]
 
 
-def _is_shifted(hr: Image, lr: Image, scale: int, kernel: str, dy: int, dx: int) -> bool:
-    """Whether `lr` is HR reduced on a grid that lies (dy, dx) HR pixels up and to the left, as far as HR reaches."""
+def _is_shifted(hr: RGBImage, lr: RGBImage, scale: int, kernel: str, dy: int, dx: int) -> bool:
+    """Whether `lr` is HR reduced on a grid that is moved up by dy and left by dx HR pixels, where HR has pixels."""
     skips, starts = zip(*((-d % scale, (d + -d % scale) // scale) for d in (dy, dx)), strict=True)
-    # Pixel i of LR then covers HR pixels from scale·i - d on: it is pixel i - start of HR without its first skip rows.
+    # Pixel i of LR then covers the HR pixels from scale·i - d on. It is pixel i - start of HR without its first `skip`
+    # rows.
     height, width = ((side - skip) // scale for side, skip in zip(hr.shape, skips, strict=False))
     part = hr[skips[0] : skips[0] + height * scale, skips[1] : skips[1] + width * scale]
     reduced = reduce_patch(np.ascontiguousarray(part), scale, kernel=kernel)

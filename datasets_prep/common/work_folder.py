@@ -63,11 +63,11 @@ def work_folder(output: Path) -> Iterator[Path]:
         if not any(folder.glob("*.json")):
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        raise UserError(f"{error} (what is done so far is kept in {folder})") from error
+        raise UserError(f"{error} (finished work is in {folder}: the same command resumes there)") from error
     except Timeout:
         raise UserError(f"{output} is being built by another process: wait for it, or name another folder") from None
     except OSError as error:
         raise UserError(
             f"cannot write {error.filename or output}: {error.strerror or error}; free space or name another folder "
-            f"(what is done so far is kept in {folder})"
+            f"(finished work is in {folder}: the same command resumes there)"
         ) from error

@@ -1,4 +1,4 @@
-"""The data card: what a data set is made of, for people. Text in `card.md`, pictures in `card.png`."""
+"""The data card describes a data set to people: `card.md` holds the text, `card.png` the pictures."""
 
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from datasets_prep.dataset.card_text import card_text, read_facts
 
 
 def write_card(folder: Path) -> None:
-    """Write `card.md` and `card.png` of the data set in `folder`; the same data set gives the same card.
+    """Write `card.md` and `card.png` of the data set in `folder`; the same data set always gives the same card.
 
-    Both are made from the manifest, the LMDBs, and as far as they are there `slides.csv`, `build.json` and `slides/`.
-    Their length is bounded, however many slides there are. Raises `UserError` where one of these files is damaged, or
-    the card cannot be written.
+    Both are made from the manifest, the LMDBs and, where they exist, `slides.csv`, `build.json` and `slides/`. Their
+    length is bounded, with any number of slides.
+
+    Raises:
+        UserError: one of these files is damaged, or the card cannot be written.
     """
     facts = read_facts(folder)
     picture = draw_card(facts)

@@ -1,4 +1,4 @@
-"""The picture of the data card: splits, resolutions, where on the slides the patches lie, and sample pairs."""
+"""The picture of the data card: splits, resolutions, positions of the patches on the slides, and sample pairs."""
 
 import io
 from collections import Counter
@@ -25,29 +25,36 @@ from datasets_prep.dataset.lmdb_reader import LmdbReader, open_images
 from datasets_prep.dataset.manifest import Row
 from datasets_prep.tissue.geojson import read_geojson
 
-Image: TypeAlias = NDArray[np.uint8]
+RGBImage: TypeAlias = NDArray[np.uint8]  # [H, W, 3] RGB
 
-# All in inches; the page is _WIDTH wide and as high as it must be.
+# All lengths in inches. The page is _WIDTH wide and as high as its content.
 _WIDTH, _MARGIN, _DPI = 14.0, 0.5, 100
 _CHART = 2.3
 _THUMB, _THUMB_COLUMNS, _THUMBS = 3.0, 4, 8
 _SAMPLE, _SAMPLE_SPLITS = 1.5, 12
 _CAPTION = 0.45
-_LOOKED_AT = 8  # patches of a split, of which the one with the most detail is shown
-_LEAST_DOT = 5.0  # points, so that patches on a large slide can be seen
-_COLOURS = ("#0b5cd6", "#ff9500", "#00913f", "#d0021b", "#00b4cc", "#222222", "#8f7a00")  # not those of H&E
-_WARNINGS, _LINE = 5, 0.24
+_EXAMINED = 8  # number of patches of a split; the one with the most detail is the sample
+_LEAST_DOT = 5.0  # points, smallest size of a patch, so that it is visible on a large slide
+_COLOURS = (
+    "#0b5cd6",
+    "#ff9500",
+    "#00913f",
+    "#d0021b",
+    "#00b4cc",
+    "#222222",
+    "#8f7a00",
+)  # none of them is a colour of H&E
+_WARNINGS, _LINE = 5, 0.24  # largest number of warnings, and height of a line
 
 
 def draw_card(facts: Facts) -> bytes:
-    """The card as PNG: 1400 px wide, at most about 3000 px high. Raises `UserError` where an image cannot be read."""
+    """The card as PNG: 1400 px wide, at most about 3000 px high. Raises `UserError` when an image cannot be read."""
     thumbs = _choose_slides(facts)
     splits = facts.splits[:_SAMPLE_SPLITS]
-    samples = [_sample(facts.folder / split) for split in splits]
-    thumb_rows = -(-len(thumbs) // _THUMB_COLUMNS)
-    across = 2 if max(len(images) for _, images in samples) <= 4 else 1
-    sample_rows = -(-len(samples) // across)
-    warnings = [*find_warnings(facts)]
+    samples = {split: _sample(facts.folder / split) for split in splits}
+    across = 2 if max(len(images) for _, images in samples.values()) <= 4 else 1
+    thumb_rows, sample_rows = -(-len(thumbs) // _THUMB_COLUMNS), -(-len(samples) // across)
+    warnings = find_warnings(facts)
     if len(warnings) > _WARNINGS:
         warnings[_WARNINGS - 1 :] = [f"and {len(warnings) - _WARNINGS + 1} more warnings: see card.md"]
     top = 1.0 + _LINE * len(warnings)
@@ -63,24 +70,10 @@ def draw_card(facts: Facts) -> bytes:
         _draw_counts(page.axes(_MARGIN + 0.6, top, half - 1.0, _CHART), facts, colours)
         _draw_resolutions(page.axes(_WIDTH / 2 + 0.6, top, half - 0.8, _CHART), facts)
         top += _CHART + 0.95
-        if thumbs:
-            page.text(_MARGIN, top - 0.12, "Tissue (outlined) and patches (in the colours of the splits)", size=12)
-        for index, (name, rows) in enumerate(thumbs):
-            row, column = divmod(index, _THUMB_COLUMNS)
-            left = _MARGIN + column * (_WIDTH - 2 * _MARGIN) / _THUMB_COLUMNS
-            axes = page.axes(left, top + _CAPTION + row * (_THUMB + _CAPTION), _THUMB, _THUMB)
-            _draw_slide(axes, facts, name, rows, colours)
+        _draw_thumbs(page, top, facts, thumbs, colours)
         top += thumb_rows * (_THUMB + _CAPTION) + (0.5 if thumbs else 0)
         page.text(_MARGIN, top - 0.12, "A pair of each split" + _rest(len(facts.splits) - len(splits)), size=12)
-        for index, (split, (key, images)) in enumerate(zip(splits, samples, strict=True)):
-            row, column = divmod(index, across)
-            left, upper = _MARGIN + column * (_WIDTH / 2 - 0.2), top + _CAPTION + row * (_SAMPLE + _CAPTION)
-            page.text(left, upper - 0.07, f"{split}: {_short(key, 60)}", size=9, color=colours[split])
-            for place, (role, image) in enumerate(images.items()):
-                axes = page.axes(left + place * (_SAMPLE + 0.08), upper, _SAMPLE, _SAMPLE)
-                axes.imshow(image, interpolation="nearest")
-                axes.text(0.03, 0.97, role, transform=axes.transAxes, va="top", size=8, bbox=_LABEL)
-                axes.set_axis_off()
+        _draw_samples(page, top, samples, colours, across=across)
         with io.BytesIO() as png:
             FigureCanvasAgg(figure).print_png(png)
             return png.getvalue()
@@ -90,7 +83,7 @@ _LABEL = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
 
 
 class _Page:
-    """Places things by their upper left corner, in inches from that of the page."""
+    """Puts axes and text on a figure, by their upper left corner in inches from the upper left corner of the page."""
 
     def __init__(self, figure: Figure, height: float) -> None:
         self._figure = figure
@@ -103,6 +96,39 @@ class _Page:
 
     def text(self, left: float, baseline: float, text: str, **style: Any) -> None:
         self._figure.text(left / _WIDTH, 1 - baseline / self._height, text, parse_math=False, **style)
+
+
+def _draw_thumbs(
+    page: _Page, top: float, facts: Facts, thumbs: Sequence[tuple[str, list[Row]]], colours: dict[str, str]
+) -> None:
+    """Draw the overviews of the chosen slides, in a grid whose upper border is at `top`."""
+    if thumbs:
+        page.text(_MARGIN, top - 0.12, "Tissue (outlined) and patches (in the colours of the splits)", size=12)
+    for index, (name, rows) in enumerate(thumbs):
+        row, column = divmod(index, _THUMB_COLUMNS)
+        left = _MARGIN + column * (_WIDTH - 2 * _MARGIN) / _THUMB_COLUMNS
+        axes = page.axes(left, top + _CAPTION + row * (_THUMB + _CAPTION), _THUMB, _THUMB)
+        _draw_slide(axes, facts, name, rows, colours)
+
+
+def _draw_samples(
+    page: _Page,
+    top: float,
+    samples: dict[str, tuple[str, dict[str, RGBImage]]],
+    colours: dict[str, str],
+    *,
+    across: int,
+) -> None:
+    """Draw one patch of each split in all its roles, `across` splits in a row."""
+    for index, (split, (key, images)) in enumerate(samples.items()):
+        row, column = divmod(index, across)
+        left, upper = _MARGIN + column * (_WIDTH / 2 - 0.2), top + _CAPTION + row * (_SAMPLE + _CAPTION)
+        page.text(left, upper - 0.07, f"{split}: {_short(key, 60)}", size=9, color=colours[split])
+        for number, (role, image) in enumerate(images.items()):
+            axes = page.axes(left + number * (_SAMPLE + 0.08), upper, _SAMPLE, _SAMPLE)
+            axes.imshow(image, interpolation="nearest")
+            axes.text(0.03, 0.97, role, transform=axes.transAxes, va="top", size=8, bbox=_LABEL)
+            axes.set_axis_off()
 
 
 def _draw_counts(axes: Axes, facts: Facts, colours: dict[str, str]) -> None:
@@ -123,49 +149,50 @@ def _draw_resolutions(axes: Axes, facts: Facts) -> None:
         axes.text(0.5, 0.5, "not stated", ha="center", va="center", transform=axes.transAxes, color="grey")
         return
     low, high = min(known), max(known)
-    low, high = min(low, 0.2), max(high, 0.3)  # what passes for 40x
+    low, high = min(low, 0.2), max(high, 0.3)  # the resolutions that count as 40x
     axes.hist(known, bins=20, range=(low, high), color="0.45")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("µm per pixel")
 
 
 def _choose_slides(facts: Facts) -> list[tuple[str, list[Row]]]:
-    """Slides that have an overview, with their patches: in turns over the splits, so that each is seen."""
+    """Slides with an overview, and their patches; chosen in turns over the splits, so that every split is shown."""
     patches: dict[str, list[Row]] = {}
     for row in facts.rows:
         patches.setdefault(row.slide, []).append(row)
     by_split: dict[str, list[str]] = {split: [] for split in facts.splits}
     for slide, rows in patches.items():
         wide = facts.slides.get(slide, {}).get("width", "")
-        if wide.isdecimal() and int(wide) and _beside(facts, rows[0], "_overview.jpg").is_file():
+        if wide.isdecimal() and int(wide) and _slide_file(facts, rows[0], "_overview.jpg").is_file():
             by_split[rows[0].split].append(slide)
     turns = [slides[turn] for turn in range(_THUMBS) for slides in by_split.values() if turn < len(slides)]
     chosen = set(turns[:_THUMBS])
     return [(slide, patches[slide]) for slides in by_split.values() for slide in slides if slide in chosen]
 
 
-def _beside(facts: Facts, row: Row, ending: str) -> Path:
+def _slide_file(facts: Facts, row: Row, ending: str) -> Path:
+    """A file of the slide of `row` in `slides/`."""
     return facts.folder / "slides" / f"{row.slide_key}{ending}"
 
 
 def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colours: dict[str, str]) -> None:
-    path = _beside(facts, rows[0], "_overview.jpg")
+    path = _slide_file(facts, rows[0], "_overview.jpg")
     try:
         overview = decode_rgb(path.read_bytes())
     except (OSError, UserError) as error:
         raise UserError(f"{path} cannot be read: {error}; prepare the data set again") from error
     height, width, _ = overview.shape
-    scale = width / int(facts.slides[name]["width"])  # overview px of one px of level 0
+    scale = width / int(facts.slides[name]["width"])  # overview px per level-0 px
     axes.imshow(overview)
-    rings = [ring * scale for ring in _rings(_beside(facts, rows[0], ".geojson"))]
+    rings = [ring * scale for ring in _rings(_slide_file(facts, rows[0], ".geojson"))]
     axes.add_collection(LineCollection(rings, colors="black", linewidths=0.8))
     side = facts.settings.get("patch_size") or 192
-    points = 72 * _THUMB / max(width, height)  # of one overview px
+    points = 72 * _THUMB / max(width, height)  # per overview px
     size = max(side * scale * points, _LEAST_DOT)
-    places = (np.array([(row.x, row.y) for row in rows]) + side / 2) * scale
+    centres = (np.array([(row.x, row.y) for row in rows]) + side / 2) * scale
     faces = [to_rgba(colours[row.split], 0.4 if size > 2 * _LEAST_DOT else 1) for row in rows]
     edges = "white" if size <= 2 * _LEAST_DOT else [colours[row.split] for row in rows]
-    axes.scatter(*places.T, s=size**2, marker="s", c=faces, edgecolors=edges, linewidths=0.6)
+    axes.scatter(*centres.T, s=size**2, marker="s", c=faces, edgecolors=edges, linewidths=0.6)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     axes.set_anchor("NW")
@@ -175,21 +202,21 @@ def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colour
 
 
 def _rings(path: Path) -> Iterator[NDArray[np.int32]]:
-    """The N×2 outlines (x, y; px of level 0) of the tissue, holes too; none where there is no such file."""
+    """The closed outlines of tissue and holes, each [N, 2] in level-0 px; none when the file does not exist."""
     for region in read_geojson(path) if path.is_file() else ():
         for ring in (region.outer, *region.holes):
             yield np.concatenate([ring, ring[:1]])
 
 
-def _sample(folder: Path) -> tuple[str, dict[str, Image]]:
-    """A key of the split with its images by role, each as large as the largest."""
+def _sample(folder: Path) -> tuple[str, dict[str, RGBImage]]:
+    """The sample of a split: its key, and role -> image, all enlarged to the size of HR."""
     with ExitStack() as stack:
         paths = [*folder.glob("HR.lmdb"), *sorted(folder.glob("LR_x*.lmdb"), key=lambda path: (len(path.name), path))]
         readers = {path.stem: stack.enter_context(open_images(path)) for path in paths}
         hr = readers.get("HR")
         if hr is None:
             raise UserError(f"{folder} has no HR.lmdb: prepare the data set again")
-        names = hr.names[:: max(1, len(hr) // _LOOKED_AT)][:_LOOKED_AT]
+        names = hr.names[:: max(1, len(hr) // _EXAMINED)][:_EXAMINED]
         key = max(names, key=lambda name: _detail(_load(hr, name)))
         images = {role: _load(reader, key) for role, reader in readers.items()}
     height, width, _ = images["HR"].shape
@@ -199,12 +226,12 @@ def _sample(folder: Path) -> tuple[str, dict[str, Image]]:
     }
 
 
-def _detail(image: Image) -> float:
-    """Mean difference of neighbours: high for nuclei, low for the border of the tissue."""
+def _detail(image: RGBImage) -> float:
+    """Mean difference of neighbouring pixels: high for nuclei, low for the border of the tissue."""
     return float(np.abs(np.diff(image.mean(axis=-1), axis=1)).mean())
 
 
-def _load(reader: LmdbReader, key: str) -> Image:
+def _load(reader: LmdbReader, key: str) -> RGBImage:
     try:
         return decode_rgb(reader.get(key))
     except UserError as error:
@@ -212,7 +239,7 @@ def _load(reader: LmdbReader, key: str) -> Image:
 
 
 def _short(text: str, longest: int) -> str:
-    """The beginning and the end of a name, for those of slides begin alike."""
+    """The first and last part of a long text, because the names of slides often begin alike."""
     return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
 
 

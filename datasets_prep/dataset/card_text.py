@@ -1,19 +1,20 @@
 """The text of the data card: warnings first, then splits, slides and protocol."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import markdown_table
 from datasets_prep.dataset.manifest import Row, read_manifest, read_settings, read_slides
 from datasets_prep.patches.splits import split_order
 
-_SLIDES = 40  # rows of the table
-_FAILED = 20
-_LONGEST = 200  # letters of a reason or a setting
-_FEW = 10  # patches that make no test set
+_SLIDES = 40  # largest number of rows in the table of slides
+_FAILED = 20  # largest number of rows in the table of slides that could not be used
+_LONGEST = 200  # characters of a reason or a setting
+_FEW = 10  # patches; a smaller split is too small for numbers
 
 _REST = ("pen", "black", "candidates", "patches", "note")
 _SETTINGS = {
@@ -28,7 +29,14 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to know of a data set; `slides` are the rows of `slides.csv` by slide, perhaps none."""
+    """The facts that a card is made of.
+
+    Attributes:
+        folder: the data set.
+        rows: the manifest.
+        slides: slide -> its row of `slides.csv`; empty when there is no such file.
+        settings: the content of `build.json`.
+    """
 
     folder: Path
     rows: list[Row]
@@ -37,20 +45,21 @@ class Facts:
 
     @property
     def splits(self) -> list[str]:
-        """In the order train, val, test1, …"""
+        """Names of the splits, in the order train, val, test1, …"""
         return sorted({row.split for row in self.rows}, key=split_order)
 
     @property
     def failed(self) -> list[dict[str, str]]:
+        """Rows of `slides.csv` of the slides that could not be used."""
         return [slide for slide in self.slides.values() if slide.get("status") == "failed"]
 
     def mpp(self) -> dict[str, float | None]:
-        """Slide -> µm/px of the slides that gave patches."""
+        """Slide -> µm per pixel, of the slides with patches."""
         return {row.slide: row.mpp for row in self.rows}
 
 
 def read_facts(folder: Path) -> Facts:
-    """Read what lies beside the LMDBs; raises `UserError` where there is no manifest, or a file is damaged."""
+    """Read the files beside the LMDBs. Raises `UserError` when there is no manifest, or a file is damaged."""
     rows = read_manifest(folder)
     if rows is None:
         raise UserError(f"{folder} has no manifest.csv, so there is nothing to make a data card of")
@@ -59,12 +68,12 @@ def read_facts(folder: Path) -> Facts:
 
 
 def card_text(facts: Facts) -> str:
-    """Markdown."""
+    """The content of `card.md`."""
     return "\n".join(_lines(facts)) + "\n"
 
 
 def headline(facts: Facts) -> str:
-    """The size of the data set, in a line."""
+    """The size of the data set, in one line."""
     patients, slides = ({getattr(row, name) for row in facts.rows} for name in ("patient", "slide"))
     return f"{_count(len(facts.rows), 'patch', 'es')} from {_count(len(slides), 'slide')} of " + _count(
         len(patients), "patient"
@@ -86,7 +95,7 @@ def _lines(facts: Facts) -> Iterator[str]:
 
 
 def find_warnings(facts: Facts) -> list[str]:
-    """What a reader of results on these data must know, most important first."""
+    """Warnings for readers of results on this data set, most important first."""
     warnings = [str(warning) for warning in facts.settings.get("warnings", ())]
     if facts.settings.get("split_by") == "patch" and not any("patch" in warning for warning in warnings):
         warnings.append("split by patch: the same patients are in training and test")
@@ -96,9 +105,9 @@ def find_warnings(facts: Facts) -> list[str]:
             f"{len(facts.failed)} of {_count(len(facts.slides), 'slide')} could not be used: card.md says why"
         )
     sources = Counter(facts.slides.get(slide, {}).get("mpp_source", "") for slide in used)
-    for source, what in (("assumed", "was assumed"), ("objective", "was estimated from the power of the objective")):
+    for source, origin in (("assumed", "was assumed"), ("objective", "was estimated from the power of the objective")):
         if sources[source]:
-            warnings.append(f"the resolution of {sources[source]} of {_count(len(used), 'slide')} {what}")
+            warnings.append(f"the resolution of {sources[source]} of {_count(len(used), 'slide')} {origin}")
     unknown = sum(mpp is None for mpp in used.values())
     if unknown:
         warnings.append(f"the resolution of {unknown} of {_count(len(used), 'slide')} is not known")
@@ -146,7 +155,8 @@ def _slide_lines(facts: Facts) -> Iterator[str]:
             )
         )
     header = ("slide", "patient", "size, px", "mpp, µm/px", "tissue, mm²", *_REST)
-    filled = [index for index in range(len(header)) if any(row[index] for row in rows)]  # tiles know less of themselves
+    # Columns without any value are left out: image tiles have many of them.
+    filled = [index for index in range(len(header)) if any(row[index] for row in rows)]
     table = [tuple(row[index] for index in filled) for row in rows]
     yield from ("## Slides", "", *_table([header[index] for index in filled], table, most=_SLIDES), "")
 
@@ -167,26 +177,25 @@ def _protocol(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "versions", _value(versions)
 
 
-def _table(
-    header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]], most: int = 100
-) -> list[str]:
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], most: int = 100) -> list[str]:
+    """The lines of a Markdown table of at most `most` rows; a last line counts the others."""
     rows = list(rows)
-    lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows[:most])]
+    lines = markdown_table(header, rows[:most]).split("\n")
     return lines if len(rows) <= most else [*lines, "", f"… and {len(rows) - most} more."]
 
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        return _cell(", ".join(f"{name} {_value(one)}" for name, one in value.items()))
+        return _cell(", ".join(f"{name} {_value(item)}" for name, item in value.items()))
     if isinstance(value, list | tuple):
-        return _cell(", ".join(_value(one) for one in value))
+        return _cell(", ".join(map(_value, value)))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else _cell(str(value))
 
 
 def _cell(text: str, longest: int = _LONGEST) -> str:
-    """Text that stays within its cell, and within one line."""
+    """Escape and shorten text for one cell of a Markdown table."""
     text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
@@ -208,5 +217,5 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _count(number: int, what: str, plural: str = "s") -> str:
-    return f"{number} {what}{'' if number == 1 else plural}"
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else plural}"

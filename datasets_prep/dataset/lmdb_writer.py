@@ -75,11 +75,16 @@ class LmdbWriter:
 
 @contextmanager
 def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
-    """A new LMDB folder `path` (`NAME.lmdb`) to `put` images into.
+    """Gives a writer for a new LMDB folder; when the block ends well, the folder appears under its name.
 
-    It is written aside, synced and renamed when the block ends; if the block fails nothing of it remains. The map grows
-    with the data. The same images in the same order give the same `data.mdb`. Raises `UserError` if `path` is there
-    (unless `overwrite`, and it is an LMDB), does not end in `.lmdb`, or cannot be written.
+    When the block raises, nothing of it remains. The same images in the same order give the same `data.mdb`.
+
+    Args:
+        path: the new folder, `NAME.lmdb`.
+        overwrite: whether an existing LMDB may be replaced.
+
+    Raises:
+        UserError: `path` exists and may not be replaced, does not end in `.lmdb`, or cannot be written.
     """
     if path.suffix != ".lmdb":
         raise UserError(f"{path}: the name of a BasicSR LMDB must end in .lmdb")
@@ -98,7 +103,7 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
 
 
 def write_lmdb(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]], *, overwrite: bool = False) -> int:
-    """Write (key, H×W×3 uint8 RGB) pairs as one BasicSR LMDB and return how many; errors as `open_lmdb`."""
+    """Write (key, image) pairs, [H, W, 3] uint8 RGB, as one LMDB. Returns their number; raises as `open_lmdb`."""
     count = 0
     with open_lmdb(path, overwrite=overwrite) as writer:
         for key, rgb in images:

@@ -1,4 +1,4 @@
-"""The files beside the LMDBs of a data set, read back: `manifest.csv`, `slides.csv` and `build.json`."""
+"""Read the files beside the LMDBs of a data set: `manifest.csv`, `slides.csv` and `build.json`."""
 
 import csv
 import re
@@ -15,8 +15,8 @@ from datasets_prep.dataset.layout import COLUMNS, MANIFEST
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
-class _Known(msgspec.Struct):
-    """What readers rely on in `build.json`; the rest is for people."""
+class _Settings(msgspec.Struct):
+    """The part of `build.json` that programs read. The other entries are for people."""
 
     patch_size: int | None = None
     scales: list[int] = []
@@ -25,7 +25,7 @@ class _Known(msgspec.Struct):
 
 
 class Row(NamedTuple):
-    """One patch by the manifest; `x`, `y` in pixels of level 0, `mpp` in µm/px (None: not known)."""
+    """One patch in the manifest; `x`, `y` in level-0 px, `mpp` in µm per pixel (None when it is unknown)."""
 
     key: str
     slide: str
@@ -35,23 +35,23 @@ class Row(NamedTuple):
     y: int
     mpp: float | None
     lr_source: str
-    sha1: bytes  # 20 bytes: of the H×W×3 uint8 RGB pixels of HR
+    sha1: bytes  # 20 bytes, hash of the HR pixels, [H, W, 3] uint8 RGB
 
     @property
     def slide_key(self) -> str:
-        """How the files of the slide in `slides/` begin: the key without its place."""
+        """First part of the file names of the slide in `slides/`: the key without the coordinates."""
         return self.key.removesuffix(f"_{self.x}_{self.y}")
 
 
 def lr_source_of(text: str, scale: int) -> str:
-    """The LR source of one scale by the manifest's `lr_source`: `area`, or per scale as in `x2:area x4:level1`."""
+    """The LR source of one scale, from the manifest's `lr_source`: `area` for all, or `x2:area x4:level1`."""
     if ":" not in text:
         return text
     return dict(part.split(":", 1) for part in text.split() if ":" in part).get(f"x{scale}", "")
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and the columns of every row, stripped. Raises `UserError` where it is no CSV text."""
+    """Line number and stripped columns of every row. Raises `UserError` when the file is no CSV text."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
@@ -62,9 +62,10 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def read_manifest(folder: Path) -> list[Row] | None:
-    """The rows of `manifest.csv` in their order; None where there is no such file.
+    """Read the rows of `manifest.csv`, in their order; None when the file does not exist.
 
-    Raises `UserError`, with the line, where it is damaged or not one of ours.
+    Raises:
+        UserError: the file is damaged, or this program did not write it; the message names the line.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -96,19 +97,19 @@ def _row(record: dict[str, str]) -> Row:
 
 
 def read_slides(folder: Path) -> list[dict[str, str]]:
-    """The rows of `slides.csv`, by column; none where there is no such file. `UserError` where it is no text."""
+    """Read the rows of `slides.csv`; empty when the file does not exist. Raises `UserError` when it is no CSV text."""
     path = folder / "slides.csv"
     return [record for _, record in _records(path)] if path.exists() else []
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What `build.json` says; empty where there is no such file. Raises `UserError` where it is damaged."""
+    """Read `build.json`; empty when the file does not exist. Raises `UserError` when it is damaged."""
     path = folder / "build.json"
     if not path.exists():
         return {}
     try:
         settings = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        msgspec.convert(settings, _Known)
+        msgspec.convert(settings, _Settings)
         return settings
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}; prepare the data set again") from error

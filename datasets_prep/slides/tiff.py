@@ -22,7 +22,7 @@ from datasets_prep.slides.levels import Box
 _CACHE_BYTES = 64 * 2**20  # decoded tiles in memory: more than one row of tiles of a slide 80 000 px wide
 _TILE_TABLES = {324, 325}  # TileOffsets, TileByteCounts
 _BUSIEST = 3  # number of compared tiles that take the most bytes, thus hold the most detail
-# Whatever tifffile's parser raises on a file that it does not understand.
+# Errors of tifffile's parser for a file that it does not understand. It raises any of these.
 _PARSER_ERRORS = (
     *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError),
     *(OSError, EOFError, MemoryError, struct.error, zlib.error),
@@ -38,8 +38,8 @@ class _Level:
     height: int
     tile_width: int
     tile_height: int
-    offsets: NDArray[np.int64]  # of each tile, row by row
-    counts: NDArray[np.int64]  # bytes of each tile; 0 where it is not stored
+    offsets: NDArray[np.int64]  # position of each tile in the file, row by row
+    counts: NDArray[np.int64]  # bytes of each tile; 0 when the file stores no data for it
 
     @property
     def across(self) -> int:

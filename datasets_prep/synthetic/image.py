@@ -1,7 +1,7 @@
-"""Procedural H&E at 40x (0.25 µm/px) whose nuclei are known exactly, for the demo and the tests.
+"""Procedural H&E images at 40x (0.25 µm/px) with exactly known nuclei, for the demo and the tests.
 
-Tissue is laid out as glands and solid nests in fibrous stroma, nuclei are placed by region, and everything is drawn as
-the optical density of two stains, then seen through slightly blurred optics and a noisy sensor (I = I0 · exp(-OD)).
+Glands and solid nests lie in fibrous stroma, and nuclei are placed by region. Everything is drawn as the optical
+density of two stains, then imaged with a slight blur and sensor noise (I = I0 · exp(-OD)).
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.synthetic.nuclei import EPITHELIAL, LYMPHOCYTE, SPINDLE, Nuclei
 from datasets_prep.synthetic.textures import Array, cell_borders, direction, fibres, smooth_noise
 
-_MAX_SIDE = 4096  # px; at the densest, its nuclei still fit uint16
-# Unit optical-density vectors (RGB) of the two stains: Ruifrok & Johnston 2001, and what Macenko et al. 2009 find on
-# slides. Every image lies somewhere between, as laboratories do.
+_MAX_SIDE = 4096  # px; the number of nuclei of the densest image still fits uint16
+# Unit optical-density vectors (RGB) of the two stains, by Ruifrok & Johnston 2001 and by Macenko et al. 2009. Each
+# image has a random mixture of both, because laboratories differ.
 _HEMATOXYLIN = np.array([[0.650, 0.704, 0.286], [0.563, 0.720, 0.406]], np.float32)
 _EOSIN = np.array([[0.072, 0.990, 0.105], [0.216, 0.801, 0.558]], np.float32)
 
 
 @dataclass(frozen=True)
 class _Tissue:
-    """The layout of one image; every field H×W float32."""
+    """The layout of one image; every field is [H, W] float32."""
 
-    depth: Array  # px into a gland or nest; negative in the stroma
-    lumen: Array  # px into a lumen; negative outside
+    depth: Array  # distance from the border of a gland or nest, px; negative in the stroma
+    lumen: Array  # distance from the border of a lumen, px; negative outside
     fibre: Array  # density of the fibres, mean 0
-    along: Array  # their direction, radians
-    cleft: Array  # 0…1, white gaps in the stroma
+    along: Array  # direction of the fibres, radians
+    cleft: Array  # white gaps in the stroma, 0 to 1
 
 
 def _layout(height: int, width: int, rng: np.random.Generator) -> _Tissue:
@@ -39,7 +39,7 @@ def _layout(height: int, width: int, rng: np.random.Generator) -> _Tissue:
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
     depth = np.full((height, width), -60, np.float32)
     lumen = np.full((height, width), -60, np.float32)
-    open_share = rng.uniform(0.2, 0.9)  # of the glands have a lumen: from solid to differentiated tissue
+    open_share = rng.uniform(0.2, 0.9)  # share of the glands with a lumen: from solid to differentiated tissue
     for _ in range(max(1, round(rng.uniform(0.5, 1.1) * (height + 200) * (width + 200) / 45000))):
         cy, cx = rng.uniform(-100, height + 100), rng.uniform(-100, width + 100)
         radius, aspect, angle = rng.uniform(80, 165), rng.uniform(0.55, 1), rng.uniform(0, np.pi)
@@ -53,7 +53,7 @@ def _layout(height: int, width: int, rng: np.random.Generator) -> _Tissue:
         inside = np.maximum((radius - np.hypot(u, v)) * (0.5 + 0.5 * aspect), -60)
         before = depth[rows, cols]
         lumen[rows, cols] = np.where(inside > before, np.maximum(inside - wall, -60), lumen[rows, cols])
-        # Where two glands meet neither is deep, so a septum of stroma stays between them.
+        # Where two glands meet, the depth is reduced, so that a septum of stroma stays between them.
         depth[rows, cols] = np.maximum(inside, before) - 2 * np.maximum(np.minimum(inside, before) + 9, 0)
     depth += 1.6 * smooth_noise(height, width, 8, rng)
     lumen = np.minimum(lumen, depth - 20) + 2.5 * smooth_noise(height, width, 9, rng)
@@ -63,7 +63,8 @@ def _layout(height: int, width: int, rng: np.random.Generator) -> _Tissue:
     return _Tissue(depth, lumen, fibre, along, cleft.astype(np.float32))
 
 
-def _place_nuclei(tissue: _Tissue, rng: np.random.Generator) -> Nuclei:
+def _draw_nuclei(tissue: _Tissue, rng: np.random.Generator) -> Nuclei:
+    """Draw nuclei at random positions; their kind and direction depend on the region."""
     height, width = tissue.depth.shape
     nuclei = Nuclei(height, width, rng)
     radial = direction(tissue.depth)
@@ -95,7 +96,7 @@ def _place_nuclei(tissue: _Tissue, rng: np.random.Generator) -> Nuclei:
 
 
 def _stain(tissue: _Tissue, nuclei: Nuclei, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Optical density (H×W, natural logarithm) of hematoxylin and of eosin."""
+    """Optical density of hematoxylin and of eosin, each [H, W], natural logarithm."""
     height, width = tissue.depth.shape
     grain, blotch = smooth_noise(height, width, 2.2, rng), smooth_noise(height, width, 14, rng)
     border, _ = cell_borders(height, width, np.asarray(nuclei.centres, np.float32).reshape(-1, 2), rng)
@@ -124,16 +125,24 @@ def _stain(tissue: _Tissue, nuclei: Nuclei, rng: np.random.Generator) -> tuple[A
 
 
 def synthesize(height: int, width: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """One H&E image at 40x (0.25 µm/px) and its nuclei, from `seed` alone.
+    """Make an H&E image at 40x (0.25 µm/px) and the labels of its nuclei, from `seed` alone.
 
-    Returns H×W×3 uint8 RGB, and H×W uint16 labels: 0 between nuclei, 1…N inside nucleus n (consecutive, and each
-    number is there). Long axes are about 20 to 45 px. Raises `UserError` for a side under 1 or over 4096 px.
+    Args:
+        height, width: size of the image, 1 to 4096 px each.
+        seed: seed of everything in it.
+
+    Returns:
+        [H, W, 3] uint8 RGB, and [H, W] uint16 labels: 0 between nuclei, n inside nucleus n. The labels are 1 … N
+        without gaps. The long axes of nuclei are about 20 to 45 px.
+
+    Raises:
+        UserError: a side is out of range.
     """
     if not (1 <= height <= _MAX_SIDE and 1 <= width <= _MAX_SIDE):
         raise UserError(f"a synthetic image of {width}x{height} pixels: each side must be 1 to {_MAX_SIDE}")
     rng = np.random.default_rng(seed)
     tissue = _layout(height, width, rng)
-    nuclei = _place_nuclei(tissue, rng)
+    nuclei = _draw_nuclei(tissue, rng)
     hematoxylin, eosin = _stain(tissue, nuclei, rng)
     lab_h, lab_e = rng.uniform(0.1, 0.9), rng.uniform(0.35, 0.95)
     vector_h = (1 - lab_h) * _HEMATOXYLIN[0] + lab_h * _HEMATOXYLIN[1]

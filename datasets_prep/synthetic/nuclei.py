@@ -1,4 +1,4 @@
-"""Nuclei that are drawn one by one into a stain map and an exact label map."""
+"""Draw nuclei, one by one, into a stain map and an exact label map."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from datasets_prep.synthetic.textures import Array, smooth_noise
 
-_MAX_OVERLAP = 0.06  # of a nucleus may lie under its neighbours
+_MAX_OVERLAP = 0.06  # largest share of a nucleus that may lie under its neighbours
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,13 @@ LYMPHOCYTE = Kind((20, 25), (0.8, 1.0), (1.5, 2.3), 0.3, 0.2, 0.02)
 
 
 class Nuclei:
-    """H×W maps that nuclei are drawn into.
+    """Maps of H×W pixels that nuclei are drawn into.
 
-    `labels`: uint16, 0 between nuclei, 1…N inside; `stain`: hematoxylin OD of the nuclei; `cover`: 0…1, share of a
-    pixel that is nucleus (its edge is one pixel soft); `centres`: (y, x) of nucleus 1…N.
+    Attributes:
+        labels: [H, W] uint16, 0 between nuclei, n inside nucleus n (1 … N).
+        stain: [H, W] float32, optical density of hematoxylin inside nuclei.
+        cover: [H, W] float32, share of each pixel that a nucleus covers, 0 to 1; the edge is one pixel soft.
+        centres: (y, x) of nucleus 1 … N.
     """
 
     def __init__(self, height: int, width: int, rng: np.random.Generator) -> None:
@@ -45,7 +48,16 @@ class Nuclei:
         self._chromatin = np.tanh(0.7 * coarse + 0.6 * fine + 0.6 * net)
 
     def draw(self, y: float, x: float, angle: float, kind: Kind) -> bool:
-        """Draw one nucleus centred at (y, x), its long axis at `angle` (radians), unless the place is taken."""
+        """Draw one nucleus, unless it would overlap others too much.
+
+        Args:
+            y, x: its centre, px.
+            angle: direction of its long axis, radians.
+            kind: its kind.
+
+        Returns:
+            Whether it was drawn.
+        """
         rng = self._rng
         long = rng.uniform(*kind.length) / 2
         short = max(long * rng.uniform(*kind.aspect), 4)

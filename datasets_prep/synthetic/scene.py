@@ -1,4 +1,4 @@
-"""What a synthetic slide shows: islands of tissue on glass, pen strokes, a black strip that was not scanned."""
+"""The content of a synthetic slide: islands of tissue on glass, pen marks, and a black strip that was not scanned."""
 
 from collections.abc import Iterator
 
@@ -10,19 +10,21 @@ from datasets_prep.synthetic.image import synthesize
 from datasets_prep.synthetic.textures import Array, smooth_noise
 
 CELL = 16  # px of level 0 that one pixel of the scene's maps spans
-_ISLAND = (3000, 6000)  # px, about the width and height of the field that one island gets
-_UNIT = 204  # weight 1 of the tissue; up to 1.25 fits a byte
-_SEAM = 48  # px over which a piece of tissue fades into the next one
-_EDGE = 6.0  # px over which tissue fades into glass
-# What the inks let through (RGB, 0 to 255).
+_ISLAND = (3000, 6000)  # px, approximate width and height of the field of one island
+_UNIT = 204  # the byte of tissue weight 1; weights up to 1.25 fit a byte
+_SEAM = 48  # px, width of the blend between two blocks of tissue
+_EDGE = 6.0  # px, width of the blend between tissue and glass
+# Light that passes through each ink (RGB, 0 to 255).
 _INKS = ((48, 74, 178), (52, 150, 84), (26, 25, 30))
 
 
 class Scene:
-    """A slide of `width`×`height` px that follows from `seed`.
+    """A slide of `width`×`height` px that is fully determined by `seed`.
 
-    `tissue`, `pen`, `black`: H/16×W/16 (rounded up) bool maps of what lies at the centre of each 16×16 px; where a pen
-    or the black strip covers tissue, all of them are true.
+    Attributes:
+        width, height: size, px.
+        tissue, pen, black: [⌈H/16⌉, ⌈W/16⌉] bool, the content at the centre of each 16×16 px. Where a pen mark or the
+            black strip covers tissue, both maps are true.
     """
 
     def __init__(self, width: int, height: int, *, seed: int, pen: bool, black: bool) -> None:
@@ -39,19 +41,19 @@ class Scene:
         self._stain = np.clip(stain, 0.7, 1.25)
         longest = max(width, height)
         side = 512 if longest <= 2048 else 1024 if longest <= 4096 else 2048
-        texture = 255 - synthesize(side, side, seed=seed)[0]  # light that is taken away
+        texture = 255 - synthesize(side, side, seed=seed)[0]  # absorbed light
         self._textures = [at[::v, ::h] for at in (texture, texture.swapaxes(0, 1)) for v in (1, -1) for h in (1, -1)]
-        self._piece = side // 2
-        pieces = (height // self._piece + 2, width // self._piece + 1)
-        self._turns = self._rng.integers(0, 8, pieces)
-        self._corners = self._rng.integers(0, side - self._piece - _SEAM + 1, (*pieces, 2))
+        self._block = side // 2
+        blocks = (height // self._block + 2, width // self._block + 1)
+        self._turns = self._rng.integers(0, 8, blocks)
+        self._corners = self._rng.integers(0, side - self._block - _SEAM + 1, (*blocks, 2))
         glass = np.clip(np.percentile(texture, 0.5, axis=(0, 1)), 6, 16)
-        glass = glass.mean() + np.clip(glass - glass.mean(), -1.5, 1.5)  # as good as colourless
+        glass = glass.mean() + np.clip(glass - glass.mean(), -1.5, 1.5)  # nearly colourless
         noise = glass + 1.3 * self._rng.standard_normal((512, 1024, 3), dtype=np.float32)
         self._glass = np.clip(np.rint(noise), 0, 255).astype(np.uint8)
 
     def _islands(self, rows: int, columns: int, used: int) -> Array:
-        """How far into the tissue each cell is, px of level 0; negative on glass."""
+        """Distance of each cell from the border of the tissue, level-0 px; negative on glass."""
         rng = self._rng
         ys, xs = np.mgrid[:rows, :columns].astype(np.float32)
         depth = np.full((rows, columns), -np.inf, np.float32)
@@ -68,7 +70,7 @@ class Scene:
         return CELL * depth
 
     def _strokes(self, rows: int, width: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """What the pens let through (H/16×W/16×3, 255: all), and where they drew."""
+        """Light that passes through the pen marks, [H/16, W/16, 3] (255: all light), and the mask of the pen marks."""
         rng = self._rng
         ink = np.full((rows, columns, 3), 255, np.uint8)
         drawn = np.zeros((rows, columns), np.uint8)
@@ -90,9 +92,14 @@ class Scene:
         return ink, drawn > 127
 
     def rows(self, top: int, height: int) -> NDArray[np.uint8]:
-        """`height`×width×3 uint8 RGB from row `top` on, both multiples of 16; below the slide the scene goes on."""
+        """Rows of the slide, [height, W, 3] uint8 RGB.
+
+        Args:
+            top: first row, a multiple of 16.
+            height: number of rows, a multiple of 16. Rows below the end of the slide are filled too.
+        """
         light = self._tissue_rows(top, height)
-        shift = np.random.default_rng((top, self.height)).integers(0, 512, 2)  # so that the noise does not repeat
+        shift = np.random.default_rng((top, self.height)).integers(0, 512, 2)  # otherwise the noise would repeat
         glass = np.roll(self._glass, shift, (0, 1))
         tiled = np.tile(glass, (-(-height // 512), -(-self.width // 1024), 1))[:height, : self.width]
         light = cv2.bitwise_not(cv2.max(light, tiled))
@@ -105,7 +112,7 @@ class Scene:
         return np.asarray(light, np.uint8)
 
     def _tissue_rows(self, top: int, height: int) -> NDArray[np.uint8]:
-        """The light that tissue takes away."""
+        """Light that the tissue absorbs, [height, W, 3] uint8."""
         share = np.clip(self._upsample(self._depth, top, height) / _EDGE + 0.5, 0, 1)
         weight = np.rint(share * self._upsample(self._stain, top, height) * _UNIT).astype(np.uint8)
         if not weight.any():
@@ -114,35 +121,35 @@ class Scene:
         return np.asarray(cv2.multiply(taken, cv2.merge([weight] * 3), scale=1 / _UNIT), np.uint8)
 
     def _patchwork(self, top: int, height: int) -> Iterator[NDArray[np.uint8]]:
-        """Rows of tissue without end: turned pieces of one texture, each faded into the next ones."""
-        piece, end = self._piece, top + height
-        for row in range(top // piece, (end - 1) // piece + 1):
-            first, last = max(top - row * piece, 0), min(end - row * piece, piece)
-            rows = self._piece_rows(row, first, last)
+        """Rows of tissue of any number: turned blocks of one texture, each blended into its neighbours."""
+        block, end = self._block, top + height
+        for row in range(top // block, (end - 1) // block + 1):
+            first, last = max(top - row * block, 0), min(end - row * block, block)
+            rows = self._block_rows(row, first, last)
             seam = min(last, _SEAM) - first
             if seam > 0:
                 share = (np.arange(first, first + seam, dtype=np.float32)[:, None, None] + 0.5) / _SEAM
-                above = self._piece_rows(row - 1, first + piece, first + piece + seam)
+                above = self._block_rows(row - 1, first + block, first + block + seam)
                 rows[:seam] = np.rint(share * rows[:seam] + (1 - share) * above)
             yield rows
 
-    def _piece_rows(self, row: int, first: int, last: int) -> NDArray[np.uint8]:
-        """Rows `first` to `last` of one row of pieces (-1 is the last one's index, thus some piece too)."""
-        piece = self._piece
-        rows = np.empty((last - first, self._turns.shape[1] * piece + _SEAM, 3), np.uint8)
+    def _block_rows(self, row: int, first: int, last: int) -> NDArray[np.uint8]:
+        """Rows `first` to `last` of one row of blocks; row -1 is the last row of blocks."""
+        block = self._block
+        rows = np.empty((last - first, self._turns.shape[1] * block + _SEAM, 3), np.uint8)
         share = ((np.arange(_SEAM, dtype=np.float32) + 0.5) / _SEAM)[:, None]
         for column, turn in enumerate(self._turns[row]):
             y, x = self._corners[row, column]
-            new = self._textures[turn][y + first : y + last, x : x + piece + _SEAM]
-            left = column * piece
+            new = self._textures[turn][y + first : y + last, x : x + block + _SEAM]
+            left = column * block
             before = rows[:, left : left + _SEAM].copy()
-            rows[:, left : left + piece + _SEAM] = new
+            rows[:, left : left + block + _SEAM] = new
             if column:
                 rows[:, left : left + _SEAM] = np.rint(share * new[:, :_SEAM] + (1 - share) * before)
         return rows[:, : self.width]
 
     def _upsample(self, field: NDArray, top: int, height: int) -> NDArray:
-        """Rows of a map at full size, interpolated linearly; the same wherever the rows are cut."""
+        """Rows of a map at full size, linearly interpolated. A row is the same in every call that includes it."""
         first, count = top // CELL, height // CELL
         rows = np.clip(np.arange(first - 1, first + count + 1), 0, len(field) - 1)
         fine = cv2.resize(field[rows], None, fx=CELL, fy=CELL, interpolation=cv2.INTER_LINEAR)
@@ -150,6 +157,6 @@ class Scene:
 
 
 def _split(length: int, about: int) -> list[tuple[int, int]]:
-    """`length` in up to 4 equal parts of about that length."""
+    """Divide 0 … `length` into up to 4 equal intervals of length `about`, approximately."""
     parts = min(4, max(1, round(length / about)))
     return [(length * part // parts, length * (part + 1) // parts) for part in range(parts)]

@@ -1,4 +1,4 @@
-"""Synthetic slides: tiled JPEG pyramids that OpenSlide opens, and what is tissue, pen and black in them."""
+"""Write synthetic slides: tiled JPEG pyramids that OpenSlide opens, with exact maps of tissue, pen and black."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import replacing
 from datasets_prep.synthetic.scene import CELL, Scene
 
-_MAX_STRIP = 4096  # px, the rows that are held at a time
-_THUMBNAIL = 768  # px, the longer side
+_MAX_STRIP = 4096  # px, largest number of rows in memory
+_THUMBNAIL = 768  # px, longer side
 
 
 @dataclass(frozen=True)
 class SyntheticTruth:
-    """What is where: H/16×W/16 (rounded down) uint8 0/1, one pixel for 16×16 of level 0.
+    """The true content of a synthetic slide. Each map is [⌊H/16⌋, ⌊W/16⌋] uint8, 0 or 1, one pixel per 16×16 px.
 
     Attributes:
-        tissue: without what lies under pen or black.
-        pen: strokes of any colour.
+        tissue: tissue that lies neither under pen marks nor under the black strip.
+        pen: pen marks of any colour.
         black: the strip that was not scanned.
     """
 
@@ -48,25 +48,25 @@ def write_synthetic_slide(
     black: bool = True,
     quality: int = 90,
 ) -> SyntheticTruth:
-    """Write a synthetic H&E slide and return what it shows; the same arguments give the same pixels.
+    """Write a synthetic H&E slide and return its true content; the same arguments give the same pixels.
 
     Memory is bounded by the first coarser level and a strip of level 0.
 
     Args:
-        path: of the TIFF; what is there is replaced when the new one is whole.
-        width, height: of level 0, px; 256 or more.
-        seed: of everything in it.
+        path: the TIFF file; an existing file is replaced when the new one is complete.
+        width, height: size of level 0, px; 256 or more.
+        seed: seed of all content.
         tile: side of the tiles, a multiple of 16.
-        factors: of the coarser levels, which are exact means of level 0 from its upper left corner; their sizes are
-            rounded down, so that W0/W is fractional (4.003) where the factor does not divide, as on real slides.
-        mpp: µm/px that the file states; None states none.
-        flavour: `generic` is a plain TIFF; `svs` is laid out as Aperio's, with an objective (AppMag, 40 without mpp).
-        pen: draw blue, green and black strokes and dots, partly over tissue.
-        black: leave a black strip at the right.
-        quality: of JPEG, 1 to 100, chroma halved.
+        factors: factors of the coarser levels, which are exact means of level 0 from its upper left corner. Their sizes
+            are rounded down. So W0/W is fractional (4.003) where the factor does not divide, as on real slides.
+        mpp: µm per pixel in the file; None writes none.
+        flavour: `generic` is a plain TIFF; `svs` has Aperio's layout, with an objective (AppMag, 40 without mpp).
+        pen: whether to draw blue, green and black pen marks, partly over tissue.
+        black: whether to leave a black strip at the right.
+        quality: JPEG quality, 1 to 100; chroma is subsampled 2×2.
 
     Raises:
-        UserError: arguments that cannot be, or `path` cannot be written.
+        UserError: an argument is out of range, or `path` cannot be written.
     """
     strip = math.lcm(tile, CELL, *factors)
     if min(width, height) < 256 or tile < 16 or tile % 16 or strip > _MAX_STRIP:
@@ -101,11 +101,11 @@ def _write_pages(
     flavour: str,
     quality: int,
 ) -> None:
-    """Level 0, for `svs` the thumbnail, and the coarser levels, each a page of the chain: OpenSlide sees no other."""
+    """Write level 0, for `svs` the thumbnail, and the coarser levels; each is a page, as OpenSlide needs it."""
     levels = [np.empty((scene.height // f, scene.width // f, 3), np.uint8) for f in factors]
     svs = flavour == "svs"
     common: dict[str, Any] = {
-        "photometric": "rgb",  # as it is given; JPEG stores YCbCr
+        "photometric": "rgb",  # the colour space of the input; JPEG stores YCbCr
         "subsampling": (2, 2),
         "compression": "jpeg",
         "compressionargs": {"level": quality},
@@ -115,14 +115,14 @@ def _write_pages(
         common |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
     tiled = common | {"tile": (tile, tile), "dtype": np.uint8}
 
-    def describe(width: int, height: int, what: str) -> str | None:
+    def describe(width: int, height: int, kind: str) -> str | None:
         if not svs:
             return None
         size = f"{scene.width}x{scene.height} [0,0 {scene.width}x{scene.height}]"
         size += "" if (width, height) == (scene.width, scene.height) else f" -> {width}x{height}"
         power = 40 if mpp is None else round(10 / mpp)
         known = f"|AppMag = {power}" + ("" if mpp is None else f"|MPP = {mpp:.4f}")
-        return f"Aperio Image Library (MiHATP synthetic)\r\n{size} {what} JPEG/YCC Q={quality}{known}"
+        return f"Aperio Image Library (MiHATP synthetic)\r\n{size} {kind} JPEG/YCC Q={quality}{known}"
 
     shape = (scene.height, scene.width, 3)
     tiles = _level_0(scene, levels, tile=tile, strip=strip, factors=factors)
@@ -133,14 +133,14 @@ def _write_pages(
         file.write(small, rowsperstrip=16, description=describe(small.shape[1], small.shape[0], "-"), **common)
     for level in levels:
         description = describe(level.shape[1], level.shape[0], f"({tile}x{tile})")
-        kind = 0 if svs else 1
-        file.write(_tiles(level, tile), shape=level.shape, subfiletype=kind, description=description, **tiled)
+        subfile = 0 if svs else 1
+        file.write(_tiles(level, tile), shape=level.shape, subfiletype=subfile, description=description, **tiled)
 
 
 def _level_0(
     scene: Scene, levels: Sequence[NDArray[np.uint8]], *, tile: int, strip: int, factors: Sequence[int]
 ) -> Iterator[NDArray[np.uint8]]:
-    """The tiles of level 0, row by row; fills the coarser levels on the way."""
+    """Yields the tiles of level 0, row by row, and fills the coarser levels at the same time."""
     for top in range(0, scene.height, strip):
         rows = scene.rows(top, min(strip, -(-(scene.height - top) // CELL) * CELL))[: scene.height - top]
         for level, factor in zip(levels, factors, strict=True):
@@ -150,15 +150,18 @@ def _level_0(
 
 
 def _tiles(image: NDArray[np.uint8], tile: int) -> Iterator[NDArray[np.uint8]]:
-    """Row by row; the last ones are filled up with the last pixels, so that JPEG does not ring at the border."""
+    """Yields the tiles of an image, row by row; the last pixels are repeated to fill the last tiles.
+
+    So JPEG does not ring at the border.
+    """
     for top in range(0, image.shape[0], tile):
         for left in range(0, image.shape[1], tile):
-            part = image[top : top + tile, left : left + tile]
-            missing = ((0, tile - part.shape[0]), (0, tile - part.shape[1]), (0, 0))
-            yield np.pad(part, missing, mode="edge")
+            pixels = image[top : top + tile, left : left + tile]
+            missing = ((0, tile - pixels.shape[0]), (0, tile - pixels.shape[1]), (0, 0))
+            yield np.pad(pixels, missing, mode="edge")
 
 
 def _reduced(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """The mean of factor×factor pixels from the upper left corner on; the rest is dropped."""
+    """The mean of factor×factor pixels from the upper left corner; the remaining pixels are dropped."""
     height, width, _ = image.shape
     return area_reduce(image[: height // factor * factor, : width // factor * factor], factor)

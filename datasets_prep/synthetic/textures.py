@@ -1,4 +1,4 @@
-"""Random fields that the synthetic tissue is made of: smooth noise, fibre bundles, the borders between cells."""
+"""Random fields for synthetic tissue: smooth noise, fibre bundles, and borders between cells."""
 
 from typing import TypeAlias
 
@@ -9,12 +9,12 @@ from scipy.spatial import KDTree
 
 Array: TypeAlias = NDArray[np.float32]
 
-_CUBIC_STD = 0.68  # of unit white noise after cubic interpolation
-_WAVE = 256  # side of the periodic noise that fibres are cut from, px
+_CUBIC_STD = 0.68  # standard deviation of unit white noise after cubic interpolation
+_WAVE = 256  # px, side of the periodic noise that gives the fibres
 
 
 def smooth_noise(height: int, width: int, scale: float, rng: np.random.Generator) -> Array:
-    """H×W float32 noise of about zero mean and unit variance, whose blobs are about `scale` px wide."""
+    """Noise with blobs of about `scale` px, [H, W] float32, mean about 0 and variance about 1."""
     rows, cols = int(height / scale) + 3, int(width / scale) + 3
     coarse = rng.standard_normal((rows, cols), dtype=np.float32)
     size = (round(cols * scale), round(rows * scale))
@@ -24,15 +24,16 @@ def smooth_noise(height: int, width: int, scale: float, rng: np.random.Generator
 
 
 def direction(field: Array) -> Array:
-    """H×W angle (radians) of the steepest ascent of a smooth H×W field."""
+    """Direction of the steepest ascent of a smooth field, [H, W], radians."""
     soft = cv2.GaussianBlur(field, (0, 0), 3)
     return np.arctan2(cv2.Sobel(soft, cv2.CV_32F, 0, 1), cv2.Sobel(soft, cv2.CV_32F, 1, 0))
 
 
 def fibres(height: int, width: int, rng: np.random.Generator, *, follow: Array) -> tuple[Array, Array]:
-    """Wavy fibre bundles that bend around the level lines of `follow` (H×W, px).
+    """Wavy fibre bundles that bend around the level lines of `follow` ([H, W], px).
 
-    Returns their H×W density (mean 0, about unit variance) and H×W direction (radians).
+    Returns:
+        Their density, [H, W], mean 0 and variance about 1; and their direction, [H, W], radians.
     """
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
     angle = rng.uniform(0, np.pi)
@@ -49,9 +50,16 @@ def fibres(height: int, width: int, rng: np.random.Generator, *, follow: Array) 
 
 
 def cell_borders(height: int, width: int, centres: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Distance (H×W, px) to the nearest border between the cells around `centres` (N×2, y x), and to the own centre.
+    """Distances to the borders and centres of cells, which are slightly bent Voronoi cells.
 
-    The borders are those of the Voronoi cells of the centres, a little bent. With fewer than two cells all is far.
+    Args:
+        height, width: size of the result, px.
+        centres: centres of the cells, [N, 2] (y, x).
+        rng: source of the bends.
+
+    Returns:
+        For each pixel the distance to the nearest border, and to the nearest centre; each [H, W], px. With fewer than
+        two cells all distances are 1000.
     """
     if len(centres) < 2:
         far = np.full((height, width), 1e3, np.float32)

@@ -73,7 +73,7 @@ def test_card_summary_and_check(built):
         barcode(index) for index in range(PATIENTS)
     }
     assert json.loads((out / "build.json").read_text())["seed"] == 0
-    assert check_dataset(out, progress=False).faults == []
+    assert check_dataset(out, progress=False).findings == []
 
 
 def test_same_seed_same_bytes_whoever_works(slides, built, tmp_path):
@@ -104,7 +104,7 @@ def test_lr_of_every_scale_lies_on_hr(tmp_path, lr):
     for scale in (2, 4, 8):
         small = images(tmp_path / f"out/train/LR_x{scale}.lmdb")
         assert np.median([shift(small[key], area_reduce(hr[key], scale)) for key in hr]) < 0.05
-    assert check_dataset(tmp_path / "out", progress=False).faults == []
+    assert check_dataset(tmp_path / "out", progress=False).findings == []
 
 
 def test_limits_are_filled_in_turns_over_slides(slides, tmp_path):
@@ -135,7 +135,7 @@ def test_split_by_patch_warns(slides, tmp_path):
     build(slides / f"{barcode(0)}.tif", tmp_path / "out", split_by="patch", tests=1)
     assert "too good" in (tmp_path / "out/card.md").read_text(encoding="utf-8")
     report = check_dataset(tmp_path / "out", progress=False)
-    assert report.faults == [] and "patch" in report.text()
+    assert report.findings == [] and "patch" in report.text()
 
 
 def text_file(folder):

@@ -129,7 +129,7 @@ def test_a_read_only_data_set_can_be_checked_but_not_replaced(slides, tmp_path):
         build(slides, out)
         before = hashes(out)
         subprocess.run(["mount", "-o", "remount,ro", out.parent], check=True)
-        assert check_dataset(out, progress=False).faults == []
+        assert check_dataset(out, progress=False).findings == []
         run = subprocess.run(
             [*command(slides, out, workers=1), "--overwrite"], capture_output=True, text=True, check=False
         )
@@ -151,4 +151,4 @@ def test_a_damaged_tile_in_the_middle_is_found_while_cutting(slides, tmp_path):
     run = subprocess.run(command(folder, tmp_path / "data", workers=2), capture_output=True, text=True, check=False)
     assert run.returncode == 3, run.stderr[-2000:]
     assert "TCGA-BB-0077" in run.stderr and "Traceback" not in run.stderr
-    assert check_dataset(tmp_path / "data", progress=False).faults == []
+    assert check_dataset(tmp_path / "data", progress=False).findings == []

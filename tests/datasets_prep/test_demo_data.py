@@ -37,7 +37,7 @@ def test_sizes_and_real_images_in_training_and_test(demo):
 
 
 def test_splits_share_no_patch_no_pixel_and_no_slide(demo):
-    assert check_dataset(demo, progress=False).faults == []
+    assert check_dataset(demo, progress=False).findings == []
     real = []
     for row in rows_of(demo):
         if row["slide"].startswith("ihc"):

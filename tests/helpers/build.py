@@ -1,4 +1,4 @@
-"""Small synthetic slides of several patients, and how the tests build from them."""
+"""Small synthetic slides of several patients, and builds of small data sets from them."""
 
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.prepare import prepare
@@ -12,7 +12,7 @@ def barcode(index):
 
 
 def write_slides(folder, *, side=2304):
-    """Slides of all patients at 40x."""
+    """Write one slide at 40x for each patient."""
     folder.mkdir()
     for index in range(PATIENTS):
         flavour = "svs" if index % 2 else "generic"

@@ -1,4 +1,4 @@
-"""A real Dask cluster for the tests: a scheduler and two workers, processes of their own on the loopback."""
+"""A real Dask cluster for the tests: a scheduler and two workers, each a process on the loopback interface."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from distributed import Client
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    """A Dask scheduler and two workers, processes of their own on the loopback."""
+    """Start a Dask scheduler and two workers; gives the address of the scheduler, and stops them at the end."""
     quiet = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
     environment = os.environ | quiet | {"OMP_NUM_THREADS": "1"}
     file = folder / "scheduler.json"
@@ -37,7 +37,7 @@ def cluster(folder: Path) -> Iterator[str]:
             client.wait_for_workers(2, timeout=60)
         yield address
     finally:
-        for process in reversed(processes):  # the scheduler last: a worker says good-bye to it
+        for process in reversed(processes):  # the scheduler last: a worker tells it that it stops
             process.terminate()
             try:
                 process.wait(timeout=20)
@@ -47,7 +47,7 @@ def cluster(folder: Path) -> Iterator[str]:
 
 
 def _address(file: Path) -> str:
-    """What the scheduler writes into its file, once it has written all of it."""
+    """The address in the scheduler's file; waits until the file is complete."""
     deadline = time.monotonic() + 60
     while True:
         try:

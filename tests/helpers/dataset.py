@@ -1,4 +1,4 @@
-"""A small data set as `prepare` lays it out, written without it, and how the tests damage it."""
+"""A small data set in the layout of `prepare`, written without it, and functions that damage it."""
 
 import csv
 import hashlib
@@ -33,13 +33,13 @@ def read_rows(path):
 
 
 def make_row(key, slide, split, x, y, hr, lr_source):
-    place = {"key": key, "slide": f"{slide}.svs", "patient": slide.partition("-")[0], "split": split, "x": x, "y": y}
+    identity = {"key": key, "slide": f"{slide}.svs", "patient": slide.partition("-")[0], "split": split, "x": x, "y": y}
     sha1 = hashlib.sha1(np.ascontiguousarray(hr)).hexdigest()
-    return place | {"level": 0, "mpp": 0.25, "tissue": 0.9, "lr_source": lr_source, "sha1": sha1}
+    return identity | {"level": 0, "mpp": 0.25, "tissue": 0.9, "lr_source": lr_source, "sha1": sha1}
 
 
 def resampled(hr, k):
-    """LR as a scanner's own level shows it: near the area mean, but never equal to it."""
+    """LR like a scanner's own level: near the area mean, but never equal to it."""
     soft = cv2.GaussianBlur(hr, (0, 0), 0.6)
     done, jpeg = cv2.imencode(".jpg", reduce_patch(soft, k, kernel="area"), [cv2.IMWRITE_JPEG_QUALITY, 80])
     assert done
@@ -47,7 +47,7 @@ def resampled(hr, k):
 
 
 def write_dataset(folder, *, lr="area", scales=SCALES):
-    """Four slides of 2×3 patches of 96 px each; `lr` is area, bicubic or pyramid."""
+    """Write a data set of four slides with 2×3 patches of 96 px each; `lr` is area, bicubic or pyramid."""
     images, rows = {}, []
     for seed, (slide, split) in enumerate(SLIDES.items()):
         rgb, _ = synthesize(2 * SIDE, 3 * SIDE, seed=seed)
@@ -69,14 +69,14 @@ def write_dataset(folder, *, lr="area", scales=SCALES):
 
 
 def values(path):
-    """Key -> PNG, in the order of meta_info.txt."""
+    """Key -> PNG bytes, in the order of meta_info.txt."""
     keys = [line.partition(".")[0] for line in (path / "meta_info.txt").read_text().splitlines()]
     with lmdb.open(str(path), readonly=True, lock=False) as env, env.begin() as transaction:
         return {key: bytes(transaction.get(key.encode())) for key in keys}
 
 
 def rewrite(path, new, *, sizes=None):
-    """Write the LMDB anew with the PNGs `new`; meta_info.txt says what `sizes` say, else what a decoder does."""
+    """Replace the LMDB by one with the PNGs `new`; meta_info.txt gets `sizes`, by default the true sizes."""
     with open_lmdb(path, overwrite=True) as writer:
         for key, png in new.items():
             image = None if sizes else cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
@@ -89,19 +89,19 @@ def pixels(png):
 
 
 def change(path, key, edit):
-    """Pass the pixels of one image through `edit`."""
+    """Replace the pixels of one image by `edit(pixels)`."""
     new = values(path)
     rewrite(path, {**new, key: encode_png(edit(pixels(new[key])))})
 
 
-def faults(folder):
-    found = check_dataset(folder, progress=False).faults
-    assert all("\n" not in line for line in found)
-    return found
+def findings_of(folder):
+    findings = check_dataset(folder, progress=False).findings
+    assert all("\n" not in line for line in findings)
+    return findings
 
 
 def only(folder):
-    (line,) = faults(folder)
+    (line,) = findings_of(folder)
     return line
 
 

@@ -1,4 +1,4 @@
-"""Slides with known levels, and OpenSlide's own view of them, for the tests of slides.py."""
+"""Slides with known levels, and their pixels as OpenSlide reads them."""
 
 import numpy as np
 import openslide
@@ -10,7 +10,7 @@ MPP = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}  # 0.25 µm
 
 
 def write_pyramid(path, levels, **options):
-    """A plain TIFF whose pages are exactly these arrays."""
+    """Write a plain TIFF whose pages are exactly these arrays."""
     with tifffile.TiffWriter(path) as file:
         for number, level in enumerate(levels):
             common = {"tile": (128, 128), "compression": "zlib", "photometric": "rgb", "metadata": None, **MPP}
@@ -19,7 +19,7 @@ def write_pyramid(path, levels, **options):
 
 
 def write_tiles(path, tiles, *, shape, tile):
-    """A plain TIFF of these tiles, row by row; None is not stored."""
+    """Write a plain TIFF of these tiles, row by row; a tile that is None has no data in the file."""
     with tifffile.TiffWriter(path) as file:
         options = {"compression": "zlib", "photometric": "rgb", "dtype": np.uint8, "metadata": None, **MPP}
         file.write(iter(tiles), shape=shape, tile=(tile, tile), **options)
@@ -27,11 +27,11 @@ def write_tiles(path, tiles, *, shape, tile):
 
 
 def reduced(image, factor):
-    """The mean of factor×factor pixels from the upper left corner on; the rest is dropped."""
+    """The mean of factor×factor pixels from the upper left corner; the remaining pixels are dropped."""
     return area_reduce(image[: len(image) // factor * factor, : image.shape[1] // factor * factor], factor)
 
 
 def by_openslide(path, x, y, width, height, level=0):
-    """What `read_region` gives; (x, y) in level-0 pixels."""
+    """The result of `read_region`, [height, width, 3] RGB; (x, y) in level-0 px."""
     with openslide.OpenSlide(path) as handle:
         return np.asarray(handle.read_region((x, y), level, (width, height)).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Tiles of eight patients, how the tests build from them, and what they ask of folders."""
+"""Image tiles of eight patients, builds of small data sets from them, and functions that read the result."""
 
 import csv
 import hashlib
@@ -36,7 +36,7 @@ def barcode(index):
 
 
 def write_tiles(folder):
-    """Eight tiles of 100×150 of eight patients, so 2×3 patches of 48 px each."""
+    """Write eight tiles of 100×150 px of eight patients: 2×3 patches of 48 px each."""
     folder.mkdir()
     for index in range(8):
         Image.fromarray(synthesize(100, 150, seed=index)[0]).save(folder / f"{barcode(index)}.png")
@@ -49,7 +49,7 @@ def manifest_rows(folder):
 
 
 def images(lmdb_folder):
-    """Key -> H×W×3 RGB, read with LMDB and OpenCV alone."""
+    """Key -> image, [H, W, 3] RGB, read with LMDB and OpenCV alone."""
     with lmdb.open(str(lmdb_folder), readonly=True, lock=False) as env, env.begin() as transaction:
         return {
             key.decode(): cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]

@@ -10,7 +10,7 @@ from helpers.dataset import (
     SIDE,
     change,
     edit_rows,
-    faults,
+    findings_of,
     make_row,
     only,
     pixels,
@@ -33,7 +33,7 @@ KEY, OTHER = "p1-a_96_0", "p1-a_96_96"
 def test_sound_data_have_no_fault(originals, lr):
     before = {path: path.stat().st_mtime_ns for path in originals[lr].rglob("*")}
     report = check_dataset(originals[lr], progress=False)
-    assert report.faults == report.warnings == report.unchecked == []
+    assert report.findings == report.warnings == report.unchecked == []
     assert report.splits == {"train": 12, "val": 6, "test1": 6}
     assert "24 patches (train 12, val 6, test1 6)\nno fault found" in report.text()
     assert {path: path.stat().st_mtime_ns for path in originals[lr].rglob("*")} == before
@@ -43,7 +43,7 @@ def test_swapped_hr(data):
     new = values(data / "train/HR.lmdb")
     new[KEY], new[OTHER] = new[OTHER], new[KEY]
     rewrite(data / "train/HR.lmdb", new)
-    found = faults(data)
+    found = findings_of(data)
     assert f"train/HR {KEY}: its pixels are not those of manifest.csv: they are those of {OTHER}" in found
     assert len(found) == 2 + 2 * 3 and all("the LR of" in line for line in found[2:])
 
@@ -76,13 +76,13 @@ def test_patient_in_two_splits(data):
     settings = json.loads((data / "build.json").read_text())
     (data / "build.json").write_text(json.dumps(settings | {"split_by": "patch"}))
     report = check_dataset(data, progress=False)
-    assert report.faults == [] and report.warnings == ["split by patch: 1 of 3 patients are in more than one split"]
+    assert report.findings == [] and report.warnings == ["split by patch: 1 of 3 patients are in more than one split"]
     assert "warning: split by patch" in report.text()
 
 
 def test_slide_of_two_patients(data):
     edit_rows(data, lambda row: row.update(patient="p9") if row["key"] == KEY else None)
-    assert any(f"{KEY}: p1-a.svs is of p9 and p1" in line for line in faults(data))
+    assert any(f"{KEY}: p1-a.svs is of p9 and p1" in line for line in findings_of(data))
 
 
 def add_patch(data, split, key, hr, *, slide, x, y):
@@ -107,7 +107,7 @@ def test_places_that_overlap_across_splits(data):
         add_patch(data, "test1", f"p1-a_{x}_{index}", hr, slide="p1-a", x=x, y=index)
     hr = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     add_patch(data, "val", "p1-a_100_150", hr, slide="p1-a", x=100, y=150)
-    found = [line for line in faults(data) if "overlaps" in line]
+    found = [line for line in findings_of(data) if "overlaps" in line]
     assert found[0] == f"test1 p1-a_282_0: overlaps p1-a_{2 * SIDE}_0 of train on p1-a.svs"
     assert sorted(found[1:]) == [
         f"val p1-a_100_150: overlaps p1-a_{x}_{SIDE} of train on p1-a.svs" for x in (2 * SIDE, SIDE)
@@ -116,7 +116,7 @@ def test_places_that_overlap_across_splits(data):
 
 def test_changed_hr_is_not_that_of_the_manifest(data):
     change(data / "train/HR.lmdb", KEY, lambda image: np.where(np.arange(SIDE)[:, None, None] == 5, 0, image))
-    assert f"train/HR {KEY}: its pixels are not those of manifest.csv" in faults(data)
+    assert f"train/HR {KEY}: its pixels are not those of manifest.csv" in findings_of(data)
 
 
 def test_missing_key(data):
@@ -129,7 +129,7 @@ def test_missing_key(data):
 def test_manifest_and_images_disagree(data):
     rows = read_rows(data / "manifest.csv")
     write_rows(data / "manifest.csv", [{**rows[0], "key": "p1-a_7_7", "x": "777", "y": "777"}, *rows[1:], rows[-1]])
-    assert faults(data) == [
+    assert findings_of(data) == [
         "test1 p4-a_192_96: is in manifest.csv twice",
         "train/HR p1-a_7_7: is missing, manifest.csv has it",
         "train/HR p1-a_0_0: is not in manifest.csv",
@@ -138,19 +138,19 @@ def test_manifest_and_images_disagree(data):
 
 def test_wrong_sizes(data):
     rewrite(data / "val/LR_x4.lmdb", values(data / "val/LR_x4.lmdb"), sizes=(30, 24))
-    found = faults(data)
+    found = findings_of(data)
     assert len(found) == 6 and found[0] == "val/LR_x4 p3-a_0_0: is 24x24, meta_info.txt says 24x30"
 
 
 def test_hr_of_another_size(data):
     change(data / "val/HR.lmdb", "p3-a_0_0", lambda image: image[:48])
-    assert "val/HR p3-a_0_0: is 96x48, not 96x96" in faults(data)
+    assert "val/HR p3-a_0_0: is 96x48, not 96x96" in findings_of(data)
 
 
 def test_missing_role_and_missing_split(data):
     shutil.rmtree(data / "val/LR_x4.lmdb")
     shutil.rmtree(data / "test1")
-    assert faults(data) == [
+    assert findings_of(data) == [
         "val/LR_x4: there is no LR_x4.lmdb in this split",
         "test1: manifest.csv has 6 patches of it, there is no folder",
     ]
@@ -169,7 +169,7 @@ def test_missing_role_and_missing_split(data):
 def test_damaged_files_beside_the_images(data, name, text):
     (data / name).write_text(text)
     report = check_dataset(data, progress=False)
-    assert len(report.faults) == 1 and str(data / name) in report.faults[0]
+    assert len(report.findings) == 1 and str(data / name) in report.findings[0]
     assert sum(report.splits.values()) == 24
 
 
@@ -178,7 +178,7 @@ def test_many_faults_are_counted(data):
     for row in rows:
         row["sha1"] = "0" * 40
     write_rows(data / "manifest.csv", rows)
-    found = faults(data)
+    found = findings_of(data)
     assert len(found) == 21 and found[-1] == "… and 4 more: hashes"
 
 
@@ -189,7 +189,7 @@ def test_images_without_a_manifest(copy, lr):
         (data / name).unlink()
     write_lmdb(data / "val/masks.lmdb", [("a", np.zeros((4, 4, 3), np.uint8))])
     report = check_dataset(data, progress=False)
-    assert report.faults == []
+    assert report.findings == []
     assert "no manifest.csv" in report.unchecked[0] and any("val/masks.lmdb" in line for line in report.unchecked)
     assert ("neither the area mean of HR nor bicubic" in report.text()) == (lr == "pyramid")
     change(data / "train/LR_x2.lmdb", KEY, lambda image: np.roll(image, 1, axis=1))
@@ -197,9 +197,9 @@ def test_images_without_a_manifest(copy, lr):
     new = values(data / "val/LR_x4.lmdb")
     new["p3-a_0_0"] = new["p3-a_0_0"][:-9]
     rewrite(data / "val/LR_x4.lmdb", new, sizes=(SIDE // 4, SIDE // 4))
-    assert len(faults(data)) == 2 and "val/LR_x4 p3-a_0_0: its PNG is cut off" in faults(data)
+    assert len(findings_of(data)) == 2 and "val/LR_x4 p3-a_0_0: its PNG is cut off" in findings_of(data)
     report = check_dataset(data / "train", progress=False)  # one split alone
-    assert report.splits == {"train": 12} and report.faults == faults(data)[:1]
+    assert report.splits == {"train": 12} and report.findings == findings_of(data)[:1]
 
 
 def test_folders_that_are_no_data_set(tmp_path):

@@ -5,7 +5,7 @@ import openslide
 import pytest
 from helpers.dataset import (
     change,
-    faults,
+    findings_of,
     only,
     pixels,
     resampled,
@@ -26,7 +26,7 @@ def test_swapped_pair(copy, lr, role):
     new = values(data / "train" / f"{role}.lmdb")
     new[KEY], new[OTHER] = new[OTHER], new[KEY]
     rewrite(data / "train" / f"{role}.lmdb", new)
-    first, second = faults(data)
+    first, second = findings_of(data)
     assert first == f"train/{role} {KEY}: is the LR of {OTHER}: a swapped pair"
     assert second == f"train/{role} {OTHER}: is the LR of {KEY}: a swapped pair"
 
@@ -37,7 +37,7 @@ def test_swapped_pair_of_pyramid(copy, role):
     new = values(data / "train" / f"{role}.lmdb")
     new[KEY], new[OTHER] = new[OTHER], new[KEY]
     rewrite(data / "train" / f"{role}.lmdb", new)
-    found = faults(data)
+    found = findings_of(data)
     assert [line.partition(":")[0] for line in found] == [f"train/{role} {KEY}", f"train/{role} {OTHER}"]
     assert all("does not show what HR shows" in line for line in found)
 
@@ -91,7 +91,7 @@ def test_other_ways_in_which_lr_differs(data):
         line = only(data)
         assert line.startswith(f"train/LR_x4 {KEY}: ") and message in line
         change(data / "train/LR_x4.lmdb", KEY, lambda _, before=before: pixels(before))
-    assert faults(data) == []
+    assert findings_of(data) == []
 
 
 def test_own_level_of_a_real_slide(shared, tmp_path):
@@ -109,7 +109,7 @@ def test_own_level_of_a_real_slide(shared, tmp_path):
             lr = ((f"s_{x}_{y}", half[y // 2 : y // 2 + 96, x // 2 + off :][:, :96]) for x, y in places)
             reduced = ((key, image if scale == 2 else reduce_patch(image, 2, kernel="area")) for key, image in lr)
             write_lmdb(tmp_path / split / f"LR_x{scale}.lmdb", reduced)
-    assert faults(tmp_path / "sound") == []
-    found = faults(tmp_path / "shifted")
+    assert findings_of(tmp_path / "sound") == []
+    found = findings_of(tmp_path / "shifted")
     assert len(found) == 21 and found[-1] == "… and 30 more: LR is not that of its HR"
     assert all("shifted by (-" in line for line in found[:-1])
