@@ -32,10 +32,10 @@ class Options:
         below = [(*path, str(key)) for key in self.section(*path)]
         return " + ".join(dict.fromkeys(self.origin(key) for key in below)) or self.origin(path)
 
-    def problem(self, path: KeyPath, text: str, *, key: str | None = None) -> str:
-        """One line about the value at `path`, or about the key `key` in it: `file: a.b: text`."""
+    def problem(self, path: KeyPath, text: str, *, key: str | None = None, hint: str = "") -> str:
+        """One line about the value at `path`, or about the key `key` in it: `file: a.b: text; hint`."""
         source = self.origin(path if key is None else (*path, key))
-        return ": ".join([source, *([".".join(path)] if path else []), text])
+        return ": ".join([source, *([".".join(path)] if path else []), with_hint(text, hint)])
 
     def get(self, *path: str) -> Any:
         """The value at `path`, or None where nothing stands."""
@@ -58,10 +58,9 @@ class Options:
         return value if isinstance(value, dict) else {}
 
 
-def nearest(key: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known key that looks most like `key`, or nothing."""
-    near = did_you_mean(key, known)
-    return f"; {near}" if near else ""
+def with_hint(text: str, hint: str) -> str:
+    """`text; hint`, or the text alone where there is no hint."""
+    return f"{text}; {hint}" if hint else text
 
 
 def read_options(files: Sequence[Path]) -> Options:
@@ -134,7 +133,8 @@ def force(options: Options, entries: Iterable[str]) -> None:
         section = options.values
         for depth, key in enumerate(path[:-1]):
             if key not in section:
-                raise UserError(f"{source}: there is no '{':'.join(path[: depth + 1])}'{nearest(key, section)}")
+                missing = f"{source}: there is no '{':'.join(path[: depth + 1])}'"
+                raise UserError(with_hint(missing, did_you_mean(key, section)))
             if not isinstance(section[key], dict):
                 raise UserError(
                     f"{source}: '{':'.join(path[: depth + 1])}' is {yaml_files.kind(section[key])}, no mapping"

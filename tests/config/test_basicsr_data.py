@@ -10,7 +10,7 @@ import torch
 from helpers.basicsr import changed, edsr, write_data, write_lmdb
 
 from mihatp_arch.config import defaults as experiment
-from mihatp_arch.config.check_data import check_data
+from mihatp_arch.config.checks.data import check_data
 from mihatp_arch.config.read import Options
 
 

@@ -9,8 +9,8 @@ from helpers.basicsr import changed, edsr
 from helpers.small_ldm import LDM, STAGE
 
 from mihatp_arch.archs import Autoencoder
+from mihatp_arch.config.checks.try_build import check_build
 from mihatp_arch.config.read import Options
-from mihatp_arch.config.try_build import check_build
 
 
 def ldm(folder, **network: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from skimage.color import hed2rgb, rgb2hed, rgb_from_hed
 from datasets_prep.common.downscale import reduce_patch
 from datasets_prep.slides.tiles import read_rgb
 from datasets_prep.synthetic.image import synthesize
-from mihatp_arch.config.check_options import _check_metrics
+from mihatp_arch.config.checks.constructors import check_constructors
 from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import bicubic
@@ -60,7 +60,7 @@ def test_registered_and_perfect_for_equal_images(tissue):
 
 def test_the_check_of_options_takes_them_and_no_others():
     def lines(metric: dict) -> list[str]:
-        return [*_check_metrics(Options({"val": {"metrics": {"one": metric}}}))]
+        return [*check_constructors(Options({"val": {"metrics": {"one": metric}}}))]
 
     for name, options in OPTIONS.items():
         assert lines({"type": name, **options}) == []

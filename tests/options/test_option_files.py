@@ -12,11 +12,11 @@ from basicsr.utils.options import ordered_yaml, parse_options
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from mihatp_arch.config import defaults as experiment
-from mihatp_arch.config.arguments import named_parameters
-from mihatp_arch.config.check_options import check_options
+from mihatp_arch.config.checks.arguments import named_parameters
+from mihatp_arch.config.checks.options import check_options
+from mihatp_arch.config.checks.registries import find
+from mihatp_arch.config.checks.try_build import check_build
 from mihatp_arch.config.read import Options, force, read_options
-from mihatp_arch.config.registries import find
-from mihatp_arch.config.try_build import check_build
 from mihatp_arch.evaluation.results.cost import parameters
 
 FOLDER = Path(__file__).resolve().parents[2] / "options"

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from datasets_prep.common.packaged_options import find_option_file, packaged_options
+from datasets_prep.common.text import did_you_mean
 from mihatp_arch.config import yaml_files
-from mihatp_arch.config.read import Options, force, nearest, read_options, replace_data_root
+from mihatp_arch.config.read import Options, force, read_options, replace_data_root, with_hint
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.plan import Method, Plan, check_same_data, trained_network
 
@@ -80,7 +81,7 @@ def read_plan(
     names = list(content.methods) if methods is None else list(methods)
     for name in names:
         if name not in content.methods:
-            raise UserError(f"{file}: there is no method '{name}'{nearest(name, content.methods)}")
+            raise UserError(with_hint(f"{file}: there is no method '{name}'", did_you_mean(name, content.methods)))
     request = _Request(file, content.scale, overlays, data, forced)
     ours = content.ours or names[-1]
     plan = Plan(
@@ -143,10 +144,8 @@ def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]
     others = [
         match[1] for match in (re.fullmatch(rf"train_(.+)_x{request.scale}\.yml", file) for file in there) if match
     ]
-    raise UserError(
-        f"{request.file}: method '{name}' has no options for x{request.scale}: there is no '{path}'"
-        f"{nearest(name, others)}"
-    )
+    missing = f"{request.file}: method '{name}' has no options for x{request.scale}: there is no '{path}'"
+    raise UserError(with_hint(missing, did_you_mean(name, others)))
 
 
 def _options(name: str, files: Sequence[Path], forced: Sequence[str], request: _Request) -> Options:

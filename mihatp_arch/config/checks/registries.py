@@ -5,7 +5,8 @@ from typing import Any
 
 from basicsr.utils.registry import Registry
 
-from mihatp_arch.config.read import KeyPath, Options, nearest
+from datasets_prep.common.text import did_you_mean
+from mihatp_arch.config.read import KeyPath, Options
 from mihatp_arch.config.yaml_files import kind
 
 
@@ -30,8 +31,8 @@ def check_type(options: Options, path: KeyPath, registry: Registry, what: str) -
     elif "type" not in section:
         yield options.problem(path, f"'type' is missing: the name of the {what}")
     elif find(registry, section["type"]) is None:
-        close = nearest(section["type"], known_names(registry))
-        yield options.problem(path, f"there is no {what} '{section['type']}'{close}", key="type")
+        hint = did_you_mean(section["type"], known_names(registry))
+        yield options.problem(path, f"there is no {what} '{section['type']}'", key="type", hint=hint)
 
 
 def check_named(options: Options, path: KeyPath, what: str, known: Iterable[str], owner: str) -> Iterator[str]:
@@ -42,10 +43,9 @@ def check_named(options: Options, path: KeyPath, what: str, known: Iterable[str]
         yield options.problem(
             path, f"expected the options of the {what} (a mapping with its type), got {kind(section)}"
         )
-    elif section.get("type") not in known:
-        name = section.get("type")
-        close = nearest(str(name), known) or f"; it knows {', '.join(known)}"
-        text = (
-            f"there is no {what} '{name}' for {owner}{close}" if name else f"'type' is missing: the name of the {what}"
-        )
-        yield options.problem(path, text, key="type")
+    elif section.get("type") is None:
+        yield options.problem(path, f"'type' is missing: the name of the {what}", key="type")
+    elif section["type"] not in known:
+        name = section["type"]
+        hint = did_you_mean(name, known) or f"it knows {', '.join(known)}"
+        yield options.problem(path, f"there is no {what} '{name}' for {owner}", key="type", hint=hint)

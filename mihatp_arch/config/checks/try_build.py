@@ -13,10 +13,10 @@ from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
 from mihatp_arch.checkpoints import TrainingState
-from mihatp_arch.config.check_training import SCHEDULERS
-from mihatp_arch.config.check_weights import check_resumed, check_weights
+from mihatp_arch.config.checks.constructors import SCHEDULERS
+from mihatp_arch.config.checks.registries import find
+from mihatp_arch.config.checks.weights import check_resumed, check_weights
 from mihatp_arch.config.read import KeyPath, Options
-from mihatp_arch.config.registries import find
 from mihatp_arch.errors import UserError
 
 # What constructors raise over their arguments, and over weights that they cannot find or fetch.

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from mihatp_arch.config.image_store import ImageStore, StoreError, read_folder, read_lmdb
+from mihatp_arch.config.checks.image_store import ImageStore, StoreError, read_folder, read_lmdb
+from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.read import KeyPath, Options
-from mihatp_arch.config.registries import find
 from mihatp_arch.errors import UserError
 
 
