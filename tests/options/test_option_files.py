@@ -16,6 +16,7 @@ from mihatp_arch.config.checks.arguments import named_parameters
 from mihatp_arch.config.checks.options import check_options
 from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.checks.try_build import check_build
+from mihatp_arch.config.make_options import option_files
 from mihatp_arch.config.read import Options, force, read_options
 from mihatp_arch.evaluation.results.cost import parameters
 
@@ -62,6 +63,13 @@ def flat(values: dict, *above: str) -> dict[tuple[str, ...], object]:
     for key, value in values.items():
         found |= flat(value, *above, key) if isinstance(value, dict) else {(*above, key): value}
     return found
+
+
+def test_the_files_are_those_of_the_table():
+    """`python -m mihatp_arch.config.make_options` writes them."""
+    texts = option_files()
+    assert {path.name for path in FOLDER.glob("*.yml")} == texts.keys()
+    assert [name for name, text in texts.items() if (FOLDER / name).read_text(encoding="utf-8") != text] == []
 
 
 def test_every_method_has_its_file_at_every_scale():
