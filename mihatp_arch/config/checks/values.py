@@ -9,6 +9,7 @@ from msgspec import inspect as types
 from mihatp_arch.config.yaml_files import kind
 
 _NAMES: dict[type[types.Type], str] = {
+    types.AnyType: "any value",
     types.BoolType: "true or false",
     types.IntType: "int",
     types.FloatType: "float",
@@ -46,16 +47,19 @@ def value_mistake(value: Any, wanted: Any) -> str | None:
 
 
 def words(info: types.Type) -> str:
-    """A type in the words of an option file: `int >= 1`, `'fp32' or 'bf16'`, `a list of float, or null`."""
+    """A type in the words of a table: `int >= 1`, `` `fp32`, `bf16` ``, `a list of float, or null`."""
     if isinstance(info, types.Metadata):
         return words(info.type)
     if isinstance(info, types.UnionType):
-        return " or ".join(words(member) for member in info.types)
+        members = [words(member) for member in info.types if not isinstance(member, types.NoneType)]
+        optional = len(members) < len(info.types)
+        return " or ".join(members) + (", or null" if optional else "")
     if isinstance(info, types.LiteralType):
-        return " or ".join(map(repr, info.values))
+        return ", ".join(f"`{value}`" for value in info.values)
     if isinstance(info, (types.ListType, types.VarTupleType)) and not isinstance(info.item_type, types.AnyType):
         return f"a list of {words(info.item_type)}"
-    return " and ".join([_name(info), *_bounds(info)]).replace(" and ", " ", 1)
+    bounds = " and ".join(_bounds(info))
+    return f"{_name(info)} {bounds}" if bounds else _name(info)
 
 
 def shown(value: Any) -> str:

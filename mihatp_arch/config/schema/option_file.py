@@ -41,7 +41,7 @@ class Network(Constructor):
 class OptionFile(Section):
     """The keys of a file for every model."""
 
-    name: Annotated[str, about("The name of the experiment: experiments/<name>, results/<name>.")] = NONE
+    name: Annotated[str, about("The name of the experiment and of its folders in experiments/ and results/.")] = NONE
     model_type: Annotated[str, about("A registered model.")] = NONE
     scale: Annotated[Literal[1, 2, 3, 4, 8], about("HR width / LR width.")] = NONE
     num_gpu: Annotated[Literal["auto"] | Count, about("GPUs of this process; 0: the CPU; auto: all.")] = "auto"
