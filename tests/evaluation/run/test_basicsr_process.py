@@ -49,4 +49,4 @@ def test_it_waits_for_another_process_at_work_on_the_same(tmp_path):
             waiting = pool.submit(job.run)
             assert not wait([waiting], timeout=5).done  # it fails at once when it is let in
             assert job.log.read_text() == ""
-        assert "exit code 2" in str(waiting.exception(timeout=60))
+        assert "exit code 2" in str(waiting.exception(timeout=300))
