@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,8 @@ def test_the_training_file_is_tested_with_what_it_trained(trained):
     assert images == [f"im0_{NAME}.png", f"im1_{NAME}.png"]
 
 
-def test_auto_resume_goes_on_from_the_newest_state_without_a_gpu(trained):
-    folder, _ = trained
+def test_auto_resume_goes_on_from_the_newest_state_without_a_gpu(trained, tmp_path):
+    folder = shutil.copytree(trained[0], tmp_path / "run")
     command = [*MODULE, "train", "-opt", "base.yml", "--data", "elsewhere", "--auto_resume"]
     run = _run(
         [*command, "--force_yml", "train:total_iter=3", "train:scheduler:milestones=[1]"],
