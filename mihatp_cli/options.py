@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.packaged_options import packaged_options
+from datasets_prep.common.packaged_options import options_folder, packaged_options
 from mihatp_cli.data_root import write_errors
 
 SUMMARY = "List the option files of this package, or copy them out."
@@ -23,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the option files, or copy them."""
     if args.folder is not None:
-        copy_options(args.folder)
-        print(f"{args.folder}: {len(packaged_options())} option files")
+        print(f"{args.folder}: {copy_options(args.folder)} files")
         return 0
     width = max(map(len, packaged_options()))
     for name, file in packaged_options().items():
@@ -43,17 +42,22 @@ def summary(text: str) -> str:
     return re.split(r"(?<=\.)\s", " ".join(lines), maxsplit=1)[0]
 
 
-def copy_options(folder: Path) -> None:
-    """Copy every packaged option file below `folder`.
+def copy_options(folder: Path) -> int:
+    """Copy every packaged option file, and the schema that editors check them by, below `folder`.
+
+    Returns:
+        The number of files.
 
     Raises:
         UserError: one of the files exists, or `folder` cannot be written.
     """
-    targets = {file: folder / name for name, file in packaged_options().items()}
-    for target in targets.values():
-        if target.exists():
-            raise UserError(f"'{target}' exists: name another folder")
+    source = options_folder()
+    names = [file.relative_to(source) for file in source.rglob("*") if file.suffix in (".yml", ".json")]
+    for name in names:
+        if (folder / name).exists():
+            raise UserError(f"'{folder / name}' exists: name another folder")
     with write_errors():
-        for file, target in targets.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
+    return len(names)
