@@ -6,8 +6,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.registration import phase_cross_correlation
 
 from datasets_prep.common.downscale import reduce_patch
 
@@ -88,6 +86,9 @@ def _shift(lr: RGBImage, expected: RGBImage) -> NDArray[np.float64]:
     first, second = _grey(lr), _grey(expected)
     if min(first.std(), second.std()) < 1:
         return np.zeros(2)
+    from scipy import ndimage  # SciPy takes half a second to import
+    from skimage.registration import phase_cross_correlation
+
     shift = np.asarray(phase_cross_correlation(first, second, upsample_factor=20)[0], np.float64)
     # For two images without anything in common the peak of the correlation is random. So the shift must bring the
     # images closer to each other.

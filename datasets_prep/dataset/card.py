@@ -4,7 +4,6 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
-from datasets_prep.dataset.card_picture import draw_card
 from datasets_prep.dataset.card_text import card_text, read_facts
 
 
@@ -17,6 +16,8 @@ def write_card(folder: Path) -> None:
     Raises:
         UserError: one of these files is damaged, or the card cannot be written.
     """
+    from datasets_prep.dataset.card_picture import draw_card  # Matplotlib takes half a second to import
+
     facts = read_facts(folder)
     picture = draw_card(facts)
     try:

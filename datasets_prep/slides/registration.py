@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.registration import phase_cross_correlation
 
 from datasets_prep.common.downscale import area_reduce
 from datasets_prep.slides.protocol import Levels
@@ -110,6 +109,8 @@ def shift_of(lr: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _correlate(fixed: NDArray[np.float64], moving: NDArray[np.float64]) -> NDArray[np.float64]:
+    from skimage.registration import phase_cross_correlation  # SciPy takes half a second to import
+
     shift, _, _ = phase_cross_correlation(
         fixed,
         moving,

@@ -54,6 +54,13 @@ def test_arguments_are_read_without_heavy_libraries(module, arguments, ends):
     assert not modules & HEAVY
 
 
+@pytest.mark.parametrize("arguments", [["prepare", "-o", "out"], ["check", "absent"]], ids=" ".join)
+def test_a_missing_data_set_is_found_without_the_libraries_of_pictures_and_statistics(arguments):
+    code, modules = start("mihatp", *arguments)
+    assert code == 2
+    assert not modules & (TORCH | {"matplotlib", "scipy", "skimage"})
+
+
 def test_data_sets_and_experiments_need_no_torch(tmp_path):
     (tmp_path / "tiles").mkdir()
     for index in range(7):
