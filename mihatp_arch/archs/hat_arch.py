@@ -1,8 +1,8 @@
 """HAT, the hybrid attention transformer (Chen et al., CVPR 2023), whose official checkpoints load strictly.
 
-Differences from the official code, none of which changes a result: any input size (padded to the window inside
-`forward`), attention and linear layers by faster ways, position indices recomputed instead of loaded, gradient
-checkpointing that works. `MiHATP` (mihatp_arch.py) builds on it.
+Four differences from the official code, none of which changes a result: any input size (`forward` pads to the window),
+faster attention and linear layers, position indices that are recomputed instead of loaded, and gradient checkpointing
+that works. `MiHATP` (mihatp_arch.py) builds on it.
 """
 
 import math
@@ -14,18 +14,24 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from mihatp_arch.archs.layers.hat_blocks import HAB, OCAB, RHAG, BlockOptions, Positions
-from mihatp_arch.archs.layers.windows import Partition, key_window, overlap_index, shift_masks, window_index
+from mihatp_arch.archs.layers.hat_blocks import HAB, OCAB, RHAG, BlockOptions, WindowGeometry, residual_convolution
+from mihatp_arch.archs.layers.windows import (
+    WindowPartition,
+    overlapping_position_index,
+    overlapping_window_size,
+    relative_position_index,
+    shifted_window_attn_mask,
+)
 from mihatp_arch.errors import UserError
 
 NUM_FEAT = 64  # channels of the up-sampler, as in the official code
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # what official weights expect to be subtracted
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # official weights expect that it is subtracted
 
 Upsampler = Literal["pixelshuffle", "pixelshuffledirect"]
 
 
 def sub_pixel_stages(scale: int, num_feat: int) -> nn.Sequential:
-    """Sub-pixel convolutions from 1 to `scale` (2, 4, 8, … or 3): BxCxHxW -> BxCx(scale·H)x(scale·W)."""
+    """Sub-pixel convolutions from 1 to `scale` (2, 4, 8, … or 3): `[B, C, H, W]` -> `[B, C, scale·H, scale·W]`."""
     if scale == 3:
         factors = [3]
     elif scale >= 2 and scale & (scale - 1) == 0:
@@ -39,7 +45,7 @@ def sub_pixel_stages(scale: int, num_feat: int) -> nn.Sequential:
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """BxCxHxW extended right and below to multiples of `multiple`: reflected as far as that goes, then repeated."""
+    """Pad `[B, C, H, W]` right and below to multiples of `multiple`: reflect as far as possible, then repeat."""
     for axis in (2, 3):
         size = x.shape[axis]
         missing = -size % multiple
@@ -51,38 +57,37 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 @ARCH_REGISTRY.register()
 class HAT(nn.Module):
-    """Hybrid attention transformer: Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W), any H, W >= 1.
+    """Hybrid attention transformer: `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`, any H, W >= 1.
 
     Args:
         upscale: s; 2, 3, 4 or 8.
         in_chans: channels of input and output.
-        img_size: width of the training LR patch; HAT itself does not depend on it (official option files give it).
+        img_size: width of the training LR patch. HAT does not use it; official option files have it.
         window_size: width of the attention windows. Official weights have 16.
         embed_dim: channels inside.
         depths: blocks of each group.
         num_heads: heads of each group.
-        compress_ratio: CAB's bottleneck is embed_dim / compress_ratio wide.
-        squeeze_factor: channel attention's is embed_dim / squeeze_factor wide.
+        compress_ratio: CAB's bottleneck has embed_dim / compress_ratio channels.
+        squeeze_factor: channel attention's bottleneck has embed_dim / squeeze_factor channels.
         conv_scale: α, weight of CAB.
         overlap_ratio: OCAB's key windows are window_size·(1 + overlap_ratio) wide.
         mlp_ratio: hidden width of the MLPs over embed_dim.
         qkv_bias: whether q, k, v have an additive bias.
         drop_path_rate: stochastic depth of the last block; it grows linearly from 0.
-        img_range: the input is scaled by it.
+        img_range: factor of the input.
         upsampler: `pixelshuffle`, HAT's sub-pixel convolutions in steps of two, or `pixelshuffledirect`, one
             sub-pixel convolution to the full size, as in SwinIR's lightweight networks.
         resi_connection: convolution at the end of a group, or none.
-        use_checkpoint: compute each block again in the backward pass, but for its convolutions and attention, instead
-            of keeping its activations.
-        fused_attn: the fast ways of attention and linear layers (attend.py, linear.py), or the plain ones.
+        use_checkpoint: save memory: the backward pass recomputes each block, except its convolutions and attention.
+        fused_attn: the fastest attention and linear layers (fast/), or the written-out ones.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     relative_position_index_SA: Tensor
     relative_position_index_OCA: Tensor
-    shift_masks: Tensor
+    attn_mask: Tensor
     mean: Tensor
 
     def __init__(
@@ -110,22 +115,12 @@ class HAT(nn.Module):
         _group: Callable[..., RHAG] = RHAG,
     ) -> None:
         super().__init__()
-        if len(depths) != len(num_heads):
-            raise UserError(f"network: depths has {len(depths)} groups, num_heads {len(num_heads)}; give one per group")
-        if not depths or min(*depths, *num_heads) < 1:
-            raise UserError(f"network: depths {list(depths)} and num_heads {list(num_heads)} must be 1 or more each")
-        if not 0 <= drop_path_rate < 1:
-            raise UserError(f"network: drop_path_rate {drop_path_rate} must lie in [0, 1)")
+        _check_options(depths, num_heads, drop_path_rate)
         self.upscale = upscale
         self.window_size = window_size
         self.img_range = img_range
         self.use_checkpoint = use_checkpoint
-        mean = torch.tensor(DIV2K_MEAN) if in_chans == 3 else torch.zeros(in_chans)
-        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("relative_position_index_SA", window_index(window_size))
-        key_size = key_window(window_size, overlap_ratio)
-        self.register_buffer("relative_position_index_OCA", overlap_index(window_size, key_size))
-        self.register_buffer("shift_masks", shift_masks(window_size, window_size // 2), persistent=False)
+        self._register_buffers(in_chans, window_size, overlap_ratio)
         self.register_load_state_dict_pre_hook(_recompute_indices)
 
         self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
@@ -152,39 +147,49 @@ class HAT(nn.Module):
             for depth, heads in zip(depths, num_heads, strict=True)
         )
         self.norm = nn.LayerNorm(embed_dim)
-        self.conv_after_body = (
-            nn.Conv2d(embed_dim, embed_dim, 3, padding=1) if resi_connection == "1conv" else nn.Identity()
-        )
+        self.conv_after_body = residual_convolution(embed_dim, resi_connection)
+        self._add_upsampler(upsampler, embed_dim, in_chans)
+        self.apply(_init_linear)
+
+    def _register_buffers(self, in_chans: int, window_size: int, overlap_ratio: float) -> None:
+        mean = torch.tensor(DIV2K_MEAN) if in_chans == 3 else torch.zeros(in_chans)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("relative_position_index_SA", relative_position_index(window_size))
+        key_size = overlapping_window_size(window_size, overlap_ratio)
+        self.register_buffer("relative_position_index_OCA", overlapping_position_index(window_size, key_size))
+        self.register_buffer("attn_mask", shifted_window_attn_mask(window_size, window_size // 2), persistent=False)
+
+    def _add_upsampler(self, upsampler: Upsampler, embed_dim: int, in_chans: int) -> None:
         if upsampler == "pixelshuffle":
             self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, NUM_FEAT, 3, padding=1), nn.LeakyReLU())
-            self.upsample = sub_pixel_stages(upscale, NUM_FEAT)
+            self.upsample = sub_pixel_stages(self.upscale, NUM_FEAT)
             self.conv_last = nn.Conv2d(NUM_FEAT, in_chans, 3, padding=1)
         elif upsampler == "pixelshuffledirect":
             self.conv_before_upsample = self.conv_last = nn.Identity()
-            to_pixels = nn.Conv2d(embed_dim, upscale**2 * in_chans, 3, padding=1)
-            self.upsample = nn.Sequential(to_pixels, nn.PixelShuffle(upscale))
+            to_pixels = nn.Conv2d(embed_dim, self.upscale**2 * in_chans, 3, padding=1)
+            self.upsample = nn.Sequential(to_pixels, nn.PixelShuffle(self.upscale))
         else:
             raise UserError(f"network: upsampler {upsampler!r} is not one of pixelshuffle, pixelshuffledirect")
-        self.apply(_init_linear)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """torch.compile of the blocks, in place: they are alike, so that few graphs serve all of any depth."""
+        """Compile each block in place. The blocks are alike, so that a few graphs serve a network of any depth."""
         for module in self.modules():
             if isinstance(module, HAB | OCAB):
                 module.compile(*args, **kwargs)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The groups: Bxembed_dimxHxW -> the same, H and W multiples of the window."""
+        """The groups: `[B, embed_dim, H, W]` in and out, H and W multiples of the window."""
         x = self.patch_embed(x.permute(0, 2, 3, 1))
         shape, ws = (x.shape[0], x.shape[1], x.shape[2]), self.window_size
-        positions = Positions(
+        windows = WindowGeometry(
             self.relative_position_index_SA,
             self.relative_position_index_OCA,
-            self.shift_masks,
-            *(Partition.of(shape, window_size=ws, shift=shift, device=x.device) for shift in (0, ws // 2)),
+            self.attn_mask,
+            plain=WindowPartition.of(shape, window_size=ws, shift_size=0, device=x.device),
+            shifted=WindowPartition.of(shape, window_size=ws, shift_size=ws // 2, device=x.device),
         )
         for layer in self.layers:
-            x = layer(x, positions, use_checkpoint=self.use_checkpoint and torch.is_grad_enabled())
+            x = layer(x, windows, use_checkpoint=self.use_checkpoint and torch.is_grad_enabled())
         return self.norm(x).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,8 +201,17 @@ class HAT(nn.Module):
         return x[..., : H * self.upscale, : W * self.upscale].contiguous()
 
 
+def _check_options(depths: Sequence[int], num_heads: Sequence[int], drop_path_rate: float) -> None:
+    if len(depths) != len(num_heads):
+        raise UserError(f"network: depths has {len(depths)} groups, num_heads {len(num_heads)}; give one per group")
+    if not depths or min(*depths, *num_heads) < 1:
+        raise UserError(f"network: depths {list(depths)} and num_heads {list(num_heads)} must be 1 or more each")
+    if not 0 <= drop_path_rate < 1:
+        raise UserError(f"network: drop_path_rate {drop_path_rate} must lie in [0, 1)")
+
+
 def _init_linear(module: nn.Module) -> None:
-    """HAT's initialisation: truncated normal linears; convolutions keep PyTorch's."""
+    """HAT's initialisation of linear layers: a truncated normal distribution. Convolutions have PyTorch's."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -205,6 +219,6 @@ def _init_linear(module: nn.Module) -> None:
 
 
 def _recompute_indices(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Official files carry the overlap index with negative entries: the same table rows, which our own index names."""
+    """Put our own indices into a state dict: official files name the same table rows by negative entries."""
     for name in ("relative_position_index_SA", "relative_position_index_OCA"):
         state_dict[prefix + name] = getattr(module, name)

@@ -8,15 +8,14 @@ from typing import Literal
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from mihatp_arch.archs.fast.checkpointing import Kept
 from mihatp_arch.archs.hat_arch import HAT, Upsampler
 from mihatp_arch.archs.layers.deformable_attention import DeformableAttention, Position
-from mihatp_arch.archs.layers.hat_blocks import HAB, RHAG, BlockOptions, Positions
+from mihatp_arch.archs.layers.hat_blocks import HAB, RHAG, BlockOptions, WindowGeometry
 
 
 @dataclass(frozen=True)
 class DATOptions:
-    """What the deformable branches of all blocks share."""
+    """Options that the deformable branches of all blocks share."""
 
     beta: float
     norm_residual: bool
@@ -28,13 +27,13 @@ class DATOptions:
 
 
 class MHAB(HAB):
-    """Multi-hybrid attention block, Eq. 4; BxHxWxC -> BxHxWxC.
+    """Multi-hybrid attention block, Eq. 4; `[B, H, W, C]`.
 
     X_Norm = Norm(X)
     X_Med = SW-MSA(X_Norm) + α CAB(X_Norm) + β DAT(X_Norm)
     X_M-HAB = X_Norm + MLP(Norm(X_Med + X)) + X_Med + X
 
-    With `norm_residual` false the lone X_Norm of the last line is left out; β = 0 is then exactly HAB.
+    With `norm_residual` false the last line has no X_Norm of its own; with β = 0 the block is then exactly HAB.
     """
 
     def __init__(self, options: BlockOptions, *, shifted: bool, drop_path: float, dat: DATOptions) -> None:
@@ -52,9 +51,9 @@ class MHAB(HAB):
             fused=options.fused_attn,
         )
 
-    def forward(self, x: Tensor, positions: Positions, kept: Kept | None = None) -> Tensor:
+    def forward(self, x: Tensor, windows: WindowGeometry) -> Tensor:
         x_norm = self.norm1(x)
-        x_med = self.mix(x_norm, positions, kept) + self.beta * self.dat(x_norm, kept)
+        x_med = self.hybrid_attention(x_norm, windows) + self.beta * self.dat(x_norm)
         x = x_med + x
         x = self.drop_path(self.mlp(self.norm2(x))) + x
         return x_norm + x if self.norm_residual else x
@@ -76,7 +75,7 @@ class MRHAG(RHAG):
 
 @ARCH_REGISTRY.register()
 class MiHATP(HAT):
-    """One branch of MiHATP: Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W), any H, W >= 1.
+    """One branch of MiHATP: `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`, any H, W >= 1.
 
     Its state dict is HAT's with `layers.*.residual_group.blocks.*.dat.*` added: HAT weights load with `strict=False`.
 
@@ -88,12 +87,12 @@ class MiHATP(HAT):
         sample_grid: G; deformable attention reads G×G keys on a training patch.
         num_groups: channel groups with offsets of their own; divides every entry of num_heads.
         offset_range: reach of an offset, in units of half a cell of the sample grid.
-        position: position term of the deformable attention: `lepe`, `bias` or `none` (deformable.py).
+        position: position term of the deformable attention: `lepe`, `bias` or `none` (layers/deformable_attention.py).
 
     The other options are HAT's.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     def __init__(

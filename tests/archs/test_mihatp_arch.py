@@ -28,9 +28,9 @@ def test_block_is_equation_4(norm_residual):
     seen = {}
     block.register_forward_hook(lambda module, inputs, output: seen.update(inputs=inputs, output=output))
     net(torch.rand(1, 3, 8, 8))
-    X, positions = seen["inputs"]
+    X, windows = seen["inputs"]
     X_norm = block.norm1(X)
-    SW_MSA = block.attn(X_norm, positions.window, positions.masks, positions.shifted)
+    SW_MSA = block.attn(X_norm, windows.relative_position_index, windows.attn_mask, windows.shifted)
     X_med = SW_MSA + 0.3 * block.conv_block(X_norm) + 0.7 * block.dat(X_norm)
     expected = block.mlp(block.norm2(X_med + X)) + X_med + X
     if norm_residual:

@@ -1,20 +1,20 @@
-"""Linear layers on channels-last maps, by what is fastest; parameters and numbers are those of `nn.Linear`."""
+"""Linear layers on channels-last maps, by the fastest way. Parameters and numbers are those of `nn.Linear`."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mihatp_arch.archs.fast import channel_padding as aligned
+from mihatp_arch.archs.fast import channel_padding
 
-_IMAGES = 16  # with fewer, PyTorch runs 1×1 convolutions of a single thread without oneDNN
-_MANY_ROWS = 1024  # from here on the convolution is the faster one
+_IMAGES = 16  # with fewer images, PyTorch does not use oneDNN for 1×1 convolutions in a single thread
+_MANY_ROWS = 1024  # from this number on the convolution is faster
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """F.linear for x (…xC). Large fp32 maps on a CPU as a 1×1 convolution, oneDNN, where F.linear is a slower BLAS."""
-    half = aligned.half_precision(x)
+    """F.linear for x `[…, C]`. On a CPU, large fp32 maps go through a 1×1 convolution (oneDNN), which is faster."""
+    half = channel_padding.half_precision(x)
     if half:
-        return aligned.linear(x, weight, bias, half)
+        return channel_padding.linear(x, weight, bias, half)
     rows = x.numel() // x.shape[-1]
     slow = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if not slow or rows < _MANY_ROWS or rows % _IMAGES:
@@ -32,14 +32,15 @@ class Linear(nn.Linear):
 
 
 class HeadLinear(Linear):
-    """A linear layer whose output channels (t h d) are heads, each given with zeros up to a multiple of 8 channels.
+    """A linear layer whose output channels (t h d) are heads, each padded with zeros to a multiple of 8 channels.
 
-    Attention kernels are faster on such heads, and some need them. The zeros are rows of the weight: no copy is made.
+    Attention kernels are faster on such heads, and the Triton program needs them. The zeros come from zero rows of the
+    weight, so that no output is copied.
 
     Args:
         dim: channels of the input.
         head_dim: d.
-        heads: t·h, of q, k and v together if the layer gives all of them.
+        heads: t·h, counted over q, k and v if the layer computes all three.
         bias: whether there is an additive bias.
     """
 
@@ -57,10 +58,10 @@ class HeadLinear(Linear):
 
 
 class FromHeads(Linear):
-    """The layer after attention, which takes such heads: …x(h d') -> …xC.
+    """The output layer of attention, which takes padded heads: `[…, h·d']` -> `[…, C]`.
 
     Args:
-        dim: C, which is also h·d.
+        dim: C = h·d.
         head_dim: d.
     """
 
@@ -77,12 +78,12 @@ class FromHeads(Linear):
 
 
 class Mlp(nn.Module):
-    """Linear, GELU, linear: …xC -> …xC.
+    """Linear, GELU, linear: `[…, C]` in and out.
 
     Args:
         dim: C.
-        hidden: channels between.
-        fused: the fast way, or the plain one.
+        hidden: channels between the two layers.
+        fused: the fastest way, or the written-out one.
     """
 
     def __init__(self, dim: int, hidden: int, *, fused: bool) -> None:

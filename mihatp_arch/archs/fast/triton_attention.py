@@ -2,11 +2,12 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """softmax(scale q kᵀ + bias + mask) v of windows on a GPU, with the gradient of the bias, in Triton.
 
-PyTorch's kernels want a bias for every window and give its gradient so, which is most of what attention then moves in
-memory. Here all windows read one, and sum its gradient in registers; nothing is atomic, so the same input gives the
+PyTorch's kernels read a bias for every window and write a gradient for every window: most of their memory traffic. Here
+all windows read one bias, and its gradient is summed in registers. Nothing is atomic, so that the same input gives the
 same numbers.
 
-Needs Triton, which comes with torch for GPUs; with TRITON_INTERPRET=1 when it is first imported, runs on a CPU, slowly.
+Needs Triton, which comes with torch for GPUs. If TRITON_INTERPRET=1 is set before its first import, it runs on a CPU,
+slowly.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,20 +20,28 @@ from torch import Tensor
 
 from mihatp_arch.archs.fast.triton_programs import backward_keys, backward_queries, forward
 
-_KINDS = 4  # of masks at most
-_QUERIES = 256  # at most: their scores for some keys stay in registers
-_PROGRAMS = 4  # at once on a multiprocessor, about, that sum gradients of the bias
+_KINDS = 4  # most masks
+_QUERIES = 256  # most queries of a window: their scores for a block of keys stay in registers
+_PROGRAMS = 4  # about as many programs on a multiprocessor sum gradients of the bias at once
 _INTERPRETED = not isinstance(forward, triton.JITFunction)
 
 
-def supports(parts: Sequence[Tensor], bias: Tensor, masks: Tensor | None, counts: Sequence[int]) -> bool:
-    """Whether `window_attention` can have these, which are as those of `attend`."""
-    first, last = parts[0], parts[-1]
+def supports(packed: Sequence[Tensor], bias: Tensor, masks: Tensor | None, counts: Sequence[int]) -> bool:
+    """Whether `window_attention` can compute the attention of these arguments.
+
+    Args:
+        packed: q, k and v `[3, w, h, n, d]`; or q `[1, w, h, n, d]`, and k and v `[2, w, h, m, d]`.
+        bias: `[1, h, n, m]`.
+        masks: as in `window_attention`.
+        counts: as in `window_attention`.
+    """
+    first, last = packed[0], packed[-1]
     _, windows, heads, n, d = first.shape
     return (
-        (first.is_cuda or (_INTERPRETED and first.dtype != torch.bfloat16))  # which it multiplies as integers
+        len(packed) <= 2
+        and (first.is_cuda or (_INTERPRETED and first.dtype != torch.bfloat16))  # the interpreter has no bf16 product
         and first.dtype in (torch.bfloat16, torch.float16, torch.float32)
-        and all(part.dtype == first.dtype and part.stride(-1) == 1 and 0 not in part.stride() for part in parts)
+        and all(x.dtype == first.dtype and x.stride(-1) == 1 and 0 not in x.stride() for x in packed)
         and d in (16, 32, 64)
         and 0 < n <= _QUERIES
         and windows > 0
@@ -44,15 +53,15 @@ def supports(parts: Sequence[Tensor], bias: Tensor, masks: Tensor | None, counts
 def window_attention(
     first: Tensor, second: Tensor | None, bias: Tensor, masks: Tensor | None, counts: Sequence[int], scale: float
 ) -> Tensor:
-    """softmax(scale q kᵀ + bias + mask) v: wxhxnxd, the heads of a pixel together in memory.
+    """softmax(scale q kᵀ + bias + mask) v: `[w, h, n, d]`, a pixel's heads next to each other in memory.
 
     Args:
-        first: q, k and v, 3xwxhxnxd; or only q, 1xwxhxnxd.
-        second: k and v, 2xwxhxmxd, if `first` has not got them.
-        bias: 1xhxnxm.
-        masks: (kinds)xnxm, without a gradient; the first `counts[0]` windows have the first, and so on.
-        counts: how many windows have each mask.
-        scale: of the products.
+        first: q, k and v `[3, w, h, n, d]`, or only q `[1, w, h, n, d]`.
+        second: k and v `[2, w, h, m, d]`, if `first` is only q.
+        bias: `[1, h, n, m]`.
+        masks: `[kinds, n, m]`, without a gradient. The first `counts[0]` windows have the first mask, and so on.
+        counts: number of windows with each mask.
+        scale: factor of the products.
     """
     if torch.compiler.is_compiling():
         return _operator(first, second, bias, masks, counts, scale)[0]
@@ -62,7 +71,7 @@ def window_attention(
 def _attention(
     first: Tensor, second: Tensor | None, bias: Tensor, masks: Tensor | None, counts: Sequence[int], scale: float
 ) -> tuple[Tensor, Tensor]:
-    """The attention, and the logs of its denominators (w,h,n) in units of log 2."""
+    """The attention, and the logarithms to base 2 of the softmax's denominators, `[w, h, n]`."""
     out, lse = _like_outputs(first)
     inputs, strides, numbers, options = _arguments(first, second, bias, masks, counts, scale)
     grid, blocks = _by_queries(lse, bias)
@@ -79,11 +88,11 @@ def _attention_backward(
     d_first, d_second = _like_parts(first, second)
     dq, dk, dv = (x for part in (d_first, d_second) for x in part)
     inputs, strides, numbers, options = _arguments(first, second, bias, masks, counts, scale)
-    grad, out = (x.transpose(1, 2).contiguous() for x in (grad, out))  # wxnxhxd, as `out` is anyway
+    grad, out = (x.transpose(1, 2).contiguous() for x in (grad, out))  # [w, n, h, d], as `out` is in memory
     delta = torch.empty_like(lse)
     (windows, heads, n), m = lse.shape, bias.shape[3]
     processors = torch.cuda.get_device_properties(first.device).multi_processor_count if first.is_cuda else 4
-    rows, columns = min(_block(n), 128), 64 // first.element_size()  # such that registers hold about all of it
+    rows, columns = min(_block(n), 128), 64 // first.element_size()  # so that registers hold nearly all sums
     blocks = {"BM": rows, "BLOCKS": triton.cdiv(n, rows), "BN": columns, "num_warps": 8 if rows > 64 else 4}
     programs = triton.cdiv(m, columns) * heads
     chunk = triton.cdiv(windows, max(_PROGRAMS * processors // programs, 1))
@@ -102,7 +111,7 @@ def _attention_backward(
 
 
 def _by_queries(lse: Tensor, bias: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
-    """Grid and blocks: those of a window follow one another, to find its keys in the cache, as all find the bias."""
+    """Grid and blocks. The blocks of a window follow one another, so that its keys are still in the cache."""
     windows, heads, n = lse.shape
     rows = min(_block(n), 64)
     return (triton.cdiv(n, rows) * windows, heads), {"BM": rows, "BN": min(_block(bias.shape[3]), 64), "num_warps": 4}
@@ -111,7 +120,7 @@ def _by_queries(lse: Tensor, bias: Tensor) -> tuple[tuple[int, int], dict[str, i
 def _arguments(
     first: Tensor, second: Tensor | None, bias: Tensor, masks: Tensor | None, counts: Sequence[int], scale: float
 ) -> tuple[list[Tensor], list[int], list[float], dict[str, int]]:
-    """What all kernels take: tensors, strides of q and of k, sizes and the like, and what they are compiled for."""
+    """The arguments of all kernels: tensors, strides of q and k, sizes and scale, and compile-time constants."""
     q, k, v = (x for part in (first, second) if part is not None for x in part)
     bias = bias.contiguous()
     inputs = [q, k, v, bias, bias if masks is None else masks.contiguous()]
@@ -122,7 +131,7 @@ def _arguments(
 
 
 def _block(count: int) -> int:
-    """The least block that has all of `count`, of those that a product can have."""
+    """The smallest block that holds `count` rows; a product takes powers of two from 16 on."""
     return max(triton.next_power_of_2(count), 16)
 
 
@@ -143,12 +152,12 @@ def _like_inputs(
 
 
 class _Eager(torch.autograd.Function):
-    """Without torch.compile: to start an operator of torch.library takes several times as long."""
+    """The attention without torch.compile: starting an operator of torch.library takes several times as long."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         output = _attention(*inputs)
-        _keep(ctx, inputs, output)
+        _save_for_backward(ctx, inputs, output)
         return output[0]
 
     @staticmethod
@@ -156,7 +165,7 @@ class _Eager(torch.autograd.Function):
         return _gradients(ctx, grad, None, _attention_backward)
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, ctx.counts, ctx.scale = inputs
     ctx.save_for_backward(*output, *tensors)
     ctx.set_materialize_grads(False)
@@ -172,6 +181,6 @@ def _gradients(
 
 _operator = torch.library.custom_op("mihatp::window_attention", mutates_args=())(_attention)
 _operator.register_fake(_like_outputs)
-_operator.register_autograd(_gradients, setup_context=_keep)
+_operator.register_autograd(_gradients, setup_context=_save_for_backward)
 _backward_operator = torch.library.custom_op("mihatp::window_attention_backward", mutates_args=())(_attention_backward)
 _backward_operator.register_fake(_like_inputs)

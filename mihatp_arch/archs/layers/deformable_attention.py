@@ -1,8 +1,8 @@
 """Deformable attention (Xia et al., CVPR 2022), the DAT of MiHATP's Eq. 4.
 
-Queries are all pixels; keys and values are read at a coarse grid of points that the network moves. What differs from
-the official code: the grid is centred in its cells (the official one leaves the image), so every size works; the
-offsets start at zero; the sampling density is fixed by the training patch, whatever the size of the input.
+Queries are all pixels. Keys and values are read at a coarse grid of points, which the network moves. Three differences
+from the official code: each point starts in the centre of its cell (some official points lie outside the image), so
+that every size works; the offsets start at zero; the training patch fixes the sampling density for inputs of any size.
 """
 
 import math
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from mihatp_arch.archs.fast.attention import attend
-from mihatp_arch.archs.fast.checkpointing import Kept, convolve
+from mihatp_arch.archs.fast.attention import attention
+from mihatp_arch.archs.fast.convolution import convolve
 from mihatp_arch.archs.fast.linear import Linear
 from mihatp_arch.errors import UserError
 
@@ -22,7 +22,7 @@ Position = Literal["lepe", "bias", "none"]
 
 
 class DeformableAttention(nn.Module):
-    """Multi-head attention to keys at learned positions: BxHxWxC -> BxHxWxC, any H, W >= 1.
+    """Multi-head attention to keys at learned positions: `[B, H, W, C]` in and out, any H, W >= 1.
 
     Args:
         dim: channels C.
@@ -31,13 +31,13 @@ class DeformableAttention(nn.Module):
         sample_grid: G; a training patch is sampled at G×G points.
         train_size: width of the training patch in this map; the stride is ceil(train_size / G).
         offset_range: how far a point may move, in units of half its cell (2: to the neighbouring points).
-        position: `lepe`, a depth-wise convolution of the queries added to the output (the official `dwc_pe`); `bias`, a
-            continuous table of displacements (in cells, held at its edge beyond the training patch), which costs a
-            HWxkeys tensor; or `none`.
-        fused: the fast way, or the plain one.
+        position: `lepe` adds a depth-wise convolution of the queries to the output (the official `dwc_pe`). `bias`
+            adds a bias from a continuous table of displacements in cells, which is clamped beyond the training patch;
+            it needs a tensor `[H·W, keys]`. `none` adds nothing.
+        fused: the fastest way, or the written-out one.
 
     Raises:
-        UserError: numbers that do not fit together.
+        UserError: the numbers do not fit together.
     """
 
     def __init__(
@@ -86,42 +86,42 @@ class DeformableAttention(nn.Module):
             self.bias_table = nn.Parameter(torch.empty(num_heads, 2 * self.reach + 1, 2 * self.reach + 1))
             nn.init.trunc_normal_(self.bias_table, std=0.01)
 
-    def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         q = self.q(x)
         points = self.points(q)
-        kv = self.sample(x, points)
-        heads = rearrange(q, "b y x (h d) -> 1 b h (y x) d", h=self.num_heads)
+        k, v = self.sample(x, points)
+        heads = rearrange(q, "b y x (h d) -> b h (y x) d", h=self.num_heads)
         bias = self.displacement_bias(points, x.shape[1], x.shape[2]) if self.position == "bias" else None
-        out = attend((heads, kv), bias, scale=heads.shape[-1] ** -0.5, fused=self.fused, kept=kept)
+        out = attention(heads, k, v, bias=bias, scale=heads.shape[-1] ** -0.5, fused=self.fused)
         out = rearrange(out, "b h (y x) d -> b y x (h d)", y=x.shape[1])
         if self.position == "lepe":
-            out = out + convolve(self.lepe, q.permute(0, 3, 1, 2), kept).permute(0, 2, 3, 1)
+            out = out + convolve(self.lepe, q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return self.proj(out)
 
     def points(self, q: Tensor) -> Tensor:
-        """Where each group looks: (B·groups)xIxJx2, as (x, y) in [-1, 1] over the image, fp32."""
+        """The sampling points of each group: `[B·groups, I, J, 2]`, as (x, y) in [-1, 1] over the image, fp32."""
         grouped = rearrange(q.to(self.offset_conv.weight.dtype), "b y x (g c) -> (b g) c y x", g=self.num_groups)
         grouped = F.pad(grouped, (0, -q.shape[2] % self.stride, 0, -q.shape[1] % self.stride))
-        with torch.autocast(q.device.type, enabled=False):  # few numbers; strided and by channel, bf16 is slower
+        with torch.autocast(q.device.type, enabled=False):  # bf16 is slower for a strided depth-wise convolution
             hidden = self.offset_norm(self.offset_conv(grouped).permute(0, 2, 3, 1))
             offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         offset = offset.float()
         I, J = offset.shape[1:3]  # noqa: E741
-        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * _pair(1 / J, 1 / I, offset)
-        return points.nan_to_num()  # a diverged network must end in a message: grid_sample on the CPU crashes on NaN
+        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * _xy(1 / J, 1 / I, offset)
+        return points.nan_to_num()  # grid_sample crashes on NaN on the CPU; a diverged network must end in a message
 
-    def sample(self, x: Tensor, points: Tensor) -> Tensor:
-        """Keys and values read from x at the points: 2xBxheadsx(I·J)xd."""
+    def sample(self, x: Tensor, points: Tensor) -> tuple[Tensor, ...]:
+        """Keys and values, read from x at the points: `[B, heads, I·J, d]` each."""
         grouped = rearrange(x, "b y x (g c) -> (b g) c y x", g=self.num_groups)
         sampled = F.grid_sample(grouped.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
         sampled = rearrange(sampled.to(x.dtype), "(b g) c i j -> b (i j) (g c)", g=self.num_groups)
-        return rearrange(self.kv(sampled), "b n (t h d) -> t b h n d", t=2, h=self.num_heads)
+        return rearrange(self.kv(sampled), "b n (t h d) -> t b h n d", t=2, h=self.num_heads).unbind(0)
 
     def displacement_bias(self, points: Tensor, H: int, W: int) -> Tensor:
-        """The table at the displacement of each pixel from each point, in cells: Bxheadsx(H·W)x(I·J)."""
+        """The table at the displacement, in cells, of each pixel from each point: `[B, heads, H·W, I·J]`."""
         I, J = points.shape[1:3]  # noqa: E741
         pixels = cell_centres(H, W, points).flatten(0, 1)
-        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * _pair(J / 2, I / 2, points)
+        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * _xy(J / 2, I / 2, points)
         table = rearrange(self.bias_table.float(), "(g h) y x -> g h y x", g=self.num_groups)
         table = table.repeat(points.shape[0] // self.num_groups, 1, 1, 1)
         bias = F.grid_sample(table, displacement / self.reach, padding_mode="border", align_corners=True)
@@ -134,8 +134,8 @@ class DeformableAttention(nn.Module):
         )
 
 
-def _pair(x: float, y: float, like: Tensor) -> Tensor:
-    """(x, y), written where `like` is: a copy from the CPU would wait for the GPU."""
+def _xy(x: float, y: float, like: Tensor) -> Tensor:
+    """(x, y) on the device of `like`, without a copy from the CPU, which would wait for the GPU."""
     return torch.cat([like.new_full((1,), x), like.new_full((1,), y)])
 
 

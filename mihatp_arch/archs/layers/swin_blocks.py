@@ -1,7 +1,7 @@
 """The Swin layer of ResShift's U-Net (Yue et al., NeurIPS 2023): Swin transformer blocks with group normalisation.
 
-The official mask of the shifted windows parts regions vertically only; here it parts them both ways, as in Swin (Liu et
-al., ICCV 2021). So the official weights would not give the official numbers.
+The official attn_mask of shifted windows separates regions in the vertical direction only. Here it separates them in
+both directions, as in Swin (Liu et al., ICCV 2021), so that the official weights do not give the official numbers.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mihatp_arch.archs.layers.attention import WindowAttention
-from mihatp_arch.archs.layers.windows import Partition, shift_masks, window_index
+from mihatp_arch.archs.layers.windows import WindowPartition, relative_position_index, shifted_window_attn_mask
 from mihatp_arch.errors import UserError
 
 
 @dataclass(frozen=True)
 class SwinOptions:
-    """What every Swin layer of one network shares, by the names of the option file.
+    """Options that all Swin layers of one network share, by the names of the option file.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     swin_embed: int
@@ -47,19 +47,19 @@ class SwinOptions:
 
 
 class SwinBlock(nn.Module):
-    """Attention and an MLP of 1×1 convolutions, each after a group normalisation and with a skip: BxCxHxW -> BxCxHxW.
+    """Attention and an MLP of 1×1 convolutions, each after a group normalisation and with a skip: `[B, C, H, W]`.
 
     x = x + attention(GN(x));  x = x + MLP(GN(x));  H and W are multiples of the window
 
     Args:
-        options: the layer's.
-        shift: cyclic shift of the windows, 0 for none.
+        options: of the layer.
+        shift_size: cyclic shift of the windows in pixels, 0 for none.
     """
 
-    index: Tensor
-    masks: Tensor
+    relative_position_index: Tensor
+    attn_mask: Tensor
 
-    def __init__(self, options: SwinOptions, *, shift: int) -> None:
+    def __init__(self, options: SwinOptions, *, shift_size: int) -> None:
         from timm.layers import Mlp  # timm takes 0.7 s to import
 
         super().__init__()
@@ -68,31 +68,33 @@ class SwinBlock(nn.Module):
         self.attn = WindowAttention(
             dim, num_heads=options.swin_heads, window_size=window_size, qkv_bias=True, fused=True
         )
-        self.shift = shift
+        self.shift_size = shift_size
         self.drop = nn.Dropout(options.dropout)
         self.norm2 = nn.GroupNorm(options.norm_groups, dim)
         self.mlp = Mlp(dim, int(dim * options.mlp_ratio), drop=options.dropout, use_conv=True)
-        self.register_buffer("index", window_index(window_size), persistent=False)
-        self.register_buffer("masks", shift_masks(window_size, shift), persistent=False)
+        self.register_buffer("relative_position_index", relative_position_index(window_size), persistent=False)
+        self.register_buffer("attn_mask", shifted_window_attn_mask(window_size, shift_size), persistent=False)
 
-    def attend(self, x: Tensor) -> Tensor:
-        """The attention, BxHxWxC -> BxHxWxC; a map one window high or wide is not shifted: that window would be cut."""
+    def window_attention(self, x: Tensor) -> Tensor:
+        """The attention, `[B, H, W, C]`. A map one window high or wide is not shifted: that would divide the window."""
         batch, height, width = x.shape[:3]
         window_size = self.attn.window_size
-        shift = 0 if min(height, width) == window_size else self.shift
-        partition = Partition.of((batch, height, width), window_size=window_size, shift=shift, device=x.device)
-        return self.attn(x, self.index, self.masks, partition)
+        shift_size = 0 if min(height, width) == window_size else self.shift_size
+        partition = WindowPartition.of(
+            (batch, height, width), window_size=window_size, shift_size=shift_size, device=x.device
+        )
+        return self.attn(x, self.relative_position_index, self.attn_mask, partition)
 
     def forward(self, x: Tensor) -> Tensor:
-        attended = self.attend(self.norm1(x).permute(0, 2, 3, 1))
-        x = x + self.drop(attended.permute(0, 3, 1, 2))
+        attention = self.window_attention(self.norm1(x).permute(0, 2, 3, 1))
+        x = x + self.drop(attention.permute(0, 3, 1, 2))
         return x + self.mlp(self.norm2(x))
 
 
 class SwinLayer(nn.Module):
-    """1×1 convolution, `swin_depth` blocks of which every second is shifted, 1×1 convolution: BxCxHxW -> BxCxHxW.
+    """1×1 convolution, `swin_depth` blocks of which every second is shifted, 1×1 convolution: `[B, C, H, W]`.
 
-    No skip goes around the layer: it is the blocks that have skips.
+    The blocks have skips, the layer as a whole has none.
 
     Args:
         channels: C.
@@ -101,9 +103,11 @@ class SwinLayer(nn.Module):
 
     def __init__(self, channels: int, options: SwinOptions) -> None:
         super().__init__()
-        shifts = (0, options.window_size // 2)
+        shift_sizes = (0, options.window_size // 2)
         self.embed = nn.Conv2d(channels, options.swin_embed, 1)
-        self.blocks = nn.Sequential(*(SwinBlock(options, shift=shifts[i % 2]) for i in range(options.swin_depth)))
+        self.blocks = nn.Sequential(
+            *(SwinBlock(options, shift_size=shift_sizes[i % 2]) for i in range(options.swin_depth))
+        )
         self.unembed = nn.Conv2d(options.swin_embed, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:

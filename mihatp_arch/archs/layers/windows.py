@@ -1,4 +1,7 @@
-"""Where the pixels of square windows lie: position indices, the masks of shifted windows, and the order of windows."""
+"""Windows of Swin and HAT: window_partition, window_reverse, attn_mask, position indices, overlapping windows.
+
+Feature maps are channels last, `[B, H, W, C]`, with H and W multiples of the window.
+"""
 
 from dataclasses import dataclass
 from itertools import product
@@ -9,43 +12,43 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-# What must not count; HAT adds -100, whose exp is a denormal number, which takes the softmax twice the time of a zero.
+# Added to scores that must not count. HAT adds -100, whose exp is a denormal number: that doubles the softmax's time.
 MASKED = -200.0
 
 
 def _grid(width: int) -> Tensor:
-    """Row and column of every position of a square window: (2, width²)."""
+    """Row and column of every pixel of a square window: `[2, width²]`."""
     return torch.stack(torch.meshgrid(torch.arange(width), torch.arange(width), indexing="ij")).flatten(1)
 
 
-def window_index(window: int) -> Tensor:
-    """Row of the bias table for each pair of a query and a key in one window: (n, n), n = window², int64."""
-    relative = _grid(window)[:, :, None] - _grid(window)[:, None, :] + window - 1
-    return relative[0] * (2 * window - 1) + relative[1]
+def relative_position_index(window_size: int) -> Tensor:
+    """Row of relative_position_bias_table for each query and key of a window: `[n, n]`, n = window_size², int64."""
+    relative = _grid(window_size)[:, :, None] - _grid(window_size)[:, None, :] + window_size - 1
+    return relative[0] * (2 * window_size - 1) + relative[1]
 
 
-def overlap_index(window: int, key: int) -> Tensor:
-    """The same for queries of a window and keys of the wider one centred on it: (window², key²), int64.
+def overlapping_position_index(window_size: int, key_size: int) -> Tensor:
+    """The same for queries of a window and keys of the wider window around it: `[window_size², key_size²]`, int64.
 
-    HAT's own index is negative in part and relies on Python's wrap-around; modulo the table's length it is this one.
+    HAT's own index has negative entries, which Python counts from the table's end. Modulo its length they are these.
     """
-    relative = _grid(key)[:, None, :] - _grid(window)[:, :, None] + window - key + 1
-    span = window + key - 1
+    relative = _grid(key_size)[:, None, :] - _grid(window_size)[:, :, None] + window_size - key_size + 1
+    span = window_size + key_size - 1
     return (relative[0] * span + relative[1]) % span**2
 
 
-def key_window(window_size: int, overlap_ratio: float) -> int:
-    """Width of OCAB's key windows, as HAT rounds it."""
+def overlapping_window_size(window_size: int, overlap_ratio: float) -> int:
+    """Width of OCAB's key windows, rounded as HAT rounds it."""
     return int(window_size * overlap_ratio) + window_size
 
 
-def shift_masks(window_size: int, shift: int) -> Tensor:
-    """What a shifted window adds to its scores: (4, n, n), n = window²; inside, last column, last row, corner.
+def shifted_window_attn_mask(window_size: int, shift_size: int) -> Tensor:
+    """The attn_mask of shifted windows, `[4, n, n]`, n = window_size²: inside, last column, last row, last corner.
 
-    After the cyclic shift only the last row and column of windows join pixels that are not neighbours, so four masks
-    serve every image size.
+    After the cyclic shift only the last row and the last column of windows join pixels that are no neighbours, so that
+    these four masks serve every image size.
     """
-    edge = (torch.arange(window_size) >= window_size - shift).long()
+    edge = (torch.arange(window_size) >= window_size - shift_size).long()
     inside = torch.zeros_like(edge)
     masks = []
     for rows in (inside, edge):
@@ -56,84 +59,98 @@ def shift_masks(window_size: int, shift: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Partition:
-    """A batch of maps in windows, one window after the other; of shifted windows, those with the same mask together.
+class WindowPartition:
+    """The windows of a batch of maps, shifted or not. Shifted windows that share a mask follow one another.
 
     Attributes:
-        order: the pixel (of B·H·W) at every place, int64.
-        back: the place of every pixel.
-        counts: windows with each mask of `shift_masks`; one number without a shift, where there is no mask.
+        pixel_order: for each pixel of the windows its index in the flat map of B·H·W pixels, int64.
+        inverse_order: for each pixel of the flat map its index in the windows.
+        mask_counts: number of windows with each of the four masks of `shifted_window_attn_mask`; a single number
+            without a shift, where no window has a mask.
     """
 
-    order: Tensor
-    back: Tensor
-    counts: tuple[int, ...]
+    pixel_order: Tensor
+    inverse_order: Tensor
+    mask_counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, shape: tuple[int, int, int], *, window_size: int, shift: int, device: torch.device) -> "Partition":
-        """For B, H, W = `shape`, H and W multiples of the window, shifted cyclically."""
+    def of(
+        cls, shape: tuple[int, int, int], *, window_size: int, shift_size: int, device: torch.device
+    ) -> "WindowPartition":
+        """The windows of maps of B, H, W = `shape`, after a cyclic shift by `shift_size` pixels."""
         batch, height, width = shape
-        pixels = torch.arange(batch * height * width, device=device).view(shape).roll((-shift, -shift), (1, 2))
+        pixels = torch.arange(batch * height * width, device=device).view(shape)
+        pixels = pixels.roll((-shift_size, -shift_size), (1, 2))
         windows = rearrange(pixels, "b (i y) (j x) -> b i j (y x)", y=window_size, x=window_size)
-        parts = [windows]
-        if shift:
-            parts = [part for rows in (windows[:, :-1], windows[:, -1:]) for part in (rows[:, :, :-1], rows[:, :, -1:])]
-        order = torch.cat([part.flatten() for part in parts])
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order), device=device)
-        return cls(order, back, tuple(part[..., 0].numel() for part in parts))
+        groups = [windows]
+        if shift_size:
+            groups = [
+                group for rows in (windows[:, :-1], windows[:, -1:]) for group in (rows[:, :, :-1], rows[:, :, -1:])
+            ]
+        pixel_order = torch.cat([group.flatten() for group in groups])
+        inverse_order = torch.empty_like(pixel_order)
+        inverse_order[pixel_order] = torch.arange(len(pixel_order), device=device)
+        return cls(pixel_order, inverse_order, tuple(group[..., 0].numel() for group in groups))
 
-    def windows(self, x: Tensor) -> Tensor:
-        """BxHxWxC -> windows·n x C."""
-        return _Permute.apply(x.reshape(-1, x.shape[-1]), self.order, self.back)  # type: ignore[return-value]
+    def window_partition(self, x: Tensor) -> Tensor:
+        """Map `[B, H, W, C]` -> windows one after the other, `[windows · window_size², C]`."""
+        flat = x.reshape(-1, x.shape[-1])
+        return _Permute.apply(flat, self.pixel_order, self.inverse_order)  # type: ignore[return-value]
 
-    def maps(self, windows: Tensor, like: Tensor) -> Tensor:
-        """The inverse of `windows`, in the shape of the map `like`."""
-        return _Permute.apply(windows, self.back, self.order).view(*like.shape[:-1], -1)  # type: ignore[union-attr]
-
-
-def overlapping_windows(x: Tensor, window: int, key: int) -> Tensor:
-    """BxHxWxC -> (B·windows) x key² x C: the wider windows centred on the windows of x, zero outside it."""
-    return _Overlapping.apply(x, window, key)  # type: ignore[return-value]
+    def window_reverse(self, windows: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `window_partition`: windows `[windows · window_size², C]` -> a map in the shape of `like`."""
+        flat: Tensor = _Permute.apply(windows, self.inverse_order, self.pixel_order)  # type: ignore[assignment]
+        return flat.view(*like.shape[:-1], -1)
 
 
-class _Overlapping(torch.autograd.Function):
-    """Windows that overlap: the gradient adds those that do not at once, where that of `unfold` adds pixel by pixel."""
+def overlapping_window_partition(x: Tensor, window_size: int, key_size: int) -> Tensor:
+    """Map `[B, H, W, C]` -> the wider windows around its windows, `[B·windows, key_size², C]`; zero outside the map."""
+    return _OverlappingWindowPartition.apply(x, window_size, key_size)  # type: ignore[return-value]
+
+
+class _OverlappingWindowPartition(torch.autograd.Function):
+    """Overlapping windows, whose gradient adds all windows at once that do not overlap.
+
+    The gradient of `unfold` adds pixel by pixel, which takes longer.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, window: int, key: int) -> Tensor:
-        ctx.window, ctx.key, ctx.shape = window, key, x.shape
-        pad = (key - window) // 2
-        windows = F.pad(x, (0, 0, pad, pad, pad, pad)).unfold(1, key, window).unfold(2, key, window)
+    def forward(ctx: Any, x: Tensor, window_size: int, key_size: int) -> Tensor:
+        ctx.window_size, ctx.key_size, ctx.shape = window_size, key_size, x.shape
+        pad = (key_size - window_size) // 2
+        padded = F.pad(x, (0, 0, pad, pad, pad, pad))
+        windows = padded.unfold(1, key_size, window_size).unfold(2, key_size, window_size)
         return rearrange(windows, "b i j c y x -> (b i j) (y x) c")
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        window, key, (B, H, W, C) = ctx.window, ctx.key, ctx.shape
-        rows, columns, pad, apart = H // window, W // window, (key - window) // 2, -(-key // window)
-        pitch = apart * window  # of windows that do not overlap
-        grad = grad.view(B, rows, columns, key, key, C).transpose(2, 3)
+        window_size, key_size, (B, H, W, C) = ctx.window_size, ctx.key_size, ctx.shape
+        rows, columns, pad = H // window_size, W // window_size, (key_size - window_size) // 2
+        step = -(-key_size // window_size)  # every step-th window: these do not overlap
+        pitch = step * window_size  # pixels from one of them to the next
+        grad = grad.view(B, rows, columns, key_size, key_size, C).transpose(2, 3)
         height, width = (
-            max(i * window + len(range(i, n, apart)) * pitch for i in range(apart)) for n in (rows, columns)
+            max(i * window_size + len(range(i, n, step)) * pitch for i in range(step)) for n in (rows, columns)
         )
         total = grad.new_zeros(B, height, width, C)
-        for i, j in product(range(min(apart, rows)), range(min(apart, columns))):
-            some = grad[:, i::apart, :, j::apart]
-            n, m = some.shape[1], some.shape[3]
-            part = total[:, i * window : i * window + n * pitch, j * window : j * window + m * pitch]
-            part.unflatten(2, (m, pitch)).unflatten(1, (n, pitch))[:, :, :key, :, :key].add_(some)
+        for i, j in product(range(min(step, rows)), range(min(step, columns))):
+            apart = grad[:, i::step, :, j::step]
+            n, m = apart.shape[1], apart.shape[3]
+            top, left = i * window_size, j * window_size
+            region = total[:, top : top + n * pitch, left : left + m * pitch]
+            region.unflatten(2, (m, pitch)).unflatten(1, (n, pitch))[:, :, :key_size, :, :key_size].add_(apart)
         return total[:, pad : pad + H, pad : pad + W], None, None
 
 
 class _Permute(torch.autograd.Function):
-    """Rows in another order: the gradient takes the way back, where that of `index_select` would add row to row."""
+    """Rows in another order. The gradient permutes back, where that of `index_select` would add row by row."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor) -> Tensor:
-        ctx.save_for_backward(order, back)
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(order, inverse)
         return x.index_select(0, order)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        order, back = ctx.saved_tensors
-        return _Permute.apply(grad, back, order), None, None  # type: ignore[return-value]
+        order, inverse = ctx.saved_tensors
+        return _Permute.apply(grad, inverse, order), None, None  # type: ignore[return-value]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mihatp_arch.archs.fast.checkpointing import Kept
+from mihatp_arch.archs.fast import checkpointing, chunked_attention
 from mihatp_arch.archs.hat_arch import HAT
 from mihatp_arch.archs.mihatp_arch import MiHATP
 
@@ -69,16 +69,33 @@ def test_convolutions_are_not_computed_again(kind, options):
     assert again[convolution] <= 1.01 * plain[convolution]  # offsets of the deformable attention are
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_attention_is_not_computed_again(precision, monkeypatch):
+    calls, forward = [], chunked_attention._forward
+    monkeypatch.setattr(chunked_attention, "_forward", lambda *args: calls.append(args) or forward(*args))
+    net = build(MiHATP)
+    for use_checkpoint in (False, True):
+        step(net, use_checkpoint=use_checkpoint, precision=precision)
+    per_block = [2, 2, 1]  # window attention and deformable attention of two blocks, then the overlapping attention
+    assert len(calls) == 2 * 2 * sum(per_block)
+
+
 def test_memory_is_less(monkeypatch):
-    net, kept, found = build(), [], []
-    keep = Kept.keep
-    monkeypatch.setattr(Kept, "keep", lambda self, result: kept.append(result.numel()) or keep(self, result))
+    net, results, totals = build(), [], []
+    run = checkpointing._FirstPass.run
+
+    def run_and_count(*args):
+        result = run(*args)
+        results.append(result.numel())
+        return result
+
+    monkeypatch.setattr(checkpointing._FirstPass, "run", run_and_count)
     for net.use_checkpoint in (False, True):
         saved = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, saved=saved: saved.append(t.numel()) or t, lambda t: t):
             net(torch.rand(4, 3, 8, 8))
-        found.append(sum(saved) + sum(kept))
-    assert kept and found[1] < found[0] / 2
+        totals.append(sum(saved) + sum(results))
+    assert results and totals[1] < totals[0] / 2
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The GPU's window attention against the plain one: on a GPU, or in Triton's interpreter.
 
-Without a GPU, `TRITON_INTERPRET=1 pytest tests/archs/test_window_kernel.py`; the variable must be there before anything
-imports Triton, and changes what all of the process does with it, so no test sets it.
+Without a GPU, run `TRITON_INTERPRET=1 pytest tests/archs/fast/test_triton_attention.py`. No test sets the variable: it
+must be set before anything imports Triton, and it changes Triton for the whole process.
 """
 
 import os
@@ -10,13 +10,13 @@ import pytest
 import torch
 from einops import rearrange
 
-from mihatp_arch.archs.fast.attention import attend
+from mihatp_arch.archs.fast.attention import attention
 
 pytest.importorskip("triton", reason="Triton comes with torch for GPUs")
 if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs a GPU or TRITON_INTERPRET=1", allow_module_level=True)
 
-from mihatp_arch.archs.fast import triton_attention as window_kernel
+from mihatp_arch.archs.fast import triton_attention
 from mihatp_arch.archs.fast.triton_attention import supports, window_attention
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,7 +62,9 @@ def plain(masks=None, counts=()):
         masks = masks.float().repeat_interleave(torch.tensor(counts, device=DEVICE), 0)
 
     def compute(parts, bias):
-        return attend(parts, bias if masks is None else bias + masks[:, None], scale=SCALE, fused=False)
+        q, k, v = (x for part in parts for x in part)
+        bias = bias if masks is None else bias + masks[:, None]
+        return attention(q, k, v, bias=bias, scale=SCALE, fused=False)
 
     return compute
 
@@ -87,7 +89,7 @@ def test_all_windows_count_however_many_sum_together(windows, monkeypatch):
     inputs = parts_and_bias(16, 16, 16, windows=windows)
     expected = with_gradients(plain(), [x.detach().clone().requires_grad_() for x in inputs])
     for programs in (1, 2, 100):  # 4·1 / (1 block · 2 heads) chunks on a CPU, which are of 5 and 4 windows
-        monkeypatch.setattr(window_kernel, "_PROGRAMS", programs)
+        monkeypatch.setattr(triton_attention, "_PROGRAMS", programs)
         for a, b in zip(with_gradients(kernel(), inputs), expected, strict=True):
             torch.testing.assert_close(a, b, atol=EXACT, rtol=EXACT)
 

@@ -4,11 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from mihatp_arch.archs.fast import attention as attend_module
-from mihatp_arch.archs.fast.attention import attend
+from mihatp_arch.archs.fast import chunked_attention
+from mihatp_arch.archs.fast.attention import attention, attention_kvpacked, attention_qkvpacked
 from mihatp_arch.archs.fast.linear import FromHeads, HeadLinear, Linear
 from mihatp_arch.archs.layers.attention import CAB, ChannelAttention, OverlappingAttention, WindowAttention
-from mihatp_arch.archs.layers.windows import Partition, overlap_index, overlapping_windows, shift_masks, window_index
+from mihatp_arch.archs.layers.windows import (
+    WindowPartition,
+    overlapping_position_index,
+    overlapping_window_partition,
+    relative_position_index,
+    shifted_window_attn_mask,
+)
 
 
 def window_attention(*, fused=True):
@@ -18,10 +24,10 @@ def window_attention(*, fused=True):
     return module
 
 
-def places(x, shift):
-    """What a window attention wants beside the map."""
-    partition = Partition.of(x.shape[:3], window_size=4, shift=shift, device=x.device)
-    return window_index(4), shift_masks(4, 2), partition
+def geometry(x, shift):
+    """The arguments of a window attention besides the map."""
+    partition = WindowPartition.of(x.shape[:3], window_size=4, shift_size=shift, device=x.device)
+    return relative_position_index(4), shifted_window_attn_mask(4, 2), partition
 
 
 def outputs_and_gradients(compute, inputs):
@@ -36,22 +42,39 @@ def test_fused_equals_plain_with_gradients(kind, dtype, tolerance, monkeypatch):
     inputs = [torch.randn(t, 5, 3, n, 5, requires_grad=True, dtype=dtype) for t, n in ((1, 7), (2, 9))]
     if kind != "no bias":
         inputs.append(torch.randn(5 if kind == "a bias for each" else 1, 3, 7, 9, requires_grad=True, dtype=dtype))
-    masks = {"masks": torch.randn(3, 7, 9), "counts": (3, 0, 2)} if kind == "masks" else {}
+    masks = {"attn_mask": torch.randn(3, 7, 9), "mask_counts": (3, 0, 2)} if kind == "masks" else {}
 
     def by(fused):
-        return lambda q, kv, bias=None: attend((q, kv), bias, scale=0.3, fused=fused, **masks)
+        return lambda q, kv, bias=None: attention(q[0], *kv, bias=bias, scale=0.3, fused=fused, **masks)
 
     plain = outputs_and_gradients(by(False), [x.detach().float().requires_grad_() for x in inputs])
     for queries in (1, 3, 7, 14, 35):  # at a time: rows of a window, one window, two and a remainder, all
-        monkeypatch.setattr(attend_module, "_CHUNK_BYTES", queries * 3 * 9 * inputs[0].element_size())
+        monkeypatch.setattr(chunked_attention, "_CHUNK_BYTES", queries * 3 * 9 * inputs[0].element_size())
         for a, b in zip(outputs_and_gradients(by(True), inputs), plain, strict=True):
             torch.testing.assert_close(a.float(), b, atol=tolerance, rtol=tolerance)
     with torch.no_grad():
         torch.testing.assert_close(by(True)(*inputs).float(), plain[0], atol=tolerance, rtol=tolerance)
 
 
-def test_nothing_is_kept_for_a_gradient_that_nobody_wants():
-    assert attend((torch.randn(3, 2, 1, 4, 8),), torch.randn(1, 1, 4, 4), scale=1.0, fused=True).grad_fn is None
+def test_no_graph_without_a_gradient():
+    q, k, v = torch.randn(3, 2, 1, 4, 8)
+    assert attention(q, k, v, bias=torch.randn(1, 1, 4, 4), scale=1.0, fused=True).grad_fn is None
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_packed_tensors_give_the_same_numbers_and_gradients(fused):
+    torch.manual_seed(0)
+    qkv, bias = torch.randn(3, 5, 3, 7, 5, requires_grad=True), torch.randn(1, 3, 7, 7, requires_grad=True)
+    options = {"scale": 0.3, "fused": fused}
+    three, kv_packed, packed = (
+        outputs_and_gradients(compute, [qkv, bias])
+        for compute in (
+            lambda qkv, bias: attention(*qkv, bias=bias, **options),
+            lambda qkv, bias: attention_kvpacked(qkv[0], qkv[1:], bias=bias, **options),
+            lambda qkv, bias: attention_qkvpacked(qkv, bias=bias, **options),
+        )
+    )
+    assert all(map(torch.equal, three, kv_packed)) and all(map(torch.equal, three, packed))
 
 
 @pytest.mark.parametrize("rows", [1024, 1030, 7])
@@ -78,14 +101,14 @@ def test_linear_layers_are_torchs(rows, head_dim):
 @pytest.mark.parametrize("size", [(4, 4), (8, 4), (12, 16)])
 def test_a_partition_is_rolled_windows_and_the_way_back(size, shift):
     x = torch.randn(2, *size, 3, requires_grad=True)
-    partition = Partition.of(x.shape[:3], window_size=4, shift=shift, device=x.device)
-    windows = partition.windows(x)
+    partition = WindowPartition.of(x.shape[:3], window_size=4, shift_size=shift, device=x.device)
+    windows = partition.window_partition(x)
     rolled = x.roll((-shift, -shift), (1, 2)).unfold(1, 4, 4).unfold(2, 4, 4).permute(0, 1, 2, 4, 5, 3).reshape(-1, 48)
     assert {tuple(w.tolist()) for w in windows.reshape(-1, 48)} == {tuple(w.tolist()) for w in rolled}
-    assert sum(partition.counts) == len(rolled)
-    assert torch.equal(partition.maps(windows, x), x)
+    assert sum(partition.mask_counts) == len(rolled)
+    assert torch.equal(partition.window_reverse(windows, x), x)
     weights = torch.randn_like(x)
-    (grad,) = torch.autograd.grad((windows * partition.windows(weights)).sum(), x)
+    (grad,) = torch.autograd.grad((windows * partition.window_partition(weights)).sum(), x)
     assert torch.equal(grad, weights)
 
 
@@ -96,7 +119,7 @@ def test_window_attention_sees_only_its_window(shift, size):
     module = window_attention().eval()
     x = torch.randn(1, *size, 12, requires_grad=True)
     for y, column in ((0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, 1)):
-        (grad,) = torch.autograd.grad(module(x, *places(x, shift))[0, y, column].sum(), x)
+        (grad,) = torch.autograd.grad(module(x, *geometry(x, shift))[0, y, column].sum(), x)
         seen = grad[0].abs().sum(-1) > 1e-12
         rows, columns = torch.arange(size[0]), torch.arange(size[1])
         expected = ((rows + 4 - shift) // 4 == (y + 4 - shift) // 4)[:, None] & (
@@ -109,7 +132,7 @@ def test_window_attention_sees_only_its_window(shift, size):
 def test_window_attention_fused_equals_plain(shift):
     fused, plain = window_attention(), window_attention(fused=False)
     x = torch.randn(2, 8, 12, 12)
-    args = places(x, shift)
+    args = geometry(x, shift)
     torch.testing.assert_close(fused(x, *args), plain(x, *args), atol=1e-5, rtol=1e-5)
 
 
@@ -119,16 +142,16 @@ def test_overlapping_attention_fused_equals_plain_and_sees_its_margin():
     fused = OverlappingAttention(12, **options, fused=True)
     plain = OverlappingAttention(12, **options, fused=False)
     plain.load_state_dict(fused.state_dict())
-    index = overlap_index(4, 6)
+    index = overlapping_position_index(4, 6)
     x = torch.randn(2, 12, 8, 12, requires_grad=True)
-    torch.testing.assert_close(fused.attend_windows(x, index), plain.attend_windows(x, index), atol=1e-5, rtol=1e-5)
-    (grad,) = torch.autograd.grad(fused.attend_windows(x, index)[0, 5, 2].sum(), x)
+    torch.testing.assert_close(fused.cross_attention(x, index), plain.cross_attention(x, index), atol=1e-5, rtol=1e-5)
+    (grad,) = torch.autograd.grad(fused.cross_attention(x, index)[0, 5, 2].sum(), x)
     seen = grad[0].abs().sum(-1) > 1e-12
     assert seen[3:9, 0:5].all()
     assert seen.sum() == 6 * 5
 
 
-def test_overlap_index_names_the_rows_that_hats_signed_index_names():
+def test_overlapping_position_index_has_the_rows_of_hats_signed_index():
     window, key = 16, 24
     grid = torch.stack(torch.meshgrid(torch.arange(key), torch.arange(key), indexing="ij"))
     signed = grid.flatten(1)[:, None, :] - grid[:, :window, :window].flatten(1)[:, :, None] + window - key + 1
@@ -136,19 +159,19 @@ def test_overlap_index_names_the_rows_that_hats_signed_index_names():
     assert signed.min() == -880
     assert signed.max() == 640
     table = torch.randn((window + key - 1) ** 2, 2)
-    assert torch.equal(table[signed], table[overlap_index(window, key)])
+    assert torch.equal(table[signed], table[overlapping_position_index(window, key)])
 
 
 @pytest.mark.parametrize("key", [4, 6, 8, 14])
 @pytest.mark.parametrize("size", [(4, 4), (8, 12), (20, 4)])
-def test_overlapping_windows_are_those_of_unfold_with_gradients(size, key):
+def test_overlapping_windows_equal_unfold_with_gradients(size, key):
     x = torch.randn(2, *size, 3, requires_grad=True)
 
     def unfolded(x):
-        columns = nn.functional.unfold(x.permute(0, 3, 1, 2), key, padding=(key - 4) // 2, stride=4)  # B x C·key² x L
+        columns = nn.functional.unfold(x.permute(0, 3, 1, 2), key, padding=(key - 4) // 2, stride=4)  # [B, C·key², L]
         return columns.unflatten(1, (3, -1)).permute(0, 3, 2, 1).flatten(0, 1)
 
-    ours = outputs_and_gradients(lambda x: overlapping_windows(x, 4, key), [x])
+    ours = outputs_and_gradients(lambda x: overlapping_window_partition(x, 4, key), [x])
     for a, b in zip(ours, outputs_and_gradients(unfolded, [x]), strict=True):
         torch.testing.assert_close(a, b)
 
