@@ -1,4 +1,7 @@
-"""Networks; importing this package registers them with BasicSR."""
+"""The networks. Importing this package registers them with BasicSR.
+
+A new network is one `*_arch.py` file and one line here.
+"""
 
 from mihatp_arch.archs.autoencoder_arch import Autoencoder
 from mihatp_arch.archs.hat_arch import HAT

@@ -10,26 +10,26 @@ from torch import Tensor, distributed, nn
 
 from mihatp_arch.errors import UserError
 
-_PATIENCE = 100  # training steps without a latent, after which a code is laid anew
+_RESET_AFTER = 100  # training steps that a code is unused before it is reset
 
 
 @ARCH_REGISTRY.register()
 class Autoencoder(nn.Module):
-    """HR through the latent space and back: Bx3xHxW in [0, 1] -> the same; sides are padded to multiples of `factor`.
+    """Encode and decode an image: `[B, 3, H, W]` in [0, 1] in and out; sides are padded to multiples of `factor`.
 
-    A diffusion model works on (z - μ) / σ, with μ and σ of each channel of the latents: they are measured while this is
-    trained; in the published ones μ = 0 and σ = 1/scaling_factor (KL) or 1 (VQ).
+    A diffusion model works on (z - μ) / σ, where μ and σ belong to a channel of the latents. Training this network
+    measures them. The authors' weights have μ = 0, and σ = 1/scaling_factor (KL) or 1 (VQ).
 
     Args:
-        kind: `vq` quantises latents to a codebook, `kl` draws them near a normal distribution.
-        channels: of each level; a level halves the sides, but for the last.
+        kind: `vq` quantises latents to a codebook; `kl` pulls them towards a normal distribution.
+        channels: of each level; every level but the last halves the sides.
         blocks: residual blocks of a level.
         latent_channels: channels of z.
         codes: size of the codebook of `vq`.
         norm_groups: of group normalisation.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     latent_mean: Tensor
@@ -47,7 +47,7 @@ class Autoencoder(nn.Module):
         norm_groups: int = 32,
     ) -> None:
         super().__init__()
-        from diffusers import AutoencoderKL, VQModel  # takes a second, which most commands need not wait
+        from diffusers import AutoencoderKL, VQModel  # takes a second to import
 
         if kind not in ("vq", "kl"):
             raise UserError(f"network: kind {kind!r} of a first stage is neither vq nor kl")
@@ -74,22 +74,26 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(latent_channels, 1, 1))
         self.register_buffer("latent_std", torch.zeros(latent_channels, 1, 1))  # 0: nothing measured yet
         if kind == "vq":
-            self.vae.quantize.legacy = False  # β = 0.25 weighs the commitment; in LDM's code it weighs the codebook
-            self.register_buffer("idle", torch.full((codes,), _PATIENCE))  # training steps that nothing fell on a code
+            self.vae.quantize.legacy = (
+                False  # β = 0.25 weights the commitment loss; in LDM's code it weights the codebook loss
+            )
+            self.register_buffer(
+                "idle", torch.full((codes,), _RESET_AFTER)
+            )  # training steps since a latent used each code
 
     def encode(self, image: Tensor) -> Tensor:
-        """Image in [-1, 1] -> (z - μ) / σ, for `vq` before it is quantised: Bx3xHxW -> BxCx(H/f)x(W/f)."""
+        """Image in [-1, 1] -> (z - μ) / σ, for `vq` before quantisation: `[B, 3, H, W]` -> `[B, C, H/f, W/f]`."""
         return (self._encode(image) - self.latent_mean) / self._sigma()
 
     def decode(self, latent: Tensor) -> Tensor:
-        """(z - μ) / σ -> image, about [-1, 1]."""
+        """(z - μ) / σ -> image in about [-1, 1]."""
         return self.vae.decode(latent * self._sigma() + self.latent_mean).sample
 
     def forward(self, image: Tensor, *, with_loss: bool = False) -> tuple[Tensor, Tensor] | Tensor:
-        """Image in [0, 1] -> its reconstruction in [0, 1]; with `with_loss` also what holds the latents in shape.
+        """Image in [0, 1] -> its reconstruction in [0, 1]; with `with_loss` also the loss of the latents.
 
-        That is the codebook's loss, or the divergence from a standard normal distribution by value of the image. Only
-        then, in training, μ and σ are measured.
+        That is the codebook loss (`vq`), or the divergence from a standard normal distribution, divided by the number
+        of values of an image (`kl`). A pass with `with_loss` also measures μ and σ.
         """
         x = 2 * image - 1
         if not with_loss:
@@ -103,9 +107,9 @@ class Autoencoder(nn.Module):
             return self.vae.decode(latent).sample / 2 + 0.5, loss
         latent = self._encode(x)
         self._measure(latent)
-        self._lay_codes(latent)
+        self._reset_codes(latent)
         quantised, loss, (_, _, chosen) = self.vae.quantize(latent)
-        self._count(chosen)
+        self._count_idle(chosen)
         return self.vae.decoder(self.vae.post_quant_conv(quantised)) / 2 + 0.5, loss
 
     def _encode(self, x: Tensor) -> Tensor:
@@ -122,13 +126,13 @@ class Autoencoder(nn.Module):
         self.latent_mean.lerp_(mean[0], 1.0 if first else 0.01)
 
     @torch.no_grad()
-    def _lay_codes(self, latent: Tensor) -> None:
-        """Put codes that nothing falls on where latents are.
+    def _reset_codes(self, latent: Tensor) -> None:
+        """Codebook reset: moves every code that no latent has used for 100 steps onto a random latent.
 
-        At the start all are so: of codes as they are initialised nearly none would ever be used, and what the first of
-        them cannot say (colour) would never be learnt.
+        The first step resets all codes: hardly any of the initial ones would ever be used, and the few used ones could
+        not represent colour.
         """
-        idle = self.idle >= _PATIENCE
+        idle = self.idle >= _RESET_AFTER
         if not bool(idle.any()):
             return
         codebook = self.vae.quantize.embedding.weight
@@ -140,7 +144,7 @@ class Autoencoder(nn.Module):
         self.idle.masked_fill_(idle, 0)
 
     @torch.no_grad()
-    def _count(self, chosen: Tensor) -> None:
+    def _count_idle(self, chosen: Tensor) -> None:
         self.idle += 1
         self.idle[chosen] = 0
         if distributed.is_initialized():

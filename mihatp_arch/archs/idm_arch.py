@@ -1,6 +1,6 @@
 """IDM (Gao et al., CVPR 2023): diffusion in pixel space with an implicit decoder, for any magnification up to s.
 
-Sizes and schedule are those of the authors' code, https://github.com/Ree1s/IDM; the sampler is diffusers'.
+Sizes and schedule come from the authors' code, https://github.com/Ree1s/IDM, the sampler from diffusers.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from mihatp_arch.archs.diffusion.base import Diffusion, ImageNoise, Steps
+from mihatp_arch.archs.diffusion.base import Diffusion, ImageNoise, Progress
 from mihatp_arch.archs.diffusion.ddim import check_steps, ddim
 from mihatp_arch.archs.diffusion.idm_blocks import Encoder, Modulation, Pyramid
 from mihatp_arch.archs.diffusion.idm_unet import UNet, UNetOptions
@@ -20,54 +20,56 @@ from mihatp_arch.errors import UserError
 
 
 class Condition(NamedTuple):
-    """What the U-Net knows of LR; the same at every step: an image Bx3xHxW, and the modulations of its decoder."""
+    """The U-Net's condition on LR, equal at every step: an image `[B, 3, H, W]`, and the modulations of the decoder."""
 
     image: Tensor
     modulations: list[Modulation]
 
 
-def keep_products(timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+def alpha_products(timesteps: int, beta_start: float, beta_end: float) -> Tensor:
     """ᾱ_0 = 1, ᾱ_1, … ᾱ_T: products of 1 - β_t, with β linear from `beta_start` to `beta_end`; float64."""
     beta = torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64)
     return torch.cat([beta.new_ones(1), (1 - beta).cumprod(0)])
 
 
 def side_at(p: float, lq: int, gt: int, unit: int) -> int:
-    """The side of HR at p on the way from `lq` to `gt`: a multiple of `unit` (as `gt` is), not less than `lq`."""
-    wanted = round((lq + (gt - lq) * p) / unit)
-    return unit * max(wanted, math.ceil(lq / unit))
+    """The side of HR at the share p of the way from `lq` to `gt`: a multiple of `unit`, at least `lq`."""
+    units = round((lq + (gt - lq) * p) / unit)
+    return unit * max(units, math.ceil(lq / unit))
 
 
 @ARCH_REGISTRY.register()
 class IDM(Diffusion):
-    """Implicit diffusion model, Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W): see `Diffusion`. The network predicts ε.
+    """Implicit diffusion model, `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`: see `Diffusion`.
 
-    Trained `continuous`, each sample has HR of its own size, at p of the way from LR to HR, and the network knows p.
-    Sampling is at p = 1.
+    The network predicts ε.
+
+    With `continuous` training, each sample's HR has a size of its own: a random share p of the way from LR to full HR.
+    The network is told p. Sampling uses p = 1.
 
     Args:
         upscale: s; 2, 4 or 8.
         num_feat: channels of the first level of the U-Net; even.
         mult: channels of each level, in units of `num_feat`; two levels at least.
         num_blocks: residual blocks of a level.
-        dropout: in them.
-        attention_levels: levels with self-attention, from 0; the middle has it always.
+        dropout: in the residual blocks.
+        attention_levels: levels with self-attention, from 0; the middle block always has it.
         norm_groups: of group normalisation.
         encoder_feat: channels of the encoder of LR.
-        encoder_blocks: its residual blocks.
+        encoder_blocks: residual blocks of the encoder of LR.
         hidden: of the MLPs of the implicit decoder.
-        mlp_gelu: an activation in them; the authors' code has none.
+        mlp_gelu: whether these MLPs have an activation; the authors' code has none.
         timesteps: T of the training.
-        beta_start: β_1; β is linear between the two.
+        beta_start: β_1; β is linear from β_1 to β_T.
         beta_end: β_T.
-        steps: of the sampling (DDIM); they divide T.
+        steps: of the sampling (DDIM); divides T.
         eta: 0 samples without new noise, 1 (with steps = T) as SR3.
-        continuous: train with random p; else with p = 1.
-        full_scale_share: how often p is 1 even so; else it is uniform in (0, 1).
+        continuous: train with random p instead of p = 1.
+        full_scale_share: share of samples with p = 1 in `continuous` training; the others have p uniform in (0, 1).
         seed: of the sampling.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     gamma: Tensor
@@ -95,7 +97,7 @@ class IDM(Diffusion):
         full_scale_share: float = 0.5,
         seed: int = 0,
     ) -> None:
-        from diffusers import DDIMScheduler  # takes a second, which most commands need not wait
+        from diffusers import DDIMScheduler  # takes a second to import
 
         check_steps(steps, timesteps, eta)
         if not 0 < beta_start <= beta_end < 1:
@@ -120,26 +122,26 @@ class IDM(Diffusion):
         unit = 2 ** (len(mult) - 1)
         super().__init__(upscale=upscale, multiple=unit // math.gcd(unit, upscale), seed=seed)
         self.unit = unit
-        widths = [num_feat * one for one in mult]
+        widths = [num_feat * factor for factor in mult]
         self.encoder = Encoder(encoder_feat, encoder_blocks)
         self.pyramid = Pyramid(widths)
         self.unet = UNet(UNetOptions(widths, num_blocks, attention_levels, norm_groups, dropout, hidden, mlp_gelu))
-        self.apply(_start)
+        self.apply(_orthogonal_init)
         self.timesteps, self.steps, self.eta = timesteps, steps, eta
         self.full_scale_share = full_scale_share if continuous else 1.0
-        keep = keep_products(timesteps, beta_start, beta_end)
-        self.register_buffer("gamma", keep.sqrt().float(), persistent=False)
+        alphas = alpha_products(timesteps, beta_start, beta_end)
+        self.register_buffer("gamma", alphas.sqrt().float(), persistent=False)
         self.scheduler = DDIMScheduler(
             timesteps, beta_start, beta_end, "linear", clip_sample=True, timestep_spacing="trailing"
         )
-        self.scheduler.alphas_cumprod = keep[1:]  # its own are of float32, in which 1 - ᾱ_1 is 1 % off
+        self.scheduler.alphas_cumprod = alphas[1:]  # diffusers has float32, in which 1 - ᾱ_1 has an error of 1 %
 
-    def learn(self, lq: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-        """ε_θ and ε, for a noise level, a noise and a p of each sample; the mean over all of their pixels is the loss.
+    def prediction_and_target(self, lq: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
+        """ε_θ and ε; each sample has a noise level, a noise and a p of its own. Samples of one size run together.
 
-        Bx3xHxW where all samples have one size, else the pixels of all in a row: those of a size run together.
+        Both are `[B, 3, H, W]` if all samples have one size, else the flat pixels of all samples.
         """
-        said: list[Tensor] = []
+        predictions: list[Tensor] = []
         noises: list[Tensor] = []
         for size, members in self._sizes(lq, gt).items():
             x0 = gt[members]
@@ -150,33 +152,33 @@ class IDM(Diffusion):
             x_t = level * x0 + (1 - level.square()).sqrt() * noise
             low, high = sum(lq.shape[-2:]), sum(gt.shape[-2:])
             condition = self.condition(lq[members], size, (sum(size) - low) / (high - low))
-            said.append(self.epsilon(x_t, gamma, condition))
+            predictions.append(self.epsilon(x_t, gamma, condition))
             noises.append(noise)
-        if len(said) == 1:
-            return said[0], noises[0]
-        return torch.cat([one.flatten() for one in said]), torch.cat([one.flatten() for one in noises])
+        if len(predictions) == 1:
+            return predictions[0], noises[0]
+        return torch.cat([x.flatten() for x in predictions]), torch.cat([x.flatten() for x in noises])
 
-    def draw(self, lq: Tensor, noise: ImageNoise, steps: Steps) -> Tensor:
+    def denoise(self, lq: Tensor, noise: ImageNoise, progress: Progress) -> Tensor:
         """DDIM from pure noise at full size, x_0 clipped to [-1, 1] at each step."""
         height, width = (side * self.upscale for side in lq.shape[-2:])
         condition = self.condition(lq, (height, width), 1.0)
         return ddim(
             self.scheduler,
-            lambda x, t: self.epsilon(x, self.gamma[t + 1].expand(len(x)), condition),  # its t = 0 is the first step
+            lambda x, t: self.epsilon(x, self.gamma[t + 1].expand(len(x)), condition),  # diffusers counts t from 0
             noise(3, height, width),
             noise,
-            steps=steps,
-            count=self.steps,
+            progress=progress,
+            steps=self.steps,
             eta=self.eta,
         )
 
     def condition(self, lq: Tensor, size: Sequence[int], s: float) -> Condition:
-        """What the U-Net is told of `lq` (Bx3xhxw in [-1, 1]) for images of `size`, at s of the way to full size."""
+        """The condition of the U-Net on `lq`, `[B, 3, h, w]` in [-1, 1], for images of `size`; s is the share p."""
         image = self.encoder(lq, size)
         return Condition(image, self.pyramid(image, lq.new_full((len(lq),), s)))
 
     def epsilon(self, x_t: Tensor, gamma: Tensor, condition: Condition) -> Tensor:
-        """ε_θ(x_t, γ, LR), Bx3xHxW float32; γ is √ᾱ, one for each sample."""
+        """ε_θ(x_t, γ, LR), `[B, 3, H, W]` float32; γ = √ᾱ is `[B]`."""
         return self.unet(torch.cat([condition.image, x_t], 1), gamma, condition.modulations).float()
 
     def noise_levels(self, count: int) -> Tensor:
@@ -185,19 +187,19 @@ class IDM(Diffusion):
         return torch.lerp(self.gamma[t], self.gamma[t - 1], torch.rand(count, device=t.device))
 
     def _sizes(self, lq: Tensor, gt: Tensor) -> dict[tuple[int, int], list[int]]:
-        """A random size of HR for each sample: the samples of each size."""
+        """Draw a size of HR for each sample: size -> indices of its samples."""
         full = torch.rand(len(lq)) < self.full_scale_share
-        found: dict[tuple[int, int], list[int]] = {}
+        samples: dict[tuple[int, int], list[int]] = {}
         for index, p in enumerate(torch.rand(len(lq)).masked_fill(full, 1).tolist()):
             height, width = (
                 side_at(p, low, high, self.unit) for low, high in zip(lq.shape[-2:], gt.shape[-2:], strict=True)
             )
-            found.setdefault((height, width), []).append(index)
-        return found
+            samples.setdefault((height, width), []).append(index)
+        return samples
 
 
-def _start(module: nn.Module) -> None:
-    """Orthogonal weights and no bias, as the authors start; equalised layers have a start of their own."""
+def _orthogonal_init(module: nn.Module) -> None:
+    """The authors' initialisation: orthogonal weights, zero bias. Equalised layers have their own."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
         nn.init.orthogonal_(module.weight)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""ResShift (Yue et al., NeurIPS 2023): diffusion from the latent of the enlarged LR to that of HR, in few steps."""
+"""ResShift (Yue et al., NeurIPS 2023): diffusion from the latent of enlarged LR to the latent of HR, in few steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from mihatp_arch.archs.diffusion.base import ImageNoise, Steps
+from mihatp_arch.archs.diffusion.base import ImageNoise, Progress
 from mihatp_arch.archs.diffusion.latent import LatentDiffusion
 from mihatp_arch.archs.diffusion.residual_shift import ResidualShift
 from mihatp_arch.archs.diffusion.swin_unet import SwinUNet
@@ -16,7 +16,7 @@ from mihatp_arch.archs.diffusion.swin_unet import SwinUNet
 
 @ARCH_REGISTRY.register()
 class ResShift(LatentDiffusion):
-    """Residual shifting, Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W): see `Diffusion`. The network predicts x_0.
+    """Residual shifting, `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`: see `Diffusion`. The network predicts x_0.
 
     Args:
         upscale: s; 2, 4 or 8.
@@ -25,10 +25,10 @@ class ResShift(LatentDiffusion):
         channel_mult: channels of each level, in units of `model_channels`.
         num_res_blocks: residual blocks of a level.
         swin_embed: channels of a Swin layer.
-        swin_heads: its heads.
-        swin_depth: its blocks.
-        window_size: of its windows; the latent's sides are padded to multiples of window_size · 2^(levels - 1).
-        mlp_ratio: of its MLPs.
+        swin_heads: attention heads of a Swin layer.
+        swin_depth: blocks of a Swin layer.
+        window_size: width of the attention windows. The latent is padded to multiples of window_size · 2^(levels - 1).
+        mlp_ratio: channels inside the MLPs of a Swin layer, in units of `swin_embed`.
         norm_groups: of group normalisation.
         steps: T, of training and sampling.
         kappa: κ.
@@ -38,7 +38,7 @@ class ResShift(LatentDiffusion):
         seed: of the sampling.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     def __init__(
@@ -79,25 +79,25 @@ class ResShift(LatentDiffusion):
             norm_groups=norm_groups,
         )
 
-    def learn(self, lq: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-        """f_θ(x_t, y_0, t) and x_0, both BxCxhxw, for t uniform in 1 … T (paper, eq. 8)."""
+    def prediction_and_target(self, lq: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
+        """f_θ(x_t, y_0, t) and x_0, both `[B, C, h, w]`, for t uniform in 1 … T (paper, eq. 8)."""
         x0 = self.encode(gt)
         t = torch.randint(self.chain.steps, (len(x0),), device=x0.device)
-        x_t = self.chain.shift(x0, self.degraded(lq), t, torch.randn_like(x0))
+        x_t = self.chain.shift(x0, self.enlarged_latent(lq), t, torch.randn_like(x0))
         return self._x0(x_t, t, self.condition(lq)), x0
 
-    def draw(self, lq: Tensor, noise: ImageNoise, steps: Steps) -> Tensor:
-        """From x_T, y_0 and noise, down to x_0; then the decoder."""
-        y0, condition = self.degraded(lq), self.condition(lq)
+    def denoise(self, lq: Tensor, noise: ImageNoise, progress: Progress) -> Tensor:
+        """From x_T, which is y_0 and noise, down to x_0; then the decoder of the first stage."""
+        y0, condition = self.enlarged_latent(lq), self.condition(lq)
         x = self.chain.prior(y0, noise(*y0.shape[1:]))
-        for step in steps(range(self.chain.steps - 1, -1, -1)):
+        for step in progress(range(self.chain.steps - 1, -1, -1)):
             t = torch.full((len(x),), step, device=x.device)
             mean, deviation = self.chain.posterior(x, self._x0(x, t, condition), t)
             x = mean + deviation * noise(*y0.shape[1:]) if step else mean
         return self.first_stage.decode(x)
 
-    def degraded(self, lq: Tensor) -> Tensor:
-        """y_0: the latent of LR, enlarged by bicubic interpolation."""
+    def enlarged_latent(self, lq: Tensor) -> Tensor:
+        """y_0: the latent of the LR image that bicubic interpolation has enlarged."""
         return self.encode(F.interpolate(lq, scale_factor=self.upscale, mode="bicubic", align_corners=False))
 
     def _x0(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""SHISRCNet (Xie et al., MICCAI 2023): its super-resolution module. The classifier that it feeds is not part of this.
+"""SHISRCNet (Xie et al., MICCAI 2023): its super-resolution module, without the classifier behind it.
 
-The authors' code gives the module its size: https://github.com/xiely-123/SHISRCNet
+The sizes come from the authors' code, https://github.com/xiely-123/SHISRCNet
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
 
-SLOPE = 0.1  # of the LeakyReLUs
+SLOPE = 0.1  # of LeakyReLU for negative values
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """BatchNorm2d that also trains on one value per channel, which has no variance, by the running statistics."""
+    """BatchNorm2d that uses the running statistics in training, too, if a channel has one value, so no variance."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
@@ -25,20 +25,20 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def conv_bn_relu(num_feat: int, kernel: int, *, dilation: int = 1, bias: bool = False) -> nn.Sequential:
-    """BxCxHxW -> the same size: convolution, batch normalisation, ReLU."""
+    """Convolution, batch normalisation, ReLU: `[B, C, H, W]` in and out."""
     conv = nn.Conv2d(num_feat, num_feat, kernel, padding="same", dilation=dilation, bias=bias)
     return nn.Sequential(conv, BatchNorm(num_feat), nn.ReLU())
 
 
 class MFEBlock(nn.Module):
-    """Multi-features extraction, BxCxHxW -> BxCxHxW: dilated convolutions in a row, selected channel by channel.
+    """Multi-features extraction, `[B, C, H, W]`: dilated convolutions one after the other, weighted channel by channel.
 
     y_0 = CBR_0(x), y_i = CBR_i(y_{i-1} + x)
     w = softmax_i(sigmoid(gate_i(GAP(y_i))))
     out = CBR(Σ w_i y_i + x)
 
-    with CBR a convolution, batch normalisation and ReLU. The gates are 1×1 CBRs too, with a bias: two classes of the
-    authors' code share a name, and it is the later one, of their classifier, that the gates are made of.
+    where CBR is a convolution, batch normalisation and ReLU. The gates are 1×1 CBRs with a bias: two classes of the
+    authors' code share a name, and the gates are instances of the later class, which belongs to the classifier.
     """
 
     def __init__(self, num_feat: int, rates: Sequence[int]) -> None:
@@ -48,7 +48,7 @@ class MFEBlock(nn.Module):
         self.project = conv_bn_relu(num_feat, 1)
 
     def select(self, ys: Sequence[Tensor]) -> Tensor:
-        """The weights of n features BxCxHxW: nxBxCx1x1, whose sum over n is 1."""
+        """The weights of n features `[B, C, H, W]`: `[n, B, C, 1, 1]`; their sum over n is 1."""
         pooled = [gate(y.mean((2, 3), keepdim=True)) for gate, y in zip(self.gates, ys, strict=True)]
         return torch.stack(pooled).sigmoid().softmax(0)
 
@@ -64,10 +64,10 @@ class MFEBlock(nn.Module):
 
 @ARCH_REGISTRY.register()
 class SHISRCNet(nn.Module):
-    """The SR module of SHISRCNet: Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W), any B, H, W >= 1.
+    """The SR module of SHISRCNet: `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`, any B, H, W >= 1.
 
-    Trained, it normalises by the batch, evaluated by running statistics: small batches widen the gap between the two,
-    most of all for the gates, which see one value per image and channel.
+    Training normalises by the statistics of the batch, evaluation by running statistics. With small batches the two
+    differ more, most of all for the gates, which see one value per image and channel.
 
     Args:
         upscale: s; 2, 4 or 8.
@@ -77,7 +77,7 @@ class SHISRCNet(nn.Module):
         rates: dilations of the convolutions in a block.
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     def __init__(

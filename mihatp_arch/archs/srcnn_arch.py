@@ -12,22 +12,22 @@ from mihatp_arch.errors import UserError
 
 @ARCH_REGISTRY.register()
 class SRCNN(nn.Module):
-    """Convolutions on the bicubically enlarged image: Bx3xHxW in [0, 1] -> Bx3x(s·H)x(s·W), any H, W >= 1.
+    """Convolutions on the bicubically enlarged image: `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`, any H, W >= 1.
 
-    The image is enlarged in the network, by `F.interpolate` (bicubic, a = -0.75, align_corners false), which is not
-    MATLAB's bicubic (a = -0.5) of the original. Further differences: colour instead of luminance, borders repeated
-    instead of cut off, PyTorch's initial weights instead of N(0, 0.001²), whose output of about 0 Adam leaves slowly.
-    The output is not clamped.
+    The network itself enlarges the image, by `F.interpolate` (bicubic, a = -0.75, align_corners false); the original
+    uses MATLAB's bicubic (a = -0.5). Further differences: colour instead of luminance; repeated borders instead of a
+    smaller output; PyTorch's initial weights instead of N(0, 0.001²), with which the output is about 0 and Adam learns
+    slowly. The output is not clamped.
 
     Args:
         upscale: s; 1 or more.
         in_chans: channels of input and output.
-        kernels: width of each convolution, odd; 9-5-5 is the stronger network of the paper, 9-1-5 its basic one.
-        features: channels between them, one fewer than there are kernels.
+        kernels: width of each convolution, odd; 9-5-5 is the paper's best network, 9-1-5 its basic one.
+        features: channels between the convolutions, one number fewer than `kernels`.
         residual: whether the enlarged image is added to the output (as in VDSR; not SRCNN).
 
     Raises:
-        UserError: options that do not fit together.
+        UserError: the options do not fit together.
     """
 
     def __init__(

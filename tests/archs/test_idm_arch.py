@@ -54,7 +54,7 @@ def test_samples_of_a_batch_have_sizes_of_their_own(monkeypatch):
     told = []
     whole = net.condition
     monkeypatch.setattr(net, "condition", lambda *args: told.append((len(args[0]), *args[1:])) or whole(*args))
-    said, noise = net.learn(lq, gt)
+    said, noise = net.prediction_and_target(lq, gt)
     assert len(told) > 1
     assert sum(count for count, _, _ in told) == 8
     assert said.shape == noise.shape == (sum(3 * count * h * w for count, (h, w), _ in told),)
@@ -86,7 +86,7 @@ def test_what_the_network_sees_in_training(monkeypatch):
     monkeypatch.setattr(net, "epsilon", lambda x_t, gamma, condition: seen.append((x_t, gamma)) or x_t)
     for side in (32, 20):
         monkeypatch.setattr(net, "_sizes", lambda lq, gt, side=side: {(side, side): [0, 1]})
-        _, noise = net.learn(lq, gt)
+        _, noise = net.prediction_and_target(lq, gt)
         x_t, gamma = seen.pop()
         level = gamma[:, None, None, None]
         resized = F.interpolate(gt, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)

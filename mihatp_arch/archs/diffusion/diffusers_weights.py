@@ -1,4 +1,4 @@
-"""Weights of diffusers' folders under the names that our networks give them."""
+"""Weights from the folders of diffusers, under the parameter names of our networks."""
 
 import json
 from pathlib import Path
@@ -13,20 +13,20 @@ from mihatp_arch.errors import UserError
 def load_folder(folder: Path) -> dict[str, Tensor]:
     """The state dict in a folder that diffusers has saved; nothing is downloaded.
 
-    A folder with unet/ and vqvae/, as CompVis/ldm-super-resolution-4x-openimages, is an `LDM`; one with config.json an
-    `Autoencoder`.
+    A folder with unet/ and vqvae/, as CompVis/ldm-super-resolution-4x-openimages, holds an `LDM`; a folder with
+    config.json holds an `Autoencoder`.
 
     Raises:
-        UserError: the folder is neither, or cannot be loaded.
+        UserError: the folder holds neither, or cannot be loaded.
     """
-    from diffusers import UNet2DModel  # takes a second, which most commands need not wait
+    from diffusers import UNet2DModel  # takes a second to import
 
     if not (folder / "unet").is_dir():
         return _autoencoder(folder)
     unet = _load(UNet2DModel, folder / "unet").state_dict()
     first_stage = _autoencoder(next((folder / name for name in ("vqvae", "vae") if (folder / name).is_dir()), folder))
-    return {f"unet.{name}": one for name, one in unet.items()} | {
-        f"first_stage.{name}": one for name, one in first_stage.items()
+    return {f"unet.{name}": weight for name, weight in unet.items()} | {
+        f"first_stage.{name}": weight for name, weight in first_stage.items()
     }
 
 
@@ -40,11 +40,11 @@ def _autoencoder(folder: Path) -> dict[str, Tensor]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"'{folder / 'config.json'}' is no configuration of diffusers") from error
     vae = _load(AutoencoderKL if kl else VQModel, folder)
-    std = 1 / vae.config.scaling_factor if kl else 1.0  # the published LDM works on the latents of VQ as they are
+    std = 1 / vae.config.scaling_factor if kl else 1.0  # the authors' LDM uses VQ's latents unscaled
     shape = (vae.config.latent_channels, 1, 1)
     moments = {"latent_mean": torch.zeros(shape), "latent_std": torch.full(shape, std)}
     codes = {} if kl else {"idle": torch.zeros(vae.config.num_vq_embeddings, dtype=torch.long)}
-    return {f"vae.{name}": one for name, one in vae.state_dict().items()} | moments | codes
+    return {f"vae.{name}": weight for name, weight in vae.state_dict().items()} | moments | codes
 
 
 def _load(kind: Any, folder: Path) -> Any:

@@ -1,6 +1,6 @@
 """Parts of IDM (Gao et al., CVPR 2023): the encoder of LR, equalised layers, the pyramid that modulates the decoder.
 
-The authors' code, https://github.com/Ree1s/IDM, is where sizes, kernels and gains come from.
+Sizes, kernels and gains come from the authors' code, https://github.com/Ree1s/IDM.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module):
-    """EDSR without its upsampling: LR Bx3xhxw -> the condition Bx3xHxW, at any size.
+    """EDSR without its upsampling: LR `[B, 3, h, w]` -> the condition `[B, 3, H, W]`, at any size.
 
     Args:
         num_feat: channels inside.
@@ -41,9 +41,9 @@ class Encoder(nn.Module):
 
 
 class EqualLinear(nn.Module):
-    """Linear layer with weights of unit variance, scaled when it runs (StyleGAN's equalised learning rate).
+    """Linear layer with weights of unit variance, scaled in the forward pass (StyleGAN's equalised learning rate).
 
-    No `nn.Linear`, so that the initialisation of these leaves it alone: its bias starts at 1.
+    It is no subclass of `nn.Linear`, because IDM's initialisation of linear layers must not change its bias of 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -57,7 +57,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv(nn.Module):
-    """3×3 convolution, equalised as `EqualLinear`: BxCxHxW -> BxC'xHxW, or half of H and W with stride 2."""
+    """3×3 convolution, equalised as `EqualLinear`: `[B, C, H, W]` -> `[B, C', H, W]`; stride 2 halves H and W."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, bias: bool = False) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class EqualConv(nn.Module):
 
 
 class BiasedLeakyReLU(nn.Module):
-    """√2 · LeakyReLU(x + bias), which keeps the variance of what equalised layers give; BxCxHxW."""
+    """√2 · LeakyReLU(x + bias), which keeps the variance after an equalised layer; `[B, C, H, W]`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class BiasedLeakyReLU(nn.Module):
 
 
 class Blur(nn.Module):
-    """The filter (1, 3, 1)/5 in both directions, of each channel; zeros beyond the border. BxCxHxW -> the same."""
+    """The filter (1, 3, 1)/5 in both directions, on each channel, with zeros beyond the border; `[B, C, H, W]`."""
 
     kernel: Tensor
 
@@ -96,20 +96,20 @@ class Blur(nn.Module):
 
 
 class Modulation(NamedTuple):
-    """What an upsampler does to its features first: times `scale` (BxCx1x1), plus `shift` (BxCxHxW)."""
+    """An upsampler first multiplies its features by `scale` `[B, C, 1, 1]`, and adds `shift` `[B, C, H, W]`."""
 
     scale: Tensor
     shift: Tensor
 
 
 class ScaledShift(nn.Module):
-    """Features of LR and the scale s -> a `Modulation` that weighs the decoder's features and those of LR by s.
+    """Features of LR and the scale s -> a `Modulation` that weights the decoder's features against LR's by s.
 
     scale = a / √(a² + b² + 1e-8),  shift = conv(f) · b / √(a² + b² + 1e-8),  a and b affine in s
 
     Args:
-        in_channels: of f.
-        out_channels: C.
+        in_channels: channels of f.
+        out_channels: channels of the modulation.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -124,7 +124,7 @@ class ScaledShift(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """The condition Bx3xHxW and the scales (B) -> a `Modulation` for each level but the first, finest first.
+    """The condition `[B, 3, H, W]` and the scales `[B]` -> a `Modulation` of each level but the first, finest first.
 
     Level i has W_i channels and sides H / 2^i and W / 2^i.
 
@@ -136,16 +136,16 @@ class Pyramid(nn.Module):
         super().__init__()
         self.enter = nn.Sequential(EqualConv(3, widths[0]), BiasedLeakyReLU(widths[0]))
         self.down, self.shifts = nn.ModuleList(), nn.ModuleList()
-        now = widths[0]
+        channels = widths[0]
         for finer, width in pairwise(widths):
-            self.down.append(nn.Sequential(Blur(), EqualConv(now, finer, stride=2), BiasedLeakyReLU(finer)))
+            self.down.append(nn.Sequential(Blur(), EqualConv(channels, finer, stride=2), BiasedLeakyReLU(finer)))
             self.shifts.append(ScaledShift(finer, width))
-            now = finer
+            channels = finer
 
     def forward(self, condition: Tensor, s: Tensor) -> list[Modulation]:
         feature = self.enter(condition)
-        found: list[Modulation] = []
+        modulations: list[Modulation] = []
         for down, shift in zip(self.down, self.shifts, strict=True):
             feature = down(feature)
-            found.append(shift(feature, s))
-        return found
+            modulations.append(shift(feature, s))
+        return modulations

@@ -1,4 +1,4 @@
-"""Diffusion on the latents of a frozen first stage, LR brought to their grid (LDM, ResShift)."""
+"""Diffusion in the latent space of a frozen first stage, with LR resized to the latent's grid (LDM, ResShift)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,18 +12,18 @@ from mihatp_arch.archs.diffusion.base import Diffusion
 
 
 class LatentDiffusion(Diffusion):
-    """A diffusion model with an `Autoencoder` inside, which is not trained.
+    """A diffusion model with an `Autoencoder` inside that is not trained.
 
     Args:
         upscale: s.
-        first_stage: options of `Autoencoder`; None: its defaults, VQ-f4.
-        multiple: the sides of the latent that the network takes are multiples of it.
+        first_stage: options of `Autoencoder`; None takes its defaults, VQ-f4.
+        multiple: the network takes latents whose sides are multiples of it.
         seed: of the sampling.
     """
 
     def __init__(self, *, upscale: int, first_stage: Mapping[str, Any] | None, multiple: int, seed: int) -> None:
         stage = Autoencoder(**first_stage or {}).requires_grad_(False)
-        # A multiple of HR pixels, seen from LR: neither less than the latent's grid asks for nor less than one pixel.
+        # The multiple in LR pixels: at least one pixel, and large enough for the latent's grid.
         super().__init__(upscale=upscale, multiple=max(1, -(-multiple * stage.factor // upscale)), seed=seed)
         self.first_stage = stage
         self.latent_channels = stage.latent_channels
@@ -34,7 +34,7 @@ class LatentDiffusion(Diffusion):
         return 3 * max(1, self.first_stage.factor // self.upscale) ** 2
 
     def condition(self, lq: Tensor) -> Tensor:
-        """LR on the grid of the latent: as it is where s is its factor f, folded where s < f, enlarged where s > f."""
+        """LR on the grid of the latent: unchanged if s equals its factor f, unshuffled if s < f, enlarged if s > f."""
         factor = self.first_stage.factor
         if self.upscale < factor:
             return F.pixel_unshuffle(lq, factor // self.upscale)

@@ -1,6 +1,6 @@
-"""The U-Net of ResShift (Yue et al., NeurIPS 2023): residual blocks that know the time step, and Swin layers.
+"""The U-Net of ResShift (Yue et al., NeurIPS 2023): residual blocks conditioned on the time step, and Swin layers.
 
-After the authors' code, https://github.com/zsyOAOA/ResShift (models/unet.py, UNetModelSwin).
+It follows the authors' code, https://github.com/zsyOAOA/ResShift (models/unet.py, UNetModelSwin).
 """
 
 import math
@@ -16,14 +16,14 @@ MAX_PERIOD = 10_000  # of the sinusoids that encode the time step
 
 
 def encode_time(t: Tensor, dim: int) -> Tensor:
-    """B time steps -> Bxdim, float32 in [-1, 1]: cosines, then sines, of t times falling frequencies; `dim` is even."""
+    """Time steps `[B]` -> `[B, dim]`, float32: cosines, then sines, of t times falling frequencies; even `dim`."""
     frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(dim // 2, device=t.device) / (dim // 2))
     angles = t[:, None].float() * frequencies
     return torch.cat([angles.cos(), angles.sin()], 1)
 
 
 class ResBlock(nn.Module):
-    """Residual block whose second normalisation is scaled and shifted by the time step: BxCxHxW -> BxC'xHxW.
+    """Residual block whose second normalisation the time step scales and shifts: `[B, C, H, W]` -> `[B, C', H, W]`.
 
     h = conv(SiLU(GN(x)));  h = conv(SiLU(GN(h) · (1 + scale) + shift));  out = skip(x) + h
 
@@ -32,7 +32,7 @@ class ResBlock(nn.Module):
     Args:
         in_channels: C.
         out_channels: C'.
-        time_channels: of the embedding that scale and shift are linear in.
+        time_channels: channels of the time embedding; scale and shift are linear in it.
         options: norm_groups and dropout.
     """
 
@@ -57,13 +57,13 @@ class ResBlock(nn.Module):
 
 
 class Level(nn.Module):
-    """What happens at one scale: residual blocks, and a Swin layer after the first of them.
+    """One scale of the U-Net: residual blocks, with a Swin layer after the first.
 
     Args:
-        in_channels: of what each block sees, the features that are joined included.
-        out_channels: of every block.
-        time_channels: of the time embedding.
-        options: of the blocks and the Swin layer.
+        in_channels: input channels of each block, with the features of the skip connection.
+        out_channels: output channels of every block.
+        time_channels: channels of the time embedding.
+        options: options of the blocks and the Swin layer.
     """
 
     def __init__(
@@ -75,38 +75,39 @@ class Level(nn.Module):
         )
         self.swin = SwinLayer(out_channels, options)
 
-    def forward(self, x: Tensor, time: Tensor, joined: Sequence[Tensor] = ()) -> list[Tensor]:
-        """What each block gives, the first one after its Swin layer; block i sees joined[i] too, if there are any."""
-        found: list[Tensor] = []
+    def forward(self, x: Tensor, time: Tensor, skips: Sequence[Tensor] = ()) -> list[Tensor]:
+        """The outputs of all blocks, the first one after the Swin layer; block i also reads skips[i], if any."""
+        outputs: list[Tensor] = []
         for i, block in enumerate(self.blocks):
-            x = block(torch.cat([x, joined[i]], 1) if joined else x, time)
-            x = x if found else self.swin(x)
-            found.append(x)
-        return found
+            x = block(torch.cat([x, skips[i]], 1) if skips else x, time)
+            x = x if outputs else self.swin(x)
+            outputs.append(x)
+        return outputs
 
 
 class SwinUNet(nn.Module):
-    """ResShift's network: BxCxHxW and B time steps -> BxC'xHxW, H and W multiples of `multiple`, values of any range.
+    """ResShift's network: `[B, C, H, W]` and time steps `[B]` -> `[B, C', H, W]`; H and W are multiples of `multiple`.
 
-    Every level of the encoder is `num_res_blocks` residual blocks and a stride-2 convolution, every one of the decoder
-    one block more, each fed with the encoder's feature of its size, and a nearest-neighbour ×2 with a convolution.
+    A level of the encoder has `num_res_blocks` residual blocks and a stride-2 convolution. A level of the decoder has
+    one block more, and each of them also reads an encoder feature of its size; then come a nearest-neighbour ×2 and a
+    convolution.
 
     Args:
-        in_channels: C; the noisy image and what conditions it, side by side.
+        in_channels: C; the noisy image and the condition, concatenated.
         out_channels: C'.
         model_channels: channels of the first level; even.
         channel_mult: channels of each level, in units of `model_channels`.
         num_res_blocks: residual blocks of a level in the encoder.
         swin_embed: channels inside a Swin layer.
-        swin_heads: its attention heads.
-        swin_depth: its blocks, every second one with shifted windows.
-        window_size: width of its windows.
-        mlp_ratio: channels inside its MLPs, in units of `swin_embed`.
-        norm_groups: groups of every normalisation; divides the channels of every level and of the Swin layers.
+        swin_heads: attention heads of a Swin layer.
+        swin_depth: blocks of a Swin layer; every second one has shifted windows.
+        window_size: width of the attention windows.
+        mlp_ratio: channels inside the MLPs of a Swin layer, in units of `swin_embed`.
+        norm_groups: groups of every normalisation; they divide the channels of every level and of the Swin layers.
         dropout: in the residual blocks, after the attention and in the MLPs.
 
     Raises:
-        UserError: options that do not fit together, or an input of another size.
+        UserError: the options do not fit together, or the input has another size.
     """
 
     def __init__(
@@ -142,31 +143,31 @@ class SwinUNet(nn.Module):
         self.multiple = window_size * 2 ** (len(channel_mult) - 1)
 
         wide = 4 * model_channels
-        # the SiLU that every residual block would apply first is applied once
+        # the last SiLU belongs to every residual block, and is applied once for all of them
         self.time = nn.Sequential(nn.Linear(model_channels, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU())
         widths = [model_channels * mult for mult in channel_mult]
-        now = widths[0]
-        self.stem = nn.Conv2d(in_channels, now, 3, padding=1)
-        joins = [now]
+        channels = widths[0]
+        self.stem = nn.Conv2d(in_channels, channels, 3, padding=1)
+        skips = [channels]
         self.encoder, self.down = nn.ModuleList(), nn.ModuleList()
         for width in widths:
             if self.encoder:
-                self.down.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
-                joins.append(now)
-            sees = [now] + [width] * (num_res_blocks - 1)
-            self.encoder.append(Level(sees, width, time_channels=wide, options=options))
-            joins += [width] * num_res_blocks
-            now = width
-        self.middle = Level([now, now], now, time_channels=wide, options=options)
+                self.down.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
+                skips.append(channels)
+            inputs = [channels] + [width] * (num_res_blocks - 1)
+            self.encoder.append(Level(inputs, width, time_channels=wide, options=options))
+            skips += [width] * num_res_blocks
+            channels = width
+        self.middle = Level([channels, channels], channels, time_channels=wide, options=options)
         self.decoder, self.up = nn.ModuleList(), nn.ModuleList()
         for width in reversed(widths):
-            sees = [one + joins.pop() for one in (now, *[width] * num_res_blocks)]
-            self.decoder.append(Level(sees, width, time_channels=wide, options=options))
+            inputs = [own + skips.pop() for own in (channels, *[width] * num_res_blocks)]
+            self.decoder.append(Level(inputs, width, time_channels=wide, options=options))
             resize = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1))
-            self.up.append(resize if joins else nn.Identity())
-            now = width
+            self.up.append(resize if skips else nn.Identity())
+            channels = width
         self.leave = nn.Sequential(
-            nn.GroupNorm(norm_groups, now), nn.SiLU(), nn.Conv2d(now, out_channels, 3, padding=1)
+            nn.GroupNorm(norm_groups, channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
         )
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -181,6 +182,6 @@ class SwinUNet(nn.Module):
             features += level(features[-1], time)
         x = self.middle(features[-1], time)[-1]
         for level, up in zip(self.decoder, self.up, strict=True):
-            joined = [features.pop() for _ in range(self.num_res_blocks + 1)]
-            x = up(level(x, time, joined)[-1])
+            skips = [features.pop() for _ in range(self.num_res_blocks + 1)]
+            x = up(level(x, time, skips)[-1])
         return self.leave(x)

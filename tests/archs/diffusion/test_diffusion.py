@@ -50,8 +50,8 @@ def test_a_legal_image_is_not_padded(method):
     net = build(method, upscale=2)
     side = net.multiple * 2
     sizes = []
-    draw = net.draw
-    net.draw = lambda lq, noise, steps: sizes.append(tuple(lq.shape)) or draw(lq, noise, steps)
+    denoise = net.denoise
+    net.denoise = lambda lq, noise, progress: sizes.append(tuple(lq.shape)) or denoise(lq, noise, progress)
     net(torch.rand(1, 3, side, side))
     net(torch.rand(1, 3, side - 1, side))
     assert sizes == [(1, 3, side, side)] * 2

@@ -75,16 +75,16 @@ def naive_attention(attention, x, shift):
 @torch.no_grad()
 def test_attention_is_that_of_the_regions(shift, size, shifts):
     """Shifted regions are cut at the borders; a map one window high or wide is not shifted."""
-    block = perturbed(SwinBlock(OPTIONS, shift=shift))
+    block = perturbed(SwinBlock(OPTIONS, shift_size=shift))
     x = torch.randn(2, *size, 8)
     expected = torch.stack([naive_attention(block.attn, one, shift * shifts) for one in x])
-    torch.testing.assert_close(block.attend(x), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(block.window_attention(x), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("pixel", [(0, 5), (11, 5), (5, 0), (5, 11), (0, 0), (11, 11), (0, 11), (6, 6)])
 def test_a_shifted_block_does_not_see_across_the_border(pixel):
     """A pixel moves those of its region and no other; the normalisations, which see all pixels, are left out."""
-    block = perturbed(SwinBlock(OPTIONS, shift=2))
+    block = perturbed(SwinBlock(OPTIONS, shift_size=2))
     block.norm1 = block.norm2 = nn.Identity()
     x = torch.randn(1, 8, 12, 12)
     other = x.clone()
@@ -105,9 +105,9 @@ def test_a_residual_block_is_its_equation():
 
 
 def test_a_swin_block_is_its_equations():
-    block = perturbed(SwinBlock(OPTIONS, shift=2))
+    block = perturbed(SwinBlock(OPTIONS, shift_size=2))
     x = torch.randn(2, 8, 8, 12)
-    attended = block.attend(block.norm1(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    attended = block.window_attention(block.norm1(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     y = x + attended
     hidden = nn.functional.gelu(block.mlp.fc1(block.norm2(y)))
     torch.testing.assert_close(block(x), y + block.mlp.fc2(hidden))
@@ -119,7 +119,7 @@ def test_the_swin_layer_of_a_level_follows_its_first_block():
     first = level.blocks[0](torch.cat([x, skips[0]], 1), time)
     first = level.swin.unembed(level.swin.blocks(level.swin.embed(first)))
     second = level.blocks[1](torch.cat([first, skips[1]], 1), time)
-    assert [block.shift for block in level.swin.blocks] == [0, WINDOW // 2]
+    assert [block.shift_size for block in level.swin.blocks] == [0, WINDOW // 2]
     torch.testing.assert_close(level(x, time, list(skips)), [first, second])
 
 
