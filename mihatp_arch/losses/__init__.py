@@ -1,4 +1,4 @@
-"""The losses that the paper adds to BasicSR's; importing this package registers them."""
+"""The contrastive loss of the paper. Importing this package registers it with BasicSR."""
 
 from mihatp_arch.losses.contrastive_loss import ContrastiveLoss
 from mihatp_arch.losses.features import FeatureNetwork

@@ -15,22 +15,22 @@ from mihatp_arch.transforms.choices import check_choice
 
 @LOSS_REGISTRY.register()
 class ContrastiveLoss(nn.Module):
-    """lambda * Loss_CL of Eq. 5, 8 and 9: the SR image r near the positives p, far from the negatives n.
+    """lambda * Loss_CL of Eq. 5, 8 and 9: pulls the SR image r to the positives p, and pushes it from the negatives n.
 
-    Layer 0 is the image itself, layers 1 to L are those of a frozen feature network. Sim is the cosine.
+    Layer 0 is the image itself, layers 1 to L belong to a frozen feature network. Sim is the cosine similarity.
 
     Args:
         loss_weight: lambda of Eq. 5.
         tau: temperature of Eq. 9.
-        image_space: layer 0 takes part (IS in the paper's Table 3).
-        k_n: K_n of Eq. 9 where there are no negatives (ITP off).
+        image_space: whether layer 0 counts (IS in the paper's Table 3).
+        k_n: K_n of Eq. 9 in a loss without negatives (ITP off).
         features: options of `FeatureNetwork`; None takes its defaults.
-        image_sim: Sim at layer 0: `cosine` of the images as they are, as in the paper, or `centered`, after each
-            channel's mean is taken away. Stained tissue is bright, so plain cosines lie within 0.02 of 1.
-        feature_sim: Sim at layers 1 to L: `flatten`, one cosine over C, H and W, or `spatial`, the mean over the
-            positions of the cosine over C (as in PCL-SR).
-        negatives_bf16: the feature network sees the negatives under bf16 autocast. The loss took 0.8 of the time on a
-            CPU, `sim_neg` moved by 2e-5, the gradient to `sr` by 1.6 % (vgg19, random weights, 192×192).
+        image_sim: Sim at layer 0: `cosine` of the images, as in the paper, or `centered`, the cosine after the mean of
+            each channel is subtracted. Stained tissue is bright, so that plain cosines lie within 0.02 of 1.
+        feature_sim: Sim at layers 1 to L: `flatten`, one cosine over C, H and W, or `spatial`, the cosine over C
+            averaged over all positions (as in PCL-SR).
+        negatives_bf16: run the feature network on the negatives under bf16 autocast. The loss took 0.8 of the time on
+            a CPU, `sim_neg` moved by 2e-5, the gradient to `sr` by 1.6 % (vgg19, random weights, 192×192).
 
     Raises:
         UserError: an option is out of its range or unknown.
@@ -73,26 +73,28 @@ class ContrastiveLoss(nn.Module):
     def forward(
         self, sr: Tensor, positives: Tensor | None, negatives: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 8, times lambda, in fp32 under autocast too.
+        """Eq. 8, times lambda, in fp32 also under autocast.
 
-        Gradients reach `sr` and `positives`, unless the latter are detached, and never `negatives`.
+        Gradients reach `sr`, and `positives` if these are not detached, but never `negatives`.
 
         Args:
-            sr: I^SR of Eq. 1, (B, 3, H, W) around [0, 1].
-            positives: X^P of Eq. 2, (B, K_p, 3, H, W), or None without the reversible pool: then Sim(r, p) = 1.
-            negatives: X^N of Eq. 3, (B, K_n, 3, H, W), or None without the irreversible pool: then Sim(r, n) = 1.
+            sr: I^SR of Eq. 1, `[B, 3, H, W]` around [0, 1].
+            positives: X^P of Eq. 2, `[B, K_p, 3, H, W]`, or None without the reversible pool: then Sim(r, p) = 1.
+            negatives: X^N of Eq. 3, `[B, K_n, 3, H, W]`, or None without the irreversible pool: then Sim(r, n) = 1.
 
         Returns:
-            The weighted loss, and for the log the detached means over samples and layers `sim_pos` and `sim_neg`.
+            The weighted loss, and for the log `sim_pos` and `sim_neg`, detached means over samples and layers.
             Without both pools the loss is the constant lambda * log(1 + K_n).
 
         Raises:
-            UserError: the shapes do not fit one another, or the images the feature network.
+            UserError: the shapes do not fit together, or the feature network cannot take the images.
         """
         _check_shapes(sr, positives, negatives)
         with torch.autocast(sr.device.type, enabled=False):
-            r, p = self._near(sr.unsqueeze(1), positives, features=positives is not None or negatives is not None)
-            # The network is frozen, so that images without a gradient leave no graph in it.
+            r, p = self._layers_of_sr_and_positives(
+                sr.unsqueeze(1), positives, features=positives is not None or negatives is not None
+            )
+            # The network is frozen: images without a gradient leave no graph.
             n = None if negatives is None else self.layers(negatives.detach(), bf16=self.negatives_bf16)
             sim_p, sim_n = self.similarities(r, p, k=1), self.similarities(r, n, k=self.k_n)
             loss_cl = torch.stack([info_nce(*sims, tau=self.tau) for sims in zip(sim_p, sim_n, strict=True)]).mean()
@@ -101,15 +103,15 @@ class ContrastiveLoss(nn.Module):
         return self.loss_weight * loss_cl, stats
 
     def layers(self, x: Tensor, *, bf16: bool = False) -> list[Tensor]:
-        """Images (B, K, 3, H, W) -> layer 0, the images, if it takes part, and layers 1 to L: (B, K, C_l, H_l, W_l)."""
+        """Images `[B, K, 3, H, W]` -> layer 0 (the images), if it counts, and layers 1 to L `[B, K, C_l, H_l, W_l]`."""
         features = [feature.unflatten(0, x.shape[:2]) for feature in self.network(x.flatten(0, 1), bf16=bf16)]
         return [x.float(), *features] if self.image_space else features
 
-    def _near(
+    def _layers_of_sr_and_positives(
         self, sr: Tensor, positives: Tensor | None, *, features: bool
     ) -> tuple[list[Tensor], list[Tensor] | None]:
-        """The layers of r and of the positives, in one pass where a gradient goes back to both."""
-        if not features:  # no similarity is left that needs r
+        """The layers of r and of the positives, in one pass if both need a gradient."""
+        if not features:  # no similarity needs r
             return [sr], None
         if positives is None or not positives.requires_grad:
             return self.layers(sr), None if positives is None else self.layers(positives)
@@ -118,34 +120,34 @@ class ContrastiveLoss(nn.Module):
         return list(r), list(p)
 
     def similarities(self, r: list[Tensor], x: list[Tensor] | None, *, k: int) -> list[Tensor]:
-        """Sim of r^l (B, 1, C_l, H_l, W_l) to the layers x^l (B, K, C_l, H_l, W_l) of other images: (B, K) each.
+        """Sim of r^l `[B, 1, C_l, H_l, W_l]` to the layers x^l `[B, K, C_l, H_l, W_l]` of other images: `[B, K]` each.
 
-        Without images it is 1, K is `k`: what the paper says of an ablated pool.
+        Without other images every Sim is 1 and K is `k`, as the paper defines a pool that is left out.
         """
         if x is None:
             return [r_l.new_ones(r_l.shape[0], k, dtype=torch.float32) for r_l in r]
-        kinds = [self.image_sim if self.image_space and layer == 0 else self.feature_sim for layer in range(len(r))]
-        return [SIM[kind](r_l, x_l) for kind, r_l, x_l in zip(kinds, r, x, strict=True)]
+        names = [self.image_sim if self.image_space and layer == 0 else self.feature_sim for layer in range(len(r))]
+        return [SIM[name](r_l, x_l) for name, r_l, x_l in zip(names, r, x, strict=True)]
 
 
 def info_nce(sim_p: Tensor, sim_n: Tensor, *, tau: float) -> Tensor:
-    """Eq. 9, the loss of one layer, from Sim(r, p) (B, K_p) and Sim(r, n) (B, K_n)."""
+    """Eq. 9, the loss of one layer, from Sim(r, p) `[B, K_p]` and Sim(r, n) `[B, K_n]`."""
     # -log(e^p / (e^p + sum_j e^n_j)) = log(1 + sum_j e^(n_j - p)): no overflow, and close similarities do not cancel.
     n_minus_p = (sim_n.unsqueeze(1) - sim_p.unsqueeze(2)) / tau
     return F.softplus(torch.logsumexp(n_minus_p, dim=2)).mean()
 
 
 def _norm(x: Tensor, *, dim: int) -> Tensor:
-    # A sum of squares keeps 1e-7 over millions of elements where torch.linalg.vector_norm keeps 3e-5 on the CPU.
+    # Over millions of elements a sum of squares has an error of 1e-7 on the CPU, torch.linalg.vector_norm of 3e-5.
     return x.square().sum(dim).clamp_min(1e-8).sqrt()
 
 
 def _flatten(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine over C, H and W at once, as F.cosine_similarity but without its normalised copy of every image."""
-    if a.stride(2) == 1:  # channels lie innermost: flat in that order nothing is copied, and sums run over rows
+    """Cosine over C, H and W together, as F.cosine_similarity, but without a normalised copy of every image."""
+    if a.stride(2) == 1:  # channels last in memory: in this order flatten copies nothing
         a, b = a.movedim(2, -1), b.movedim(2, -1)
     a, b = a.flatten(2), b.flatten(2)
-    # No matmul: over millions of elements its fp32 sums are off by 1e-4, at τ = 0.05 too much.
+    # No matmul: over millions of elements its fp32 sums have an error of 1e-4, too much at τ = 0.05.
     return (a * b).sum(2) / (_norm(a, dim=2) * _norm(b, dim=2))
 
 
@@ -159,7 +161,7 @@ def _spatial(a: Tensor, b: Tensor) -> Tensor:
     return cosine.mean(dim=(-2, -1))
 
 
-# Sim of (B, 1, C, H, W) to (B, K, C, H, W): (B, K)
+# Sim of `[B, 1, C, H, W]` to `[B, K, C, H, W]`: `[B, K]`
 SIM = {"cosine": _flatten, "centered": _centered, "flatten": _flatten, "spatial": _spatial}
 
 
@@ -169,5 +171,5 @@ def _check_shapes(sr: Tensor, positives: Tensor | None, negatives: Tensor | None
             continue
         if images.dim() != 5 or images.shape[1] == 0 or (images.shape[0], *images.shape[2:]) != tuple(sr.shape):
             raise UserError(
-                f"ContrastiveLoss: {name} {tuple(images.shape)} must be (B, K, C, H, W) beside sr {tuple(sr.shape)}"
+                f"ContrastiveLoss: {name} {tuple(images.shape)} must be [B, K, C, H, W] beside sr {tuple(sr.shape)}"
             )

@@ -1,4 +1,4 @@
-"""The frozen feature network, whose layers are the layers 1 to L of the contrastive loss (paper Eq. 8 and 9)."""
+"""The frozen feature network, which gives layers 1 to L of the contrastive loss (paper Eq. 8 and 9)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,23 +12,23 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.losses.vgg19 import IMAGENET_MEAN, IMAGENET_STD, VGG19, imagenet_weights
 from mihatp_arch.transforms.choices import check_choice
 
-RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed run finds the same features
+RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed training has the same features
 
 
 class FeatureNetwork(nn.Module):
     """Features of images in [0, 1], by a network that never trains; gradients flow through it to the images.
 
-    The paper does not name its network. The default is that of most perceptual and contrastive losses.
+    The paper does not name its network. The default is the network of most perceptual and contrastive losses.
 
     Args:
-        network: vgg19 (torchvision's), or any network of timm that has `features_only`.
-        weights: imagenet (found, or downloaded), the path of a state dict (the full torchvision vgg19; for timm
-            networks a .pth or .safetensors in timm's layout), or random.
+        network: vgg19 (torchvision's), or any timm network with `features_only`.
+        weights: imagenet (a local file, else downloaded), the path of a state dict (the full torchvision vgg19; for
+            timm networks a .pth or .safetensors in timm's layout), or random.
         layers: names or torchvision's indices of layers of vgg19 (None: relu1_1, relu2_1, relu3_1, relu4_1,
             relu5_1); timm's `out_indices` for its networks (None: all).
 
     Raises:
-        UserError: unknown network or layer, weights that cannot be had or do not fit.
+        UserError: the network or a layer is unknown, or the weights cannot be downloaded or do not fit.
     """
 
     mean: Tensor
@@ -41,7 +41,7 @@ class FeatureNetwork(nn.Module):
         if layers is not None and (isinstance(layers, str) or not layers or len(set(layers)) < len(layers)):
             raise UserError(f"features: layers: {layers!r} must be a list of one or more layers, each named once")
         self.network, self.weights = network, weights
-        # Construction draws from the global generators, which would tie the run's seed to the choice of features.
+        # Construction draws random numbers. The choice of features must not change those of the training.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
             if network == "vgg19":
@@ -61,32 +61,32 @@ class FeatureNetwork(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "FeatureNetwork":
-        """Stays in eval mode whatever `mode` says: running statistics and dropout belong to training."""
+        """Stay in eval mode for any `mode`: running statistics and dropout must not change."""
         return super().train(False)
 
     def extra_repr(self) -> str:
         return f"network={self.network!r}, weights={self.weights!r}"
 
     def forward(self, x: Tensor, *, bf16: bool = False) -> list[Tensor]:
-        """Features in fp32, under autocast too.
+        """Features in fp32, also under autocast.
 
         Args:
-            x: RGB images (B, 3, H, W) in [0, 1].
+            x: RGB images `[B, 3, H, W]` in [0, 1].
             bf16: run the network under bf16 autocast.
 
         Returns:
-            L tensors (B, C_l, H_l, W_l), in the order of `layers`.
+            L tensors `[B, C_l, H_l, W_l]`, in the order of `layers`.
 
         Raises:
-            UserError: the images are not RGB, too small for the deepest layer, or not of the one size that the network
-                takes.
+            UserError: the images are not RGB, are too small for the deepest layer, or have not the network's fixed
+                size.
         """
         if x.dim() != 4 or x.shape[1] != 3:
-            raise UserError(f"features: needs RGB images (B, 3, H, W), not {tuple(x.shape)}")
+            raise UserError(f"features: needs RGB images [B, 3, H, W], not {tuple(x.shape)}")
         if self.fixed_size not in (None, tuple(x.shape[-2:])):
             raise UserError(f"features: {self.network} takes images of {self.fixed_size}, not {tuple(x.shape[-2:])}")
         x = (x.float() - self.mean) / self.std
-        if x.device.type == "cpu":  # convolutions follow their input; there they are 1.1 to 1.2 times as fast so
+        if x.device.type == "cpu":  # convolutions are 1.1 to 1.2 times as fast in this layout
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             features = [feature.float() for feature in self.body(x)]
@@ -105,7 +105,7 @@ def _vgg19(weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module,
 def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
     import timm  # takes 0.7 s
 
-    if ":" not in network:  # hf-hub:owner/name is timm's to resolve
+    if ":" not in network:  # timm itself resolves hf-hub:owner/name
         check_choice(network.partition(".")[0], ["vgg19", *timm.list_models()], what="features: network")
     indices: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
     try:
@@ -130,7 +130,7 @@ def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -
 
 
 def _load(body: nn.Module, path: Path) -> None:
-    """Load the tensors that `body` has from a state dict that may hold more (a classifier, later layers)."""
+    """Load the tensors of `body` from a state dict, which may hold more (a classifier, later layers)."""
     from timm.models import load_state_dict  # takes 0.7 s
 
     if not path.is_file():
@@ -141,12 +141,12 @@ def _load(body: nn.Module, path: Path) -> None:
         raise UserError(f"features: weights: {path} holds no state dict ({_first_line(error)})") from error
     # timm's feature extractors rename stages.0 to stages_0 and wrap some networks as `model`.
     plain = {key.replace("_", "."): value for key, value in state.items()}
-    wanted = {key: key.removeprefix("model.").replace("_", ".") for key in body.state_dict()}
-    missing = [key for key, name in wanted.items() if name not in plain]
+    names = {key: key.removeprefix("model.").replace("_", ".") for key in body.state_dict()}
+    missing = [key for key, name in names.items() if name not in plain]
     if missing:
         raise UserError(f"features: weights: {path} lacks {missing[0]} and {len(missing) - 1} more: another network's?")
     try:
-        body.load_state_dict({key: plain[name] for key, name in wanted.items()})
+        body.load_state_dict({key: plain[name] for key, name in names.items()})
     except RuntimeError as error:
         raise UserError(f"features: weights: {path} does not fit: {str(error).splitlines()[-1].strip()}") from error
 

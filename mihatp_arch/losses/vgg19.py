@@ -1,4 +1,4 @@
-"""torchvision's VGG19 without its classifier, cut after the last layer used, and the place of its weights."""
+"""torchvision's VGG19 up to the last layer that the loss uses, and the file of its weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +21,10 @@ PAPER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 class VGG19(nn.Module):
-    """VGG19 up to the last of `layers`, which are names (relu3_1) or torchvision's indices (11); its output is them.
+    """VGG19 up to the last of `layers`, which are names (relu3_1) or torchvision's indices (11); it outputs them all.
 
-    Parameters are called as in torchvision's full network (features.0.weight ...), so that its state dicts load; until
-    one is loaded, or `reset_parameters` called, they hold nothing.
+    Parameters have the names of torchvision's full network (features.0.weight ...), so that its state dicts load. They
+    are uninitialised until a state dict is loaded or `reset_parameters` is called.
 
     Raises:
         UserError: an unknown layer.
@@ -35,34 +35,35 @@ class VGG19(nn.Module):
 
         super().__init__()
         self.layers = [_index(layer) for layer in layers or PAPER_LAYERS]
-        with torch.device("meta"):  # no memory and no time for what is cut off, or about to be loaded
+        with torch.device("meta"):  # no memory and no time for layers that are left out or loaded
             features = list(make_layers(cfgs["E"]))[: max(self.layers) + 1]
         self.features = nn.Sequential(*features).to_empty(device="cpu")
         for index, module in enumerate(self.features):
             if isinstance(module, nn.ReLU):
-                module.inplace = index - 1 not in self.layers  # or it would overwrite the convolution collected there
+                # An in-place ReLU would overwrite the output of a collected convolution.
+                module.inplace = index - 1 not in self.layers
         self.least = 2 ** sum(isinstance(module, nn.MaxPool2d) for module in self.features)
 
     def reset_parameters(self) -> None:
-        """Random weights that keep the variance of the activations, so that the deepest features do not vanish."""
+        """Random weights that preserve the variance of the activations, so that the deepest features do not vanish."""
         for module in self.features:
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Normalised images (B, 3, H, W) -> one (B, C_l, H_l, W_l) for each of `layers`, in their order."""
+        """Normalised images `[B, 3, H, W]` -> one `[B, C_l, H_l, W_l]` for each of `layers`, in their order."""
         if min(x.shape[-2:]) < self.least:
             raise UserError(
                 f"features: images of {x.shape[-2]}x{x.shape[-1]} pixels are too small for {LAYERS[max(self.layers)]} "
                 f"of vgg19, which needs {self.least}x{self.least}: take earlier layers, or larger patches"
             )
-        found: dict[int, Tensor] = {}
+        outputs: dict[int, Tensor] = {}
         for index, module in enumerate(self.features):
             x = module(x)
             if index in self.layers:
-                found[index] = x
-        return [found[index] for index in self.layers]
+                outputs[index] = x
+        return [outputs[index] for index in self.layers]
 
 
 def _index(layer: str | int) -> int:
@@ -76,7 +77,7 @@ def imagenet_weights() -> Path:
     """The file of torchvision's ImageNet weights: BasicSR's folder, else torch.hub's, else downloaded to the latter.
 
     Raises:
-        UserError: it is in neither place and cannot be downloaded.
+        UserError: it is in neither folder and cannot be downloaded.
     """
     from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH
     from torchvision.models.vgg import VGG19_Weights  # takes a second

@@ -9,31 +9,31 @@ from torch.nn import functional as F
 
 
 def uniform(count: int, low: float, high: float) -> Tensor:
-    """`count` draws of U[low, high] on the CPU, from torch's global generator."""
+    """`count` random numbers from U[low, high], on the CPU, by torch's global generator: `[count]`."""
     return torch.rand(count) * (high - low) + low
 
 
 def filter_batch(x: Tensor, kernels: Tensor) -> Tensor:
-    """Filter each image with its own kernel, reflecting at the border.
+    """Filter each image with its own kernel; the border is reflected.
 
     Args:
-        x: (B, C, H, W), of any size.
-        kernels: (B, k, k), k odd, on any device.
+        x: `[B, C, H, W]`, of any size.
+        kernels: `[B, k, k]`, k odd, on any device.
 
     Returns:
-        (B, C, H, W).
+        `[B, C, H, W]`.
     """
     kernels = kernels.to(x)
     pad = kernels.shape[-1] // 2
     if pad < min(x.shape[-2:]):
         return filter2D(x, kernels)
-    # Reflection needs more pixels than it pads; an image smaller than its kernel repeats its border first.
+    # Reflection needs more pixels than it adds. An image smaller than its kernel is first padded by repetition.
     x = F.pad(x, (pad, pad, pad, pad), mode="replicate")
     return filter2D(x, kernels)[..., pad:-pad, pad:-pad]
 
 
 def gaussian_blur(x: Tensor, low: float, high: float) -> Tensor:
-    """Anisotropic Gaussian blur of (B, C, H, W): sigma U[low, high] pixels on both axes, any angle."""
+    """Anisotropic Gaussian blur of `[B, C, H, W]`: sigma U[low, high] pixels on both axes, any angle."""
     from basicsr.data.degradations import bivariate_Gaussian  # brings scipy.stats
 
     sigma_x, sigma_y = (uniform(x.shape[0], low, high) for _ in range(2))
@@ -47,7 +47,7 @@ def gaussian_blur(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def defocus(x: Tensor, low: float, high: float) -> Tensor:
-    """Blur of a lens out of focus: a disc with radius U[low, high] pixels, its rim antialiased."""
+    """Blur of a lens out of focus: a disc with radius U[low, high] pixels and an antialiased rim."""
     radius = uniform(x.shape[0], low, high)
     reach = math.ceil(radius.max().item())
     axis = torch.arange(-reach, reach + 1).float()
@@ -57,7 +57,7 @@ def defocus(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def motion_blur(x: Tensor, low: float, high: float) -> Tensor:
-    """Blur of a moving stage: a line with length U[low, high] pixels, taken to the nearest odd number, at any angle."""
+    """Blur of a moving stage: a line with length U[low, high] pixels, rounded to an odd number, at any angle."""
     from kornia.filters import get_motion_kernel2d
 
     lengths = 2 * (uniform(x.shape[0], low, high) / 2).floor().int() + 1

@@ -1,4 +1,4 @@
-"""One way to refuse a name that is not among the known ones."""
+"""One error message for an unknown name in the options."""
 
 from collections.abc import Collection
 
@@ -7,9 +7,12 @@ from mihatp_arch.errors import UserError
 
 
 def check_choice(name: object, choices: Collection[str], *, what: str) -> None:
-    """Raise a UserError that names the nearest of `choices`, unless `name` is one of them.
+    """Raise a UserError that suggests the most similar of `choices`, unless `name` is one of them.
 
-    `what` says where the name stands, for example "reversible pool: element".
+    Args:
+        name: a name from the options.
+        choices: the valid names.
+        what: the option that has the name, for example "reversible pool: element".
     """
     if name in choices:
         return

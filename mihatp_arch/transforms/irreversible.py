@@ -1,7 +1,7 @@
 """The irreversible transformation pool, T_irr (paper section 2.1, Eq. 3): low-quality versions of HR, the negatives.
 
-The paper names neither its operations nor their strength. These are the faults of slide scanning and of coarse
-sampling, by BasicSR's and kornia's own operators where they have one.
+The paper names neither its operations nor their strength. These operations imitate the artefacts of slide scanning and
+of coarse sampling. Where BasicSR or kornia has an operator, it is used.
 """
 
 import copy
@@ -20,15 +20,15 @@ from mihatp_arch.transforms.choices import check_choice
 
 
 def gaussian_noise(x: Tensor, low: float, high: float) -> Tensor:
-    """Noise of the sensor with standard deviation U[low, high] / 255."""
+    """Sensor noise with standard deviation U[low, high] / 255."""
     from basicsr.data.degradations import add_gaussian_noise_pt  # brings scipy.stats
 
-    sigma: Any = uniform(x.shape[0], low, high).to(x)  # BasicSR's defaults, numbers, hide that it takes one per sample
+    sigma: Any = uniform(x.shape[0], low, high).to(x)  # BasicSR annotates a number, but takes one per sample
     return add_gaussian_noise_pt(x, sigma=sigma)
 
 
 def poisson(x: Tensor, low: float, high: float) -> Tensor:
-    """Shot noise of as many photons as the image has grey values; the noise is multiplied by U[low, high]."""
+    """Shot noise for as many photons as the image has grey values; the noise is multiplied by U[low, high]."""
     from basicsr.data.degradations import add_poisson_noise_pt  # brings scipy.stats
 
     scale: Any = uniform(x.shape[0], low, high).to(x)
@@ -52,7 +52,7 @@ class Jpeg:
 
     def __call__(self, x: Tensor, low: float, high: float) -> Tensor:
         height, width = x.shape[-2:]
-        # The codec would fill up to whole blocks with black, which rings back into the image.
+        # The codec itself would pad blocks with black, which causes ringing inside the image.
         whole = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
         compressed = self.codec.to(x.device)(whole, quality=uniform(x.shape[0], low, high).to(x))
         return compressed[..., :height, :width]
@@ -60,7 +60,7 @@ class Jpeg:
 
 @dataclass(frozen=True)
 class DownUp:
-    """What the LR image still knows: antialiased bicubic down by the scale of the task, bicubic up again."""
+    """The information of the LR image: antialiased bicubic down by the scale of the task, then bicubic up."""
 
     scale: int
 
@@ -73,7 +73,7 @@ class DownUp:
 
 @dataclass(frozen=True)
 class Severity:
-    """The default range of an operation's severity, and the least and greatest value that make sense."""
+    """The default range of an operation's severity, and its lower and upper limit."""
 
     low: float
     high: float
@@ -81,7 +81,7 @@ class Severity:
     greatest: float = float("inf")
 
     def read(self, name: str, value: object) -> tuple[float, float]:
-        """The range that the options ask for; None is the default. Raises a UserError if it is no such range."""
+        """The range [low, high] of an option; None gives the default. Raises a UserError for any other value."""
         if value is None:
             return self.low, self.high
         if isinstance(value, Sequence) and len(value) == 2 and all(isinstance(end, int | float) for end in value):
@@ -109,9 +109,9 @@ OFF_BY_DEFAULT = ("stain_jitter",)
 class IrreversiblePool:
     """T_irr of Eq. 3: K_n negatives of each HR image, each by another operation.
 
-    One of them is always `down_up`, the image that bicubic interpolation makes of the LR; the others are drawn without
-    replacement, the same for the whole batch, each sample with a severity of its own. Choices and severities come from
-    torch's global CPU generator, noise from the generator of the images' device.
+    One operation is always `down_up`, which gives the image that bicubic interpolation makes of LR. The others are
+    drawn without replacement, once for the whole batch; each sample has a severity of its own. Operations and
+    severities come from torch's global CPU generator, noise from the generator of the images' device.
 
     Args:
         k_n: K_n, the number of negatives of each image.
@@ -123,7 +123,8 @@ class IrreversiblePool:
             stain_jitter: relative change of each stain.
 
     Raises:
-        UserError: an unknown operation, no such range, k_n below 1 or above the size of the pool, scale below 2.
+        UserError: an operation is unknown, a range is invalid, k_n is below 1 or above the size of the pool, or scale
+            is below 2.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class IrreversiblePool:
         if scale < 2:
             raise UserError(f"irreversible pool: scale: {scale} must be 2 or more, the scale of the task")
         self.k_n, self.scale = k_n, scale
-        # A copy, because the codec's tables are globals of its module, which a move to a device would move for all.
+        # A copy: the codec's tables are globals of its module, and moving this codec to a device must not move them.
         codec = copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False)
         self._operations: dict[str, Callable[[Tensor, float, float], Tensor]] = {
             "gaussian_blur": gaussian_blur,
@@ -171,14 +172,14 @@ class IrreversiblePool:
 
     @torch.no_grad()
     def apply(self, gt: Tensor, operation: str) -> Tensor:
-        """One operation on HR images (B, 3, H, W) in [0, 1] -> the same shape and dtype, in [0, 1], no gradient."""
+        """One operation on HR images `[B, 3, H, W]` in [0, 1] -> the same shape and dtype, in [0, 1], no gradient."""
         low, high = self.severities.get(operation, (0.0, 0.0))
         with torch.autocast(gt.device.type, enabled=False):
             x = gt.detach().float().contiguous()
             return self._operations[operation](x, low, high).clamp(0, 1).to(gt.dtype)
 
     def __call__(self, gt: Tensor) -> Tensor:
-        """X^N of Eq. 3: HR images (B, 3, H, W) in [0, 1], of any size -> (B, K_n, 3, H, W) in [0, 1], no gradient."""
+        """X^N of Eq. 3: HR `[B, 3, H, W]` in [0, 1], of any size -> `[B, K_n, 3, H, W]` in [0, 1], no gradient."""
         if gt.dim() != 4 or gt.shape[1] != 3:
-            raise UserError(f"irreversible pool: needs RGB images (B, 3, H, W), not {tuple(gt.shape)}")
+            raise UserError(f"irreversible pool: needs RGB images [B, 3, H, W], not {tuple(gt.shape)}")
         return torch.stack([self.apply(gt, operation) for operation in self.draw()], dim=1)

@@ -1,7 +1,7 @@
 """The reversible transformation pool, T_for and T_inv (paper section 2.1, Eq. 2).
 
-Its elements only move pixels: they are exactly invertible and commute with down-sampling, so that T_for(HR) and
-T_for(LR) remain a valid pair.
+Its default elements only move pixels. They are exactly invertible and commute with down-sampling, so that T_for(HR)
+and T_for(LR) are still a pair of HR and LR.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mihatp_arch.transforms.choices import check_choice
 
 
 class Element(Protocol):
-    """One transformation of (B, C, H, W) and its inverse."""
+    """One transformation of `[B, C, H, W]` and its inverse."""
 
     @property
     def keeps_shape(self) -> bool: ...
@@ -27,7 +27,7 @@ class Element(Protocol):
 
 
 class Dihedral(NamedTuple):
-    """An element of D4, the symmetries of the square: transpose or not, then flip along some of the two axes."""
+    """An element of D4, the symmetries of the square: optionally a transposition, then flips along 0 to 2 axes."""
 
     transpose: bool
     flips: tuple[int, ...]
@@ -78,18 +78,18 @@ D4: dict[str, Element] = {
     "transpose": Dihedral(transpose=True, flips=()),
     "antitranspose": Dihedral(transpose=True, flips=(-2, -1)),
 }
-# These two leave the manifold of stained tissue, which is why nobody gets them without asking.
+# These two give colours that stained tissue does not have, so that they are off by default.
 ELEMENTS: dict[str, Element] = {**D4, "channel_permute": ChannelRoll(), "invert": Invert()}
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn: the name of one element per sample of a batch, for the LR and the HR images alike."""
+    """The drawn elements: one name for each sample of a batch; LR and HR images share it."""
 
     elements: tuple[str, ...]
 
     def groups(self) -> dict[str, list[int]]:
-        """The rows of the batch that share an element, by element."""
+        """Element -> the rows of the batch that have it."""
         rows: dict[str, list[int]] = {}
         for row, name in enumerate(self.elements):
             rows.setdefault(name, []).append(row)
@@ -104,7 +104,7 @@ class ReversiblePool:
             channel_permute and invert. None takes the seven non-identity elements of D4, the default.
 
     Raises:
-        UserError: an element is unknown, named twice, or there is none.
+        UserError: an element is unknown or named twice, or there is none.
     """
 
     def __init__(self, *, elements: Sequence[str] | None = None) -> None:
@@ -121,12 +121,12 @@ class ReversiblePool:
     def draw(self, batch: int, *, height: int, width: int, k: int = 1) -> Draw:
         """Draw K_p elements for each sample, from torch's global CPU generator.
 
-        The draw is sample-major: it fits `lq.repeat_interleave(k, dim=0)`, whose result `.unflatten(0, (batch, k))`
-        gives back (B, K_p, C, H, W). A sample's k elements differ for as long as the pool has others.
+        The elements are in the order of `lq.repeat_interleave(k, dim=0)`; `.unflatten(0, (batch, k))` makes the result
+        `[B, K_p, C, H, W]`. The k elements of a sample differ, unless k is larger than the pool.
 
         Args:
             batch: number of samples B.
-            height: of the images in pixels; LR or HR, only whether it equals the width matters.
+            height: of the LR or HR images in pixels; it matters only whether height and width are equal.
             width: of the images in pixels.
             k: K_p, the number of elements for each sample.
 
@@ -134,7 +134,7 @@ class ReversiblePool:
             The elements of batch * k images.
 
         Raises:
-            UserError: the images are not square and every element of the pool would turn them on their side.
+            UserError: the images are not square, and every element of the pool swaps height and width.
         """
         pool = [name for name in self.elements if height == width or ELEMENTS[name].keeps_shape]
         if not pool:
@@ -142,16 +142,16 @@ class ReversiblePool:
                 f"reversible pool: {', '.join(self.elements)} cannot be had for images of {height}x{width} pixels: "
                 "add hflip, vflip or rot180, or train on square patches"
             )
-        rounds = -(-k // len(pool))
-        order = torch.rand(batch, rounds, len(pool)).argsort(dim=-1).flatten(1)[:, :k]
+        permutations = -(-k // len(pool))
+        order = torch.rand(batch, permutations, len(pool)).argsort(dim=-1).flatten(1)[:, :k]
         return Draw(tuple(pool[i] for i in order.flatten().tolist()))
 
     def apply(self, x: Tensor, draw: Draw) -> Tensor:
-        """T_for: (B, C, H, W) of any dtype -> the same shape, sample i under the i-th element of the draw."""
+        """T_for: `[B, C, H, W]` of any dtype -> the same shape, sample i under the i-th element of the draw."""
         return _by_element(x, draw, inverse=False)
 
     def invert(self, x: Tensor, draw: Draw) -> Tensor:
-        """T_inv: undoes `apply` with the same draw, bit for bit (`invert`, 1 - x, up to its rounding)."""
+        """T_inv: the exact inverse of `apply` with the same draw (of the element `invert` up to rounding)."""
         return _by_element(x, draw, inverse=True)
 
 
