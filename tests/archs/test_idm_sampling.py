@@ -5,7 +5,7 @@ import torch
 from helpers.small_idm import small
 
 from mihatp_arch.archs.diffusion.base import ImageNoise
-from mihatp_arch.archs.idm_arch import keep_products
+from mihatp_arch.archs.idm_arch import alpha_products
 
 
 def test_a_sample_is_its_images_own():
@@ -32,17 +32,17 @@ def test_seed_and_eta_change_a_sample():
 
 
 def test_the_schedule_is_its_products():
-    keep = keep_products(2000, 1e-6, 1e-2)
-    assert keep.shape == (2001,)
-    assert keep[0] == 1
+    alphas = alpha_products(2000, 1e-6, 1e-2)
+    assert alphas.shape == (2001,)
+    assert alphas[0] == 1
     product = 1.0
     for t in range(2000):
         product *= 1 - (1e-6 + t * (1e-2 - 1e-6) / 1999)
-    assert keep[-1].item() == pytest.approx(product, rel=1e-9)
-    assert keep[1].item() == pytest.approx(1 - 1e-6, abs=1e-12)
+    assert alphas[-1].item() == pytest.approx(product, rel=1e-9)
+    assert alphas[1].item() == pytest.approx(1 - 1e-6, abs=1e-12)
     net = small(timesteps=2000)
-    torch.testing.assert_close(net.gamma, keep.sqrt().float())
-    torch.testing.assert_close(net.scheduler.alphas_cumprod, keep[1:])
+    torch.testing.assert_close(net.gamma, alphas.sqrt().float())
+    torch.testing.assert_close(net.scheduler.alphas_cumprod, alphas[1:])
     assert net.scheduler.final_alpha_cumprod == 1
 
 
@@ -81,17 +81,19 @@ def test_all_steps_with_eta_1_are_those_of_sr3(monkeypatch):
         return torch.tanh(3 * x_t + 1)
 
     monkeypatch.setattr(net, "epsilon", epsilon)
-    last = net.draw(lq, ImageNoise(lq, 5), iter)
+    last = net.denoise(lq, ImageNoise(lq, 5), iter)
     noise = ImageNoise(lq, 5)
-    beta, keep = torch.linspace(0.01, 0.6, 6, dtype=torch.float64), keep_products(6, 0.01, 0.6)
+    beta, alphas = torch.linspace(0.01, 0.6, 6, dtype=torch.float64), alpha_products(6, 0.01, 0.6)
     x = noise(3, 12, 12)
     for t, (x_t, gamma) in zip(range(6, 0, -1), seen, strict=True):
         torch.testing.assert_close(x_t, x, atol=1e-5, rtol=0)
-        assert gamma.item() == pytest.approx(keep[t].sqrt().item())
-        x0 = ((x - (1 - keep[t]).sqrt() * torch.tanh(3 * x + 1)) / keep[t].sqrt()).clamp(-1, 1)
-        share = 1 - keep[t]
-        mean = keep[t - 1].sqrt() * beta[t - 1] / share * x0 + (1 - beta[t - 1]).sqrt() * (1 - keep[t - 1]) / share * x
-        x = mean + ((1 - keep[t - 1]) / share * beta[t - 1]).sqrt() * noise(3, 12, 12)
+        assert gamma.item() == pytest.approx(alphas[t].sqrt().item())
+        x0 = ((x - (1 - alphas[t]).sqrt() * torch.tanh(3 * x + 1)) / alphas[t].sqrt()).clamp(-1, 1)
+        share = 1 - alphas[t]
+        mean = (
+            alphas[t - 1].sqrt() * beta[t - 1] / share * x0 + (1 - beta[t - 1]).sqrt() * (1 - alphas[t - 1]) / share * x
+        )
+        x = mean + ((1 - alphas[t - 1]) / share * beta[t - 1]).sqrt() * noise(3, 12, 12)
     torch.testing.assert_close(last, x, atol=1e-5, rtol=0)
 
 
