@@ -1,4 +1,4 @@
-"""From slides to LMDBs: aligned, patient-disjoint, repeatable, whole or absent; what cannot be used is listed."""
+"""From slides to LMDBs: LR lies on HR, patients are disjoint, bytes repeat, and unusable slides are listed."""
 
 import csv
 import hashlib
@@ -84,7 +84,7 @@ def test_same_seed_same_bytes_whoever_works(slides, built, tmp_path):
 
 
 def shift(lr, of_hr):
-    """LR pixels that `lr` lies off the area mean of HR, the larger of both axes."""
+    """Shift of `lr` against the area mean of HR, LR px, the larger of both axes."""
     window = np.outer(np.hanning(lr.shape[0]), np.hanning(lr.shape[1]))
     a, b = (window * (grey - grey.mean()) for grey in (of_hr.mean(-1), lr.mean(-1)))
     found, _, _ = phase_cross_correlation(a, b, upsample_factor=100)
@@ -93,7 +93,7 @@ def shift(lr, of_hr):
 
 @pytest.mark.parametrize("lr", ["area", "bicubic", "pyramid"])
 def test_lr_of_every_scale_lies_on_hr(tmp_path, lr):
-    """Levels of a fourth and a sixteenth, rounded down from a width that is no multiple of either."""
+    """Sizes of levels are rounded down, because width and height are no multiples of the factors."""
     write_synthetic_slide(tmp_path / "a.svs", width=3003, height=2541, seed=5, flavour="svs", factors=(2, 4, 8))
     build(tmp_path / "a.svs", tmp_path / "out", lr=lr, split_by="patch", tests=1, patch_size=192)
     rows = manifest_rows(tmp_path / "out")

@@ -1,4 +1,4 @@
-"""The embedded data: complete, without leakage, built once."""
+"""The embedded data set: complete, without leakage, built once."""
 
 import csv
 import shutil

@@ -25,7 +25,7 @@ FLOORS = {  # a module imports only from lower floors, or from its own folder
 
 
 def imports():
-    """Module -> the modules that it imports, at any depth of its code; names of packages and of modules alike."""
+    """Module -> the names that it imports anywhere in its code; names inside modules are included."""
     found = {}
     for path in sorted(FOLDER.rglob("*.py")):
         parts = path.relative_to(FOLDER.parent).with_suffix("").parts
@@ -65,7 +65,7 @@ def test_nothing_of_networks_is_imported():
 
 
 def loaded(code):
-    """The modules that are loaded after `code` has run, in a process of its own."""
+    """Names of the modules that are loaded after `code` has run in a new process."""
     code = f"import sys; {code}; print('modules', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.rsplit("modules ", 1)[1].split())

@@ -1,4 +1,4 @@
-"""Sound data sets, and copies of them to be damaged."""
+"""Sound data sets, and copies that the tests damage."""
 
 import shutil
 

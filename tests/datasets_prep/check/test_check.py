@@ -1,4 +1,4 @@
-"""Every fault that is planted is found and named, and a sound data set has none."""
+"""Every planted fault is found and named, and a sound data set has none."""
 
 import json
 import os

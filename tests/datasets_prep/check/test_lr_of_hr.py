@@ -43,7 +43,7 @@ def test_swapped_pair_of_pyramid(copy, role):
 
 
 def test_pale_patches_that_do_not_belong_together(data):
-    """So pale that PSNR alone would let them pass."""
+    """The patches are so pale that their PSNR is high."""
     hr, other = (
         (160 + pixels(values(data / "train/HR.lmdb")[key]) / 3).clip(0, 255).astype(np.uint8) for key in (KEY, OTHER)
     )
@@ -95,7 +95,7 @@ def test_other_ways_in_which_lr_differs(data):
 
 
 def test_own_level_of_a_real_slide(shared, tmp_path):
-    """LR as a scanner made it passes; the same beside its place does not."""
+    """The LR level of a real scanner passes; the same level with a shift does not."""
     with openslide.OpenSlide(shared / "data/slides/tcga-cr-7395-01a-01-ts1.svs") as slide:
         full, half = (
             np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]).convert("RGB"))

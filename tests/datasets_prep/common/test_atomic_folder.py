@@ -1,4 +1,4 @@
-"""What may be replaced, and what a killed build leaves."""
+"""Which folders may be replaced, and what happens to the folders of a killed build."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ def test_a_data_set_that_was_being_replaced_comes_back(tmp_path):
     build(tmp_path / "out", "old")
     killed(tmp_path / "out", "_sync_tree")
     (partial,) = (path for path in tmp_path.iterdir() if path.suffix == ".partial")
-    (tmp_path / "out").rename(partial.with_suffix(".replaced"))  # as if killed between the two names
+    (tmp_path / "out").rename(partial.with_suffix(".replaced"))  # as if killed between the two renames
     with pytest.raises(UserError, match="--overwrite"):
         build(tmp_path / "out", overwrite=False)
     assert (tmp_path / "out" / "notes.md").read_text() == "# ours\nold"

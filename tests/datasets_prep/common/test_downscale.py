@@ -1,4 +1,4 @@
-"""LR made from HR: BasicSR's own pixels, no shift, no bias."""
+"""Area mean and bicubic: equal to BasicSR, without shift and without bias."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def hr():
 
 @pytest.mark.parametrize("k", [2, 3, 4, 8])
 def test_bicubic_is_basicsr_s(hr, k):
-    """Float32 decides the few that lie halfway between two levels."""
+    """BasicSR computes in float32, which rounds the few values halfway between two levels differently."""
     wrong = total = 0
     for height, width in SIZES:
         for y in (0, 17, 200, 207):

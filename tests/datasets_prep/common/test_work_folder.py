@@ -1,4 +1,4 @@
-"""What a killed build leaves is found again, and nothing else."""
+"""The work folder: results of a killed build are found again, and no others; jobs run once."""
 
 import os
 import subprocess

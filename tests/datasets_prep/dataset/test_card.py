@@ -1,4 +1,4 @@
-"""The data card says what a reader must know, shows patches where they are, and stays short."""
+"""The data card: warnings, positions of patches, samples, and a bounded length."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def slide_row(slide, **other):
 
 
 def add_slides(data):
-    """Everything that a build from slides writes beside the LMDBs."""
+    """Write all files that a build from slides writes beside the LMDBs."""
     (data / "slides").mkdir()
     overview = np.full((500, 1000, 3), MAGENTA, np.uint8)
     ring = [[100, 100], [900, 100], [900, 900], [100, 900], [100, 100]]

@@ -1,4 +1,4 @@
-"""What is wrong with an LMDB folder is one line, never a killed process."""
+"""A damaged LMDB folder gives one clear error, never a killed process."""
 
 import os
 import subprocess
@@ -84,7 +84,7 @@ def test_another_key_of_the_same_number_is_found_when_it_is_read(path):
 
 
 def test_file_that_is_cut_off_is_refused_at_every_length(path):
-    """In a process of its own, which a page that is not there would kill."""
+    """In a new process, because access to a missing page would kill it."""
     code = """if True:
         import os, sys
         from pathlib import Path
@@ -107,7 +107,7 @@ def test_file_that_is_cut_off_is_refused_at_every_length(path):
 
 
 def test_memory_does_not_grow_with_what_is_read(tmp_path):
-    """Pages of a mapped file count as memory of the process, so they must be let go."""
+    """Pages of a mapped file count as memory of the process, so they must be released."""
     noise = encode_png(np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8))
     with open_lmdb(tmp_path / "a.lmdb") as writer:
         for index in range(160):  # 126 MB

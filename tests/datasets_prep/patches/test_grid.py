@@ -1,4 +1,4 @@
-"""The grid and the area mean: no shift, no bias, no pixel twice."""
+"""The grid and the area mean: no shift, no bias, no pixel in two patches."""
 
 import numpy as np
 import pytest

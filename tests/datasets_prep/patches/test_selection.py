@@ -17,7 +17,7 @@ from datasets_prep.patches.selection import (
 
 
 def in_turns(limit, capacities):
-    """One after the other takes one: the rule, literally."""
+    """The rule of fair shares written as a loop: all take one in turns."""
     shares = [0] * len(capacities)
     open_ = [i for i, capacity in enumerate(capacities) if capacity]
     while limit and open_:

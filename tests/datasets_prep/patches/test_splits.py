@@ -1,4 +1,4 @@
-"""No patient in two splits, whatever the number of patients, the seed or the manifest."""
+"""No patient is in two splits, for any number of patients, any seed and any manifest."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Which files are slides: named and ordered, each once, a DICOM series as one."""
+"""Finding slides: sorted by name, each file once, a DICOM series as one slide."""
 
 import pytest
 

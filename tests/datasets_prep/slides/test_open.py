@@ -14,7 +14,7 @@ from datasets_prep.synthetic.image import synthesize
 
 
 class ArrayReader(TileReader):
-    """A slide that is stored as a NumPy array; 0.25 µm/px unless it is said otherwise."""
+    """A slide in a NumPy file, with 0.25 µm/px by default."""
 
     suffixes = (".npy",)
 

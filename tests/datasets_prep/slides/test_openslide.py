@@ -1,4 +1,4 @@
-"""Slides: every pixel is the stored one, at every level, in every process; the overview is bounded."""
+"""The OpenSlide reader: exact stored pixels at every level and in every process; the overview is bounded."""
 
 import multiprocessing
 import os
@@ -107,7 +107,7 @@ def test_outside_is_white(pyramid):
 
 
 def test_transparency_is_composited_over_white(image, tmp_path):
-    """RGBA goes through OpenSlide, as do planes that are stored apart."""
+    """OpenSlide itself reads RGBA, and colour planes that are stored separately."""
     alpha = np.full(image.shape[:2], 255, np.uint8)
     alpha[100:200] = 0
     alpha[200:300] = 128
@@ -169,7 +169,7 @@ def test_overview_is_the_level_that_clam_takes(pyramid):
 
 
 def test_overview_of_one_large_level_is_bounded(tmp_path):
-    """One 12 000×11 990 level is 432 MB; all but two of its tiles are not stored, thus white."""
+    """One level of 12 000×11 990 px is 432 MB; only two of its tiles have data, the others are white."""
     count = -(-12000 // 512) * -(-11990 // 512)
     dark = np.full((512, 512, 3), 40, np.uint8)
     tiles = [dark if index in (0, count - 1) else None for index in range(count)]
@@ -185,7 +185,7 @@ def test_overview_of_one_large_level_is_bounded(tmp_path):
 
 
 def _positions(path):
-    """Of the open files of this process that are `path`, where the next read of each would start."""
+    """File descriptor -> position of the next read, for each descriptor of this process that is open on `path`."""
     open_files = {entry.name: os.path.realpath(entry.path) for entry in os.scandir("/proc/self/fd")}
     return {number: os.lseek(int(number), 0, os.SEEK_CUR) for number, file in open_files.items() if file == str(path)}
 

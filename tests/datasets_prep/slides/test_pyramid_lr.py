@@ -1,4 +1,4 @@
-"""LR from the slide's own levels lies on HR wherever it is read, and levels that do not are found out."""
+"""LR from the slide's own levels lies exactly on HR everywhere, and levels that do not lie on HR are detected."""
 
 import io
 
@@ -25,14 +25,14 @@ def hr():
 
 
 def level_of(hr, r, *, y=0, x=0):
-    """The r×r means of HR from pixel (x, y) on, as many as level r has; the last are repeated where HR ends."""
+    """The r×r mean of HR, shifted to begin at pixel (x, y), in the size of level r; edge pixels are repeated."""
     height, width = hr.shape[0] // r, hr.shape[1] // r
     moved = np.pad(hr[y:, x:], ((0, y), (0, x), (0, 0)), mode="edge")
     return area_reduce(moved[: height * r, : width * r], r)
 
 
 def write_tiff(path, levels, *, jpeg=None):
-    """A pyramid that OpenSlide opens, lossless or with JPEG of a quality."""
+    """Write a pyramid that OpenSlide opens, lossless or with JPEG of this quality."""
     coding = {"compression": "jpeg", "compressionargs": {"level": jpeg}} if jpeg else {"compression": "adobe_deflate"}
     with tifffile.TiffWriter(path) as file:
         for index, level in enumerate(levels):
@@ -72,7 +72,7 @@ def gate(path):
     ],
 )
 def test_every_patch_lies_on_hr_to_the_pixel(hr, tmp_path, factors, plan):
-    """Not only near the origin: where W0/W is 4.006, a place divided by that is 3 px astray at the far end."""
+    """Also far from the origin: with W0/W = 4.006, x divided by W0/W would be 3 px wrong at the far end."""
     write_tiff(tmp_path / "a.tif", [hr, *(level_of(hr, r) for r in factors)])
     with open_slide(tmp_path / "a.tif") as slide:
         planned = plan_levels(slide, SCALES)
@@ -121,17 +121,17 @@ def test_every_side_of_a_slide_is_as_exact(hr, tmp_path, side):
 
 
 def shifted(hr):
-    """Half an LR pixel along both axes."""
+    """A level that is shifted by half an LR pixel along both axes."""
     return level_of(hr, 4, y=2, x=2)
 
 
 def slightly_shifted(hr):
-    """A quarter along one."""
+    """A level that is shifted by a quarter of an LR pixel along one axis."""
     return level_of(hr, 4, x=1)
 
 
 def resized(hr):
-    """The whole of HR squeezed into the rounded size: right at the origin, 0.75 px off at the far end."""
+    """HR resized to the rounded size: right at the origin, 0.75 px wrong at the far end."""
     return cv2.resize(hr, (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA)
 
 
@@ -174,7 +174,7 @@ def test_half_a_pixel_is_measured_as_such(hr, tmp_path):
 
 
 def test_without_texture_nothing_is_shown(hr, tmp_path):
-    """Patches without texture do not vote, and no vote is no proof."""
+    """Patches without texture are not compared, and a level without any comparison does not pass."""
     glass = np.random.default_rng(0).integers(238, 246, hr.shape, dtype=np.uint8)
     write_tiff(tmp_path / "a.tif", [glass, level_of(glass, 2)])
     _, found, remaining, why = gate(tmp_path / "a.tif")
@@ -217,7 +217,7 @@ def test_coordinates_off_the_lr_grid_are_refused(hr, tmp_path):
 
 
 def test_a_real_slide_passes(shared):
-    """And differs from the area mean as much as the reference measurement says: by its compression, not by place."""
+    """It differs from the area mean as in the reference measurement: by compression, not by a shift."""
     path = shared / "data/slides/tcga-cr-7395-01a-01-ts1.svs"
     with open_slide(path, assume_mpp=0.25) as slide:
         plan = plan_levels(slide, SCALES)

@@ -1,4 +1,4 @@
-"""Slides of unknown scale, cut off, damaged or none at all: one clear error, and never a wrong pixel."""
+"""Slides of unknown scale, slides that are cut off or damaged, other files: one clear error, never a wrong pixel."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def svs(tmp_path_factory):
     ("resolution", "unit", "assume", "expected"),
     [
         ((40000, 40000), "CENTIMETER", None, (0.25, "slide")),
-        ((40000, 40000), "CENTIMETER", 0.5, (0.25, "slide")),  # what the slide says stands
+        ((40000, 40000), "CENTIMETER", 0.5, (0.25, "slide")),  # the value of the slide wins
         ((40000, 39000), "CENTIMETER", None, ((0.25 + 1 / 3.9) / 2, "slide")),
         ((40000, 36000), "CENTIMETER", None, "square"),
         ((72, 72), "INCH", None, r"352\.778 µm/px.*--assume-mpp"),
@@ -77,7 +77,7 @@ def test_what_is_no_slide_is_one_line(tmp_path, name):
 
 
 def _damaged(source, target, length):
-    """Cut `source` off; true if it is refused, or what can be read of it is right."""
+    """Cut `source` off; true if it is refused, or every pixel that can be read is right."""
     target.write_bytes(source.read_bytes()[:length])
     with open_slide(source, assume_mpp=0.25) as whole:
         try:
@@ -112,7 +112,7 @@ def test_cut_off_real_slides(shared, tmp_path, missing):
 
 
 def test_tiles_that_end_beyond_the_file_are_found_at_once(tmp_path, image):
-    """The directory and the coarse level, which OpenSlide reads when it opens, come before the tiles of level 0."""
+    """OpenSlide reads the directory and the coarse level when it opens; both come before the tiles of level 0."""
     path = write_pyramid(tmp_path / "s.tif", [reduced(image, 4), image])
     with tifffile.TiffFile(path) as file:
         coarse, fine = file.pages
@@ -126,7 +126,7 @@ def test_tiles_that_end_beyond_the_file_are_found_at_once(tmp_path, image):
 
 @pytest.mark.parametrize(("tile", "compared"), [(22, False), (1, True)])
 def test_broken_tile_is_named(tmp_path, svs, tile, compared):
-    """The other tiles can be read, unless it is one of those that are compared with OpenSlide's first."""
+    """The other tiles can be read, unless the broken tile is one that is compared with OpenSlide first."""
     with tifffile.TiffFile(svs) as file:
         offset, count = file.pages[0].dataoffsets[tile], file.pages[0].databytecounts[tile]
     data = bytearray(svs.read_bytes())

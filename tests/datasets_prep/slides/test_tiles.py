@@ -1,4 +1,4 @@
-"""From folders of tiles to LMDBs: patient-disjoint, aligned, repeatable, whole or absent."""
+"""From folders of tiles to LMDBs: patients are disjoint, LR lies on HR, bytes repeat, output is whole or absent."""
 
 import csv
 import hashlib

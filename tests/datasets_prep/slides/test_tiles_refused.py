@@ -1,4 +1,4 @@
-"""Tiles, manifests and outputs that cannot be used: one clear error, and nothing is lost or left."""
+"""Unusable tiles, manifests and outputs: one clear error; no file is lost, no file is left behind."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_nothing_is_written_where_no_tile_can_be_used(tiles, tmp_path):
 
 
 def test_failure_while_writing_leaves_the_old_data_set(tiles, tmp_path):
-    """The same pixels under two patients pass the scan; the writer finds them."""
+    """Equal pixels of two patients pass the scan; the writer finds them."""
     build(tiles, tmp_path / "out")
     before = hashes(tmp_path / "out")
     rows = manifest_rows(tmp_path / "out")
@@ -129,7 +129,7 @@ def test_names_that_would_share_a_key_are_refused(tiles, tmp_path):
 
 @pytest.mark.parametrize("output", ["own", "own/tiles", "link"])
 def test_overwrite_spares_the_tiles_that_it_would_read(tiles, tmp_path, output):
-    """The folder is a data set of ours, as its manifest says, but the user keeps tiles in it."""
+    """The output is a data set of this program, but it holds the user's tiles too."""
     own = tmp_path / "own"
     build(tiles, own)
     tiles.rename(own / "tiles")

@@ -1,4 +1,4 @@
-"""Synthetic slides: OpenSlide opens both flavours, levels are exact means, and the truth is what the pixels show."""
+"""Synthetic slides: OpenSlide opens both flavours, levels are exact means, and the returned maps fit the pixels."""
 
 import cv2
 import numpy as np
@@ -40,7 +40,7 @@ def test_openslide_opens_both_flavours(tmp_path, flavour, mpp):
 
 
 def test_levels_are_means_from_the_upper_left_corner(slide):
-    """Up to JPEG, which each level goes through (brightness alone: it halves the colours); a shift explains less."""
+    """Equal except for JPEG, in brightness only because JPEG halves the colours; with a shift they fit less."""
     path, _, image = slide
     with tifffile.TiffFile(path) as file:
         for page, factor in zip(file.pages[1:], (4, 16), strict=True):
@@ -87,7 +87,7 @@ def test_marks_can_be_left_out_and_pixels_follow_from_the_seed(tmp_path):
 
 
 def test_tissue_has_no_straight_seams(tmp_path):
-    """Across any row or column of a slide without marks, neighbours differ no more than elsewhere."""
+    """On a slide without pen marks, neighbouring rows and columns differ no more at a seam than elsewhere."""
     write_synthetic_slide(tmp_path / "s.tif", width=2000, height=1500, seed=7, factors=(), pen=False, black=False)
     image = tifffile.imread(tmp_path / "s.tif").astype(float)
     for axis in (0, 1):

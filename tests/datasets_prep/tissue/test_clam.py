@@ -1,4 +1,4 @@
-"""CLAM's steps against what can be counted by hand, and tissue told from pen and black."""
+"""CLAM's steps against results that are counted by hand."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ PINK = (200, 100, 150)
 
 
 def picture(height, width, *boxes, holes=()):
-    """White with pink boxes (x, y, width, height) and white ones in them."""
+    """A white image with pink boxes (x, y, width, height), and white boxes in them."""
     rgb = np.full((height, width, 3), 255, np.uint8)
     for colour, places in ((PINK, boxes), (255, holes)):
         for x, y, w, h in places:
@@ -36,14 +36,14 @@ def test_the_presets_are_clams():
 
 
 def slow_binary(rgb, preset):
-    """Saturation, median, threshold and closing, written out; cv2 alone knows how its saturation is rounded."""
+    """Saturation, median, threshold and closing in plain NumPy; only the saturation comes from OpenCV's rounding."""
     saturation = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
     half = preset.median // 2
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(saturation, half, mode="edge"), (preset.median,) * 2)
     binary = np.median(windows, axis=(2, 3)) > preset.threshold
     side = preset.close
     if side:
-        before, after = side // 2, side - 1 - side // 2  # the anchor of an even square is right of its middle
+        before, after = side // 2, side - 1 - side // 2  # the anchor of a square of even side is right of its middle
         for pick, outside in ((np.max, False), (np.min, True)):
             padded = np.pad(binary, ((before, after), (before, after)), constant_values=outside)
             binary = pick(np.lib.stride_tricks.sliding_window_view(padded, (side, side)), axis=(2, 3))
@@ -93,8 +93,8 @@ def test_a_region_must_be_larger_than_its_threshold(box, scale, kept):
 def test_all_holes_are_taken_from_the_area():
     solid = clam_regions(picture(60, 60, (5, 5, 40, 40)), scale=SCALE, preset=PLAIN)  # 39·39 = 1521
     assert [region.holes for region in solid] == [()]
-    # The outline of a hole runs on the tissue around it, without the corners: 32·8 - 2 = 254 px, by itself too small to
-    # be kept; 1521 - 254 is enough, 1521 - 2·254 is not.
+    # The outline of a hole runs on the tissue around it, without the corners: 32·8 - 2 = 254 px, too small to
+    # stay a hole; 1521 - 254 is enough, 1521 - 2·254 is not.
     one = picture(60, 60, (5, 5, 40, 40), holes=[(8, 8, 31, 7)])
     assert [region.holes for region in clam_regions(one, scale=SCALE, preset=PLAIN)] == [()]
     two = picture(60, 60, (5, 5, 40, 40), holes=[(8, 8, 31, 7), (8, 20, 31, 7)])

@@ -1,4 +1,4 @@
-"""Outlines go out to QuPath and come back; what is none is refused in one line."""
+"""Outlines are written for QuPath and read again; a file without outlines is refused in one line."""
 
 import json
 
@@ -30,7 +30,7 @@ def written(tmp_path, data):
 
 @pytest.fixture
 def pierced():
-    """A picture of a pink blob with a hole and an island in it, and its regions."""
+    """An overview of a pink blob with a hole and an island in the hole, and its regions."""
     ys, xs = np.mgrid[:120, :160]
     far = np.hypot(ys - 60, xs - 80)
     stained = (far < 50) & ((far > 25) | (far < 10))

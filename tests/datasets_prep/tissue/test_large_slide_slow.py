@@ -1,4 +1,4 @@
-"""A slide of 20 000×20 000 pixels whose truth is known: bounded memory, the tissue that is there, nothing under pen."""
+"""A synthetic slide of 20 000×20 000 px: memory is bounded, its tissue is found, nothing is taken under pen marks."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from datasets_prep.synthetic.slide import write_synthetic_slide
 pytestmark = pytest.mark.slow
 
 SIDE = 20_000
-# What getrusage calls the peak of a process counts what its parent held when it was forked.
+# The peak memory of getrusage includes the memory of the parent process at the fork, so /proc is read instead.
 BUILD = (
     "import re, sys; from datasets_prep.command import main; code = main(sys.argv[1:]); "
     "print('peak', re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]); sys.exit(code)"

@@ -1,4 +1,4 @@
-"""Ink and black are told from H&E."""
+"""Pen marks and black are found, and H&E is not mistaken for them."""
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ def texture():
 
 
 def drawn(rgb, ink, *, thick):
-    """The picture under a soft diagonal stroke of ink, and the stroke's share of each pixel."""
+    """The image with a soft diagonal stroke of ink, and the share of each pixel that the stroke covers."""
     height, width, _ = rgb.shape
     stroke = np.zeros((height, width), np.float32)
     cv2.line(stroke, (0, height // 3), (width, 2 * height // 3), 1, thick, cv2.LINE_AA)
@@ -79,7 +79,7 @@ def test_a_finer_picture_gives_the_same_artefacts_at_its_own_size():
     fine = coarse.repeat(4, 0).repeat(4, 1)
     expected = find_artefacts(coarse, scale=(16, 16)).pen.repeat(4, 0).repeat(4, 1)
     np.testing.assert_array_equal(find_artefacts(fine, scale=(4, 4)).pen, expected)
-    cut = find_artefacts(fine[:-3, :-2], scale=(4, 4)).pen  # the last cells are not whole
+    cut = find_artefacts(fine[:-3, :-2], scale=(4, 4)).pen  # the last cells are incomplete
     np.testing.assert_array_equal(cut, expected[:-3, :-2])
 
 

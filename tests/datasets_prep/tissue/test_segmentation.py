@@ -15,7 +15,7 @@ from datasets_prep.tissue.segmentation import find_tissue, tissue_from_regions
 
 @pytest.fixture(scope="module")
 def scene():
-    """A picture at 1/32 of tissue on glass, partly under pen and black; and where the tissue, pen and black are."""
+    """An overview at 1/32 of tissue on glass, partly under pen and black, and the masks of tissue, pen and black."""
     rng = np.random.default_rng(0)
     texture = area_reduce(synthesize(1024, 1024, seed=5)[0], 32)
     texture = np.pad(texture, ((0, 224), (0, 288), (0, 0)), mode="symmetric")
@@ -88,7 +88,7 @@ def test_a_real_slide_has_tissue(shared):
     assert found.preset == "tcga"
     assert 0.5 < found.mask.mean() < 0.8
     assert found.pen_share == found.black_share == 0
-    # Glass and the parts that were not scanned are out, and next to all that is stained is in.
+    # Glass and unscanned areas are outside, and almost all stained pixels are inside.
     assert rgb[found.mask == 0].mean() > 225
     stained = rgb[..., 1] < 150
     assert found.mask[stained].mean() > 0.99
