@@ -50,18 +50,18 @@ def descriptions(target: Target) -> dict[str, str]:
 
 
 def _arguments_of(docstring: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
     inside = False
     for line in docstring.splitlines():
         entry = re.match(r"    (\w+(?:, \w+)*)(?: \(.*?\))?: (.*)", line)
         if not line.startswith(" "):
             inside = line == "Args:"
         elif inside and entry:
-            found += [(name, entry[2]) for name in entry[1].split(", ")]
-        elif inside and found and line.startswith("        "):
-            same = found[-1][1]
-            found = [(name, f"{text} {line.strip()}" if text == same else text) for name, text in found]
-    return found
+            texts += [(name, entry[2]) for name in entry[1].split(", ")]
+        elif inside and texts and line.startswith("        "):
+            same = texts[-1][1]
+            texts = [(name, f"{text} {line.strip()}" if text == same else text) for name, text in texts]
+    return texts
 
 
 def _is_ours(target: Target) -> bool:

@@ -1,4 +1,4 @@
-"""From the options as written to the options of this run: what is tested, on which machine, with which defaults."""
+"""From the options of a file to the options of this run: its data sets, its defaults, and values for this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from mihatp_arch.checkpoints import load_tensors, newest_network, weights_below
 from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 
-# What basicsr reads without asking whether it is there, some of it only after hours (logger.py, sr_model.py, train.py).
+# Keys that BasicSR reads without a default, some of them only after hours (logger.py, sr_model.py, train.py).
 DEFAULTS = {
     "logger": {
         "print_freq": 100,
@@ -19,7 +19,7 @@ DEFAULTS = {
     },
     "val": {"save_img": False, "suffix": None},
 }
-# Whole numbers that people write as 1e5.
+# Whole numbers that users write as 1e5.
 _COUNTS = (
     ("train", "total_iter"),
     ("train", "warmup_iter"),
@@ -75,10 +75,10 @@ def use_trained_network(options: Options, experiment: Path) -> None:
 
 
 def fill_defaults(options: Options, command: str) -> list[str]:
-    """Fill in what basicsr requires by accident and fit the options to this machine.
+    """Fill in the keys that BasicSR requires, and adapt the options to this machine.
 
     Returns:
-        What was changed that the user had written, one sentence each.
+        One sentence for each changed value of the user.
     """
     values = options.values
     for key, default in (("num_gpu", "auto"), ("manual_seed", 0)):
@@ -87,7 +87,7 @@ def fill_defaults(options: Options, command: str) -> list[str]:
     if command == "test" and values.get("val") is None:
         values["val"] = {}
     if command == "test":
-        options.section("path").pop("pretrain_network_first_stage", None)  # the weights that are tested contain it
+        options.section("path").pop("pretrain_network_first_stage", None)  # the tested weights contain the first stage
     for section, defaults in DEFAULTS.items():
         if isinstance(values.get(section), dict):
             values[section] = defaults | values[section]
@@ -125,7 +125,7 @@ def _without_gpu(options: Options) -> list[str]:
         if not isinstance(dataset, dict):
             continue
         if dataset.get("pin_memory"):
-            dataset["pin_memory"] = False  # it speeds up copies to a GPU and means nothing here
+            dataset["pin_memory"] = False  # pinned memory makes copies to a GPU faster; without a GPU it has no use
         if dataset.get("prefetch_mode") == "cuda":
             dataset["prefetch_mode"] = None
             changed.append(f"datasets.{name}.prefetch_mode: cuda, but torch sees no GPU here; using null")

@@ -21,14 +21,14 @@ class Options:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def origin(self, path: KeyPath) -> str:
-        """What set the value at `path`, or the nearest thing above it."""
+        """The file or option that set the value at `path`, or the nearest section above it."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
         return self.origins.get((), "options")
 
     def sources(self, path: KeyPath) -> str:
-        """What set the values in the mapping at `path`, each once."""
+        """The files and options that set the values in the mapping at `path`, each once."""
         below = [(*path, str(key)) for key in self.section(*path)]
         return " + ".join(dict.fromkeys(self.origin(key) for key in below)) or self.origin(path)
 
@@ -38,7 +38,7 @@ class Options:
         return ": ".join([source, *([".".join(path)] if path else []), with_hint(text, hint)])
 
     def get(self, *path: str) -> Any:
-        """The value at `path`, or None where nothing stands."""
+        """The value at `path`, or None where there is none."""
         value: Any = self.values
         for key in path:
             if not isinstance(value, dict):
@@ -53,7 +53,7 @@ class Options:
                 self.values[name] = {}
 
     def section(self, *path: str) -> dict[str, Any]:
-        """The mapping at `path`; empty where none stands."""
+        """The mapping at `path`; empty where there is none."""
         value = self.get(*path)
         return value if isinstance(value, dict) else {}
 
@@ -66,8 +66,9 @@ def with_hint(text: str, hint: str) -> str:
 def read_options(files: Sequence[Path]) -> Options:
     """Read option files and merge them left to right. A name that is no file is looked for among the packaged options.
 
-    Mappings merge deep and everything else replaces; `null` in a later file empties a key. In `network_*` it takes away
-    what an earlier file gives, so that the network's default stands: an overlay's word for what a network has not.
+    Mappings merge deep and everything else replaces; `null` in a later file empties a key. In `network_*` it
+    removes the key of an earlier file, so that the default of the network holds: an overlay needs this for a network
+    that does not have the option.
 
     Raises:
         UserError: a file cannot be read, or puts a mapping in the place of a value (or the other way round).
@@ -94,7 +95,7 @@ def _merge(options: Options, base: dict[str, Any], overlay: dict[str, Any], path
             continue
         options.origins[here] = file
         if isinstance(value, dict):
-            # The arguments of one class mean nothing to another: what names a new one starts empty.
+            # The arguments of one class mean nothing to another: a section with a new `type` starts empty.
             anew = not isinstance(old, dict) or (
                 _is_constructor(here) and value.get("type", old.get("type")) != old.get("type")
             )

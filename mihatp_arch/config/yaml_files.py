@@ -1,4 +1,4 @@
-"""Option files and values as plain data: safe tags only, numbers as people write them, no key twice."""
+"""Option files and values as plain data: only safe tags, `2e-4` is a number, no key appears twice."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ class _Dumper(yaml.SafeDumper):
         return True  # basicsr writes into its options: two keys must never share one mapping
 
 
-# YAML 1.1, which PyYAML speaks, takes 2e-4 and 1e5 (no dot) for words; the dumper quotes what the loader would resolve.
+# PyYAML follows YAML 1.1, in which 2e-4 and 1e5 (no dot) are words. The dumper quotes a word that looks like a number.
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
@@ -96,7 +96,7 @@ def write(values: dict[str, Any], file: Path, heading: str) -> None:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in the words of an option file: `a mapping`, `a list`, `null`, or the value itself."""
+    """A value in a message: `a mapping`, `a list`, `null`, or the value itself."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

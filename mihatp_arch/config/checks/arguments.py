@@ -93,7 +93,7 @@ def check_arguments(
 
 
 def argument_mistake(value: Any, parameter: inspect.Parameter) -> str | None:
-    """What is wrong with the type of an argument, by the annotation, else by the default; None if nothing is."""
+    """The mistake in the type of an argument, by its annotation, else by its default; None if it fits."""
     if parameter.annotation is not parameter.empty:
         try:
             return value_mistake(value, parameter.annotation)

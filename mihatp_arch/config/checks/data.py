@@ -1,4 +1,4 @@
-"""The data are looked at before BasicSR opens them: they are there, pair up, and fit the scale, crop and batch."""
+"""Checks of the data before BasicSR opens them: they exist, form pairs, and fit the scale, the crop and the batch."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from mihatp_arch.errors import UserError
 
 
 def check_data(options: Options, *, launcher: str) -> list[str]:
-    """One line for each data set, pretrained network and training state that BasicSR could not work with."""
+    """One line for each data set, pretrained network and training state that BasicSR could not use."""
     lines = [*_check_files(options), *_check_roots(options), *_check_shared(options)]
     if lines:
         return lines
@@ -27,7 +27,7 @@ def check_data(options: Options, *, launcher: str) -> list[str]:
 
 
 def world_size(launcher: str) -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     if launcher == "none":
         return 1
     return int(os.environ.get("SLURM_NTASKS" if launcher == "slurm" else "WORLD_SIZE", "1"))
@@ -45,7 +45,7 @@ def _check_files(options: Options) -> Iterator[str]:
 
 
 def _check_roots(options: Options) -> Iterator[str]:
-    """One line for all the data roots that are not there: mostly it is one folder that all of them lie in."""
+    """One line for all missing data roots: mostly the folder above all of them is missing."""
     paths = [("datasets", name, key) for name in options.section("datasets") for key in ("dataroot_gt", "dataroot_lq")]
     missing = [path for path in paths if options.get(*path) and not Path(options.get(*path)).expanduser().exists()]
     if missing:
@@ -58,7 +58,7 @@ def _check_roots(options: Options) -> Iterator[str]:
 
 
 def _check_shared(options: Options) -> Iterator[str]:
-    """lmdb opens a database once in a process; workers of the training set are processes of their own."""
+    """A line if two data sets of one process share a database: lmdb opens it only once in a process."""
     opened: dict[str, KeyPath] = {}
     for name, dataset in options.section("datasets").items():
         if options.get("datasets", name, "io_backend", "type") != "lmdb":
@@ -79,7 +79,7 @@ def _check_shared(options: Options) -> Iterator[str]:
 
 
 def _check_pairs(options: Options, name: str, processes: int, least: int) -> Iterator[str]:
-    """Lines about one PairedImageDataset: both sides sound, same names, sizes that fit, enough for a batch."""
+    """Lines about one PairedImageDataset: both sides can be read, names and sizes match, a batch can be filled."""
     path = ("datasets", name)
     dataset = options.section(*path)
     sides: dict[str, ImageStore] = {}
@@ -91,18 +91,18 @@ def _check_pairs(options: Options, name: str, processes: int, least: int) -> Ite
                 sides[side] = read_lmdb(folder)
             else:
                 template = dataset.get("filename_tmpl", "{}") if side == "lq" else "{}"
-                sides[side] = read_folder(folder, names and [_renamed(template, one) for one in names])
+                sides[side] = read_folder(folder, names and [_renamed(template, image) for image in names])
         template = dataset.get("filename_tmpl", "{}") if dataset["io_backend"]["type"] != "lmdb" else None
-        partners = {one: one if template is None else _renamed(template, one) for one in sides["gt"].names}
+        partners = {image: image if template is None else _renamed(template, image) for image in sides["gt"].names}
     except StoreError as error:
         yield options.problem(path, str(error))
         return
     gt, lq = sides["gt"], sides["lq"]
-    alone = sorted(set(partners.values()) ^ set(lq.names))
-    if alone:
-        missing = "dataroot_lq" if alone[0] in partners.values() else "dataroot_gt"
+    unpaired = sorted(set(partners.values()) ^ set(lq.names))
+    if unpaired:
+        missing = "dataroot_lq" if unpaired[0] in partners.values() else "dataroot_gt"
         yield options.problem(
-            path, f"'{alone[0]}' has no partner in {missing} ({len(gt.names)} HR, {len(lq.names)} LR images)"
+            path, f"'{unpaired[0]}' has no partner in {missing} ({len(gt.names)} HR, {len(lq.names)} LR images)"
         )
         return
     yield from _check_sizes(options, name, gt, lq, partners, least)
@@ -133,20 +133,20 @@ def _check_sizes(
 ) -> Iterator[str]:
     scale = options.get("scale") or 1
     train = name == "train"
-    for one, (height, width) in gt.sizes.items():
-        small = lq.sizes.get(partners[one])
-        # in validation BasicSR crops HR to the multiple of the scale; in training it asks for exact sizes
+    for image, (height, width) in gt.sizes.items():
+        small = lq.sizes.get(partners[image])
+        # In validation BasicSR crops HR to a multiple of the scale. In training it needs exact sizes.
         fits = small is not None and (small[0] * scale, small[1] * scale) == (
             (height, width) if train else (height - height % scale, width - width % scale)
         )
         if small is not None and not fits:
             yield options.problem(
                 ("datasets", name),
-                f"'{one}': HR is {height}x{width} and LR {small[0]}x{small[1]}, which is not scale {scale}",
+                f"'{image}': HR is {height}x{width} and LR {small[0]}x{small[1]}, which is not scale {scale}",
             )
             return
     gt_size = options.get("datasets", name, "gt_size")
-    smallest = min(gt.sizes, key=lambda one: min(gt.sizes[one]))
+    smallest = min(gt.sizes, key=lambda image: min(gt.sizes[image]))
     if train and isinstance(gt_size, int) and gt_size > min(gt.sizes[smallest]):
         height, width = gt.sizes[smallest]
         yield options.problem(
@@ -174,7 +174,10 @@ def _check_borders(options: Options, image: str, height: int, width: int) -> Ite
 
 
 def _least_side(options: Options) -> int:
-    """Pixels of HR a side; a network that pads by reflection says, as its `smallest`, how many of LR that takes."""
+    """The smallest HR width that the network accepts, in pixels; 0: any.
+
+    A network that pads by reflection has an attribute `smallest`, the LR width that its padding needs.
+    """
     network = find(ARCH_REGISTRY, options.get("network_g", "type"))
     if not hasattr(network, "smallest"):
         return 0
@@ -183,12 +186,12 @@ def _least_side(options: Options) -> int:
         with torch.device("meta"):
             smallest: int = network(**arguments).smallest  # type: ignore[misc]
     except (TypeError, ValueError, UserError):
-        return 0  # it cannot be built: dry_build.py says why
+        return 0  # the network cannot be built: try_build.py says why
     return smallest * (options.get("scale") or 1)
 
 
 def _check_batch(options: Options, images: int, processes: int) -> Iterator[str]:
-    """BasicSR drops the last, incomplete batch: with one only, it trains nothing and reports success."""
+    """BasicSR drops an incomplete batch. If that is the only batch, it trains nothing and reports success."""
     dataset = options.section("datasets", "train")
     gpus = options.values["num_gpu"]
     if gpus == "auto":

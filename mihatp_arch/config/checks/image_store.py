@@ -1,4 +1,4 @@
-"""The images of one side (LR or HR) of a paired data set, as BasicSR will find them: an LMDB folder or plain files."""
+"""The images of one side (LR or HR) of a paired data set, as BasicSR reads them: an LMDB folder or image files."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -10,16 +10,16 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.png import decode_rgb
 from datasets_prep.dataset.lmdb_reader import open_images
 
-_FILES_MEASURED = 2000  # a header each: a second on a local disk; larger folders are checked by sample
+_FILES_MEASURED = 2000  # one header each, about a second on a local disk; of a larger folder only these are measured
 
 
 class StoreError(Exception):
-    """What is wrong with one side of a data set, without saying which."""
+    """A mistake in one side of a data set; the caller adds which side."""
 
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Image names in BasicSR's order, and (height, width) in pixels of those that were measured."""
+    """Image names in the order of BasicSR, and (height, width) in pixels of the measured images."""
 
     names: list[str]
     sizes: dict[str, tuple[int, int]]
@@ -38,11 +38,11 @@ def read_lmdb(folder: Path) -> ImageStore:
     except UserError as error:
         raise StoreError(str(error)) from error
     try:
-        found = decode_rgb(data).shape[:2]
+        decoded = decode_rgb(data).shape[:2]
     except UserError as error:
         raise StoreError(f"{folder} is damaged: {key}: {error}; make it again") from error
-    if found != size:
-        raise StoreError(f"{folder} is damaged: {key} is {_text(found)}, meta_info.txt says {_text(size)}")
+    if decoded != size:
+        raise StoreError(f"{folder} is damaged: {key} is {_text(decoded)}, meta_info.txt says {_text(size)}")
     return ImageStore(reader.names, reader.sizes)
 
 
@@ -63,7 +63,7 @@ def read_folder(folder: Path, names: list[str] | None = None) -> ImageStore:
         try:
             with Image.open(folder / name) as image:
                 sizes[name] = (image.height, image.width)
-                if number == 0:  # one is decoded in full
+                if number == 0:  # the first image is decoded completely
                     image.load()
         except FileNotFoundError:
             raise StoreError(f"'{folder / name}' is missing") from None

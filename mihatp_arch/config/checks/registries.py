@@ -1,4 +1,4 @@
-"""Names in an option file and what they stand for: registered classes, and classes chosen from a few."""
+"""The names of classes in an option file: registered classes, and classes out of a short list."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from mihatp_arch.config.yaml_files import kind
 
 
 def find(registry: Registry, name: Any) -> Callable[..., Any] | None:
-    """What is registered as `name`, by basicsr's rule that `<name>_basicsr` stands for `name`; None if nothing is."""
+    """The class or function registered as `name`, or as `<name>_basicsr` (a rule of BasicSR); None if there is none."""
     if not isinstance(name, str):
         return None
     entries = dict(iter(registry))
@@ -19,12 +19,12 @@ def find(registry: Registry, name: Any) -> Callable[..., Any] | None:
 
 
 def known_names(registry: Registry) -> list[str]:
-    """What may stand as a type in an option file."""
+    """The names that an option file can give as `type`."""
     return [name.removesuffix("_basicsr") for name, _ in registry]
 
 
 def check_type(options: Options, path: KeyPath, registry: Registry, what: str) -> Iterator[str]:
-    """Lines about `type` at `path`: it must stand there and be registered."""
+    """Lines about `type` at `path`: it must be given and registered."""
     section = options.get(*path)
     if not isinstance(section, dict):
         yield options.problem(path, f"expected the options of a {what} (a mapping with its type), got {kind(section)}")
@@ -36,7 +36,7 @@ def check_type(options: Options, path: KeyPath, registry: Registry, what: str) -
 
 
 def check_named(options: Options, path: KeyPath, what: str, known: Iterable[str], owner: str) -> Iterator[str]:
-    """Lines about `type` at `path`: it must be one of the names in `known`, those that `owner` works with."""
+    """Lines about `type` at `path`: it must be one of the names in `known`, which `owner` accepts."""
     known = list(known)
     section = options.get(*path)
     if not isinstance(section, dict):

@@ -56,12 +56,12 @@ def _below(options: Options, path: KeyPath, schema: Described) -> Iterator[tuple
             continue
         if many:
             for name in options.section(*here):
-                yield from _one(options, (*here, str(name)), inner)
+                yield from _section(options, (*here, str(name)), inner)
         elif value is not None or here == ("network_g",):
-            yield from _one(options, here, inner)
+            yield from _section(options, here, inner)
 
 
-def _one(options: Options, path: KeyPath, schema: Described) -> Iterator[tuple[KeyPath, Described]]:
+def _section(options: Options, path: KeyPath, schema: Described) -> Iterator[tuple[KeyPath, Described]]:
     if issubclass(schema, Dataset):
         schema, _ = dataset_schema(options.get(*path, "type"))
     if isinstance(options.get(*path), dict):

@@ -1,4 +1,4 @@
-"""Build once, before anything is written, what basicsr would build after it has made folders: the exact last check."""
+"""The last check: build every network, loss, optimizer and schedule once, before BasicSR makes folders."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ from mihatp_arch.config.checks.weights import check_resumed, check_weights
 from mihatp_arch.config.read import KeyPath, Options
 from mihatp_arch.errors import UserError
 
-# What constructors raise over their arguments, and over weights that they cannot find or fetch.
+# Exceptions of constructors: about their arguments, and about weights that they cannot find or download.
 _COMPLAINTS = (
     ArithmeticError,
     AssertionError,
@@ -37,13 +37,14 @@ _COMPLAINTS = (
 def check_build(options: Options, command: str, resumed: TrainingState | None = None) -> list[str]:
     """One line for each network, loss, optimizer and schedule that cannot be built from its options.
 
-    The networks are held against the weights that they are to start from: those saved with the state `resumed`, else
-    `path.pretrain_network_*`. The random state of torch and basicsr's logger are as they were afterwards.
+    The networks are compared with the weights that they start from: the weights that were saved with the training
+    state `resumed`, else `path.pretrain_network_*`. Afterwards the random state of torch and the logger of BasicSR are
+    as before.
     """
     lines: list[str] = []
     networks: dict[str, Any] = {}
     with torch.random.fork_rng(devices=[]), _logger_untouched(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they come again when basicsr builds
+        warnings.simplefilter("ignore")  # the same warnings appear again when BasicSR builds
         for key, value in options.values.items():
             if str(key).startswith("network_") and isinstance(value, dict):
                 networks[key] = _build(lines, options, (key,), find(ARCH_REGISTRY, value["type"]))
@@ -65,7 +66,8 @@ def _check_weights(
     for key in sorted(networks.keys() | named | saved):
         label = key.removeprefix("network_")
         whole = networks.get("network_g")
-        network = networks.get(key, getattr(whole, label, whole))  # a part of network_g, or a branch built as it
+        # Without options of its own it is a part of network_g, or a branch with the options of network_g.
+        network = networks.get(key, getattr(whole, label, whole))
         if network is None:
             continue
         if resumed and key in saved:
@@ -73,7 +75,7 @@ def _check_weights(
         else:
             lines = [*check_weights(options, network, label, averaged=ema and label == "g")]
         yield from lines
-        if lines:  # the other networks mostly have the same
+        if lines:  # the other networks mostly have the same mistake
             return
 
 
@@ -96,7 +98,7 @@ def _build_training(lines: list[str], options: Options) -> None:
 def _build(
     lines: list[str], options: Options, path: KeyPath, target: Callable[..., Any] | None, *given: Any
 ) -> Any | None:
-    """What `target` builds from the options at `path`; None, and a line, where it does not."""
+    """The object that `target` builds from the options at `path`; None and a line in `lines` if it fails."""
     if target is None:
         return None
     arguments = {key: value for key, value in options.section(*path).items() if key != "type"}
@@ -104,15 +106,17 @@ def _build(
         return target(*given, **arguments)
     except _COMPLAINTS as error:
         reason = (str(error) or type(error).__name__).removeprefix("network: ")
-        named = [key for key in arguments if re.search(rf"\b{re.escape(str(key))}\b", reason)]
-        source = options.origin((*path, str(named[0]))) if named else options.sources(path)
+        # Where the message names an argument, the line names the file of that argument alone.
+        words = re.split(r"\W+", reason)
+        named = next((str(key) for key in arguments if key in words), None)
+        source = options.sources(path) if named is None else options.origin((*path, named))
         what = reason if isinstance(error, UserError) else f"cannot be built: {reason}"
         lines.append(f"{source}: {'.'.join(path)}: {what}")
         return None
 
 
 def _ask_model(options: Options, command: str) -> Iterator[str]:
-    """What the model itself has against its training options: a static `check_options(opt)` that raises UserError."""
+    """The mistakes that the model itself finds: its static `check_options(opt)`, which raises UserError."""
     ask = getattr(find(MODEL_REGISTRY, options.values["model_type"]), "check_options", None)
     if ask is None or command != "train":
         return
@@ -125,7 +129,7 @@ def _ask_model(options: Options, command: str) -> Iterator[str]:
 
 @contextmanager
 def _logger_untouched() -> Iterator[None]:
-    """A constructor that logs would set basicsr's logger up before it has its file, and say everything twice."""
+    """Without this, a constructor that logs would set up the logger of BasicSR before its log file is known."""
     before, disabled = dict(basicsr_logger.initialized_logger), logging.root.manager.disable
     logging.disable()
     try:

@@ -39,7 +39,7 @@ def unknown_keys(options: Options) -> Iterator[UnknownKey]:
             owner = str(options.get(*path, "type"))
             _, complete = dataset_schema(owner)
             if not complete:
-                known |= {field.name for one in DATASETS.values() for field in msgspec.structs.fields(one)}
+                known |= {field.name for listed in DATASETS.values() for field in msgspec.structs.fields(listed)}
         elif path == ("logger",):
             owner = "the logger"
         elif len(path) > 1:

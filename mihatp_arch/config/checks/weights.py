@@ -1,4 +1,4 @@
-"""Whether the weights that a network is to start from, or to be tested with, are those of that network."""
+"""Whether the weights of a file fit the network that starts from them or is tested with them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +11,12 @@ from mihatp_arch.errors import UserError
 
 
 def check_weights(options: Options, network: nn.Module, label: str, *, averaged: bool) -> Iterator[str]:
-    """Lines about `path.pretrain_network_<label>`: a file without weights, or whose tensors are not `network`'s.
+    """Lines about `path.pretrain_network_<label>`: a file without weights, or with weights of another network.
 
-    Names and shapes count where they are loaded strictly; `averaged` (EMA) weights are loaded from it as well.
+    Names and shapes are compared where `path.strict_load_<label>` is true.
+
+    Args:
+        averaged: the training loads averaged (EMA) weights from the file too.
     """
     path = ("path", f"pretrain_network_{label}")
     value = options.get(*path)
@@ -23,9 +26,9 @@ def check_weights(options: Options, network: nn.Module, label: str, *, averaged:
     section = options.section("path")
     strict = section.get(f"strict_load_{label}", True)
     try:
-        held = load_tensors(file)
+        tensors = load_tensors(file)
         for key in [section.get(f"param_key_{label}", "params"), *(["params_ema"] if averaged else [])]:
-            state = weights_below(file, held, key)
+            state = weights_below(file, tensors, key)
             mistake = _misfit(state, network) if strict else None
             if mistake:
                 raise UserError(f"'{value}' does not fit network_{label}: {mistake}")
@@ -34,7 +37,7 @@ def check_weights(options: Options, network: nn.Module, label: str, *, averaged:
 
 
 def check_resumed(state: TrainingState, network: nn.Module, label: str) -> Iterator[str]:
-    """A line where the network that was saved with a training state is not `network`."""
+    """A line if the network that was saved with a training state is not `network`."""
     file = state.networks.get(label)
     if file is None:
         return
@@ -45,13 +48,13 @@ def check_resumed(state: TrainingState, network: nn.Module, label: str) -> Itera
 
 def _misfit(state: dict[str, Tensor], network: nn.Module) -> str | None:
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if not odd:
+    saved = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    different = sorted(name for name in wanted.keys() | saved.keys() if wanted.get(name) != saved.get(name))
+    if not different:
         return None
-    there, here = _shape(found.get(odd[0])), _shape(wanted.get(odd[0]))
+    there, here = _shape(saved.get(different[0])), _shape(wanted.get(different[0]))
     return (
-        f"{odd[0]} is {there} there and {here} in this {type(network).__name__} ({len(odd)} differ); "
+        f"{different[0]} is {there} there and {here} in this {type(network).__name__} ({len(different)} differ); "
         "give all the option files of its training"
     )
 
