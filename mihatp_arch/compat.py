@@ -1,32 +1,57 @@
-"""The one file that knows what BasicSR 1.4.2 and torchvision need on today's stack.
+"""What BasicSR 1.4.2, torchvision and SciPy need to be importable on today's stack, and nothing else.
 
-It runs on import, at module level, so that DataLoader workers started by `spawn` get it too. Nothing is replaced that
-works; each workaround says what breaks, in which version, and when it can go. `MIHATP_NO_PATCH=1` leaves the functions
-of basicsr as they are (what it needs to be imported at all is mended even so).
+It runs at import, before anything imports basicsr. It changes nothing that works. Each workaround says what breaks, in
+which version, and when the workaround can go. `training/patches` replaces functions of BasicSR; this module does not.
 """
 
 import importlib
-import inspect
-import os
 import sys
 import types
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from mihatp_arch.checkpoints import find_training_state
+_libraries: list[torch.library.Library] = []  # torch removes the operators of a Library that is garbage-collected
 
-_kept_alive: list[torch.library.Library] = []  # a Library that is collected takes its operators with it
+
+@contextmanager
+def _put_off(missing: str, name: str) -> Iterator[None]:
+    """Inside the block, `from <missing> import <name>` gives a function that imports the real module when it is called.
+
+    Any other name imports the real module at once. A module that is imported already stays as it is.
+    """
+    if missing in sys.modules:
+        yield
+        return
+
+    def real(attribute: str) -> Any:
+        if attribute.startswith("__"):  # Python's import system and inspect ask every module for these
+            raise AttributeError(attribute)
+        if sys.modules.get(missing) is stand_in:
+            del sys.modules[missing]
+        return getattr(importlib.import_module(missing), attribute)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return real(name)(*args, **kwargs)
+
+    stand_in = types.ModuleType(missing)
+    vars(stand_in).update({name: call, "__getattr__": real})
+    sys.modules[missing] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get(missing) is stand_in:
+            del sys.modules[missing]
 
 
 def _mend_torchvision_ops() -> None:
-    """A CUDA or mismatched torchvision beside another torch build lacks its compiled operators.
+    """Import torchvision, also one whose compiled operators do not fit this torch (CPU torch, CUDA torchvision).
 
-    torchvision (all versions) then dies on import with `operator torchvision::nms does not exist`, because it registers
-    meta kernels for them. Declaring the schemas is enough to import it; calling one still fails. Goes when torchvision
-    imports without its library.
+    torchvision (all versions) registers meta kernels for these operators, and dies on import with `operator
+    torchvision::nms does not exist`. Declaring their schemas is enough to import it; a call still fails. This goes when
+    torchvision imports without its compiled library.
     """
     try:
         importlib.import_module("torchvision")
@@ -38,7 +63,7 @@ def _mend_torchvision_ops() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]  # the failed import left them half built
     library = torch.library.Library("torchvision", "FRAGMENT")
-    _kept_alive.append(library)
+    _libraries.append(library)
     for name, schema in (
         ("nms", "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
         ("qnms", "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
@@ -49,7 +74,7 @@ def _mend_torchvision_ops() -> None:
 
 
 def _alias(missing: str, target: str, *names: str) -> None:
-    """Put a module `missing` in place, with `names` of `target`, unless there is a real one."""
+    """Make `missing` importable as a module with `names` of the module `target`, unless it exists."""
     try:
         importlib.import_module(missing)
     except ModuleNotFoundError:
@@ -60,115 +85,14 @@ def _alias(missing: str, target: str, *names: str) -> None:
         sys.modules[missing] = module
 
 
-_mend_torchvision_ops()
+# torchvision (0.21 and later) imports torch._dynamo, 1.2 CPU seconds, for a function that only its compiled RoI pooling
+# calls. This goes when torchvision imports it where it is called.
+with _put_off("torch._dynamo.utils", "is_compile_supported"):
+    _mend_torchvision_ops()
 # torchvision 0.17 removed the module that basicsr 1.4.2 takes rgb_to_grayscale from; goes with basicsr's next release.
 _alias("torchvision.transforms.functional_tensor", "torchvision.transforms.functional", "rgb_to_grayscale")
 # SciPy 2 removes scipy.ndimage.filters, where basicsr 1.4.2 finds convolve; goes with basicsr's next release.
 _alias("scipy.ndimage.filters", "scipy.ndimage", "convolve")
-
-# Only now can basicsr be imported; it binds names at import, so the module that uses a function is the one to mend.
-import basicsr.train as basicsr_train  # noqa: E402
-import basicsr.utils.options as basicsr_options  # noqa: E402
-from basicsr.metrics import psnr_ssim  # noqa: E402
-from basicsr.models import base_model  # noqa: E402
-from basicsr.models.sr_model import SRModel  # noqa: E402
-from basicsr.utils import misc  # noqa: E402
-
-
-def _expect(function: Callable[..., Any], *parameters: str) -> None:
-    """Fail loudly where a later basicsr has changed what is replaced below."""
-    found = tuple(inspect.signature(function).parameters)
-    if found != parameters:
-        raise RuntimeError(
-            f"{function.__module__}.{function.__qualname__} takes {found}, not {parameters}: "
-            "mihatp_arch.compat knows basicsr 1.4.2; set MIHATP_NO_PATCH=1 to leave basicsr as it is"
-        )
-
-
-def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
-    """Stands in for `basicsr.train.load_resume_state`: finds and loads the state to resume from, or None to start anew.
-
-    basicsr 1.4.2 asks for the current GPU even on a machine without one, and `--auto_resume` looks below the current
-    folder instead of the experiment's own, and at the newest state alone. Goes with a basicsr that does none of it.
-
-    Raises:
-        UserError: the state, or a network saved with it, is missing or damaged.
-    """
-    folder = Path(opt["path"]["training_states"]).parent
-    state, what = find_training_state(opt, folder, newest=opt["auto_resume"])
-    if opt["auto_resume"] and opt.get("rank", 0) == 0:
-        print(f"--auto_resume: {what}", flush=True)
-    if state is None:
-        return None
-    opt["path"]["resume_state"] = str(state.path)
-    opt["resumed"] = {key: state.values.get(key) for key in ("iter", "epoch", "served", "per_epoch")}
-    basicsr_train.check_resume(opt, state.values["iter"])
-    return state.values
-
-
-_VALIDATION = ("self", "dataloader", "current_iter", "tb_logger", "save_img")
-
-
-def _mend_basicsr() -> None:
-    """Put our functions where basicsr 1.4.2 uses its own. Each goes with a basicsr that does what is said here."""
-    if basicsr_train.load_resume_state.__module__ == __name__:
-        return
-    from mihatp_arch.metrics.ssim import ssim_of_channel
-    from mihatp_arch.training import data_order, distributed, loop, resuming, saving, step, validation
-
-    base = base_model.BaseModel
-    for owner, name, parameters, ours in (
-        (basicsr_train, "load_resume_state", ("opt",), load_resume_state),
-        (basicsr_train, "check_resume", ("opt", "resume_iter"), None),
-        # It draws the same crops and flips in every epoch, and others with other workers.
-        (basicsr_train, "build_dataset", ("dataset_opt",), loop.build_dataset),
-        (basicsr_train, "EnlargedSampler", ("dataset", "num_replicas", "rank", "ratio"), data_order.SeededSampler),
-        # It counts epochs that the loader does not give and ends before, or after, total_iter.
-        (basicsr_train, "create_train_val_dataloader", ("opt", "logger"), loop.create_train_val_dataloader),
-        (basicsr_train, "CPUPrefetcher", ("loader",), data_order.Prefetcher),
-        (basicsr_train, "CUDAPrefetcher", ("loader", "opt"), data_order.CountingCUDAPrefetcher),
-        # Its last line has a day less a second to go.
-        (basicsr_train, "MessageLogger", ("opt", "start_iter", "tb_logger"), loop.TrainingLogger),
-        # They die where two runs of one name start in the same second.
-        (basicsr_train, "mkdir_and_rename", ("path",), saving.archive),
-        (misc, "mkdir_and_rename", ("path",), saving.archive),
-        # It takes a two-dimensional filter where two one-dimensional ones give the same.
-        (psnr_ssim, "_ssim", ("img", "img2"), ssim_of_channel),
-        # They ask for the current GPU of processes that have none, and know nccl alone.
-        (basicsr_options, "init_dist", ("launcher", "backend", "kwargs"), distributed.init_dist),
-        (base, "model_to_device", ("self", "net"), distributed.model_to_device),
-        # It takes weights below a key alone, and dies with a KeyError over others.
-        (base, "load_network", ("self", "net", "load_path", "strict", "param_key"), loop.load_network),
-        # It knows Adam alone.
-        (base, "get_optimizer", ("self", "optim_type", "params", "lr", "kwargs"), loop.get_optimizer),
-        # They write over the last file, and ignore it when that fails.
-        (base, "save_network", ("self", "net", "net_label", "current_iter", "param_key"), loop.save_network),
-        (base, "save_training_state", ("self", "epoch", "current_iter"), loop.save_training_state),
-        # It forgets random states, and ends in an assertion where a state is not this model's.
-        (base, "resume_training", ("self", "resume_state"), resuming.resume_training),
-        # It leaves out buffers.
-        (base, "model_ema", ("self", "decay"), loop.model_ema),
-        # It is lost where a training resumes from a state that was saved before its validation.
-        (
-            base,
-            "_update_best_metric_result",
-            ("self", "dataset_name", "metric", "val", "current_iter"),
-            resuming.update_best_metric_result,
-        ),
-        # It has neither bf16 nor parts nor clipping, and goes on with a loss that is not finite.
-        (SRModel, "feed_data", ("self", "data"), step.feed_data),
-        (SRModel, "optimize_parameters", ("self", "current_iter"), step.optimize_parameters),
-        # They average what is infinite, die without HR, and keep all processes but one waiting.
-        (SRModel, "nondist_validation", _VALIDATION, validation.validate),
-        (SRModel, "dist_validation", _VALIDATION, validation.validate),
-        (SRModel, "test", ("self",), validation.test),
-        # A signal stops it in the middle of an iteration, and nothing is saved.
-        (base, "update_learning_rate", ("self", "current_iter", "warmup_iter"), loop.update_learning_rate),
-    ):
-        _expect(getattr(owner, name), *parameters)
-        if ours is not None:
-            setattr(owner, name, ours)
-
-
-if os.environ.get("MIHATP_NO_PATCH", "") in ("", "0"):
-    _mend_basicsr()
+# basicsr 1.4.2 imports scipy.stats, 0.7 CPU seconds, for one kernel of its Real-ESRGAN degradations.
+with _put_off("scipy.stats", "multivariate_normal"):
+    importlib.import_module("basicsr")

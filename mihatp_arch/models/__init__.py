@@ -1,4 +1,4 @@
-"""Training loops' models; importing this package registers them with BasicSR."""
+"""The models that BasicSR's training loop trains; importing this package registers them."""
 
 from mihatp_arch.models.diffusion_model import DiffusionModel
 from mihatp_arch.models.first_stage_model import FirstStageModel

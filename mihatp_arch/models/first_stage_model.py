@@ -1,32 +1,31 @@
-"""Training of the first stage of LDM and ResShift: HR goes in, and HR is to come out."""
+"""Training of the first stage of LDM and ResShift: an autoencoder that reconstructs HR."""
 
 from copy import deepcopy
 from typing import Any
 
 import torch
 from basicsr.archs import build_network
-from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from mihatp_arch.archs.autoencoder_arch import Autoencoder
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.cuda_graphs import refuse_graphs
-from mihatp_arch.training.step import Losses, take_step
+from mihatp_arch.models.base_model import LossModel, refuse_cuda_graphs
+from mihatp_arch.training.step import Losses
 
 
 @MODEL_REGISTRY.register()
-class FirstStageModel(SRModel):
-    """SRModel for an `Autoencoder`, which gets HR in the place of LR: the PSNR is that of the reconstruction.
+class FirstStageModel(LossModel):
+    """Trains an `Autoencoder`, which gets HR in the place of LR: the PSNR is that of the reconstruction.
 
-    `train.latent_weight` weighs what holds the latents in shape (codebook or divergence). LDM's own training adds
-    LPIPS, which `perceptual_opt` stands in for, and a discriminator, which this has not: L1 alone gives the highest
-    PSNR, and it is PSNR that the first stage bounds.
+    `train.latent_weight` is the weight of the loss of the latents (codebook or divergence). The original training of
+    LDM adds LPIPS and a discriminator. Here `perceptual_opt` takes the place of LPIPS, and there is no discriminator:
+    L1 alone gives the highest PSNR, and the PSNR of the first stage is the limit for the PSNR of the whole network.
     """
 
     @staticmethod
     def check_options(opt: dict[str, Any]) -> None:
-        """Refuse what is no autoencoder's training, before data are opened."""
-        refuse_graphs(opt)
+        """Refuse options that are not those of an autoencoder's training, before data are opened."""
+        refuse_cuda_graphs(opt)
         with torch.device("meta"):
             network = build_network(deepcopy(opt["network_g"]))
         if not isinstance(network, Autoencoder):
@@ -40,21 +39,17 @@ class FirstStageModel(SRModel):
             raise UserError("train.pixel_opt: FirstStageModel needs it; give type: L1Loss")
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """HR on both sides."""
+        """HR is input and target."""
         if "gt" not in data:
             raise UserError("a set without HR cannot test a first stage: give dataroot_gt")
         super().feed_data({**data, "lq": data["gt"]})
 
-    def optimize_parameters(self, current_iter: int) -> None:
-        """One step on the batch of `feed_data`."""
-        take_step(self, current_iter, self.losses, [self.net_g], self.opt["train"])
-
     def losses(self) -> Losses:
-        """Pixel loss, perceptual loss where there is one, and the latents' own."""
+        """Pixel loss, perceptual loss where there is one, and the loss of the latents, in fp32."""
         self.output, latent = self.net_g(self.gt, with_loss=True)
         with torch.autocast(self.device.type, enabled=False):
-            found = {"l_pix": self.cri_pix(self.output.float(), self.gt)}
+            terms = {"l_pix": self.cri_pix(self.output.float(), self.gt)}
             if self.cri_perceptual:
-                found["l_percep"], _ = self.cri_perceptual(self.output.float(), self.gt)
-            found["l_latent"] = self.opt["train"].get("latent_weight", 1.0) * latent.float()
-        return {name: loss for name, loss in found.items() if loss is not None}, {}
+                terms["l_percep"], _ = self.cri_perceptual(self.output.float(), self.gt)
+            terms["l_latent"] = self.opt["train"].get("latent_weight", 1.0) * latent.float()
+        return {name: loss for name, loss in terms.items() if loss is not None}, {}

@@ -6,4 +6,4 @@ from basicsr.utils.registry import MODEL_REGISTRY
 
 @MODEL_REGISTRY.register()
 class HATModel(SRModel):
-    """SRModel under HAT's name: its padding is in the network, so that nothing is left to add."""
+    """SRModel under the name that HAT's files use. HAT's own model pads images; here the network `HAT` pads them."""

@@ -1,6 +1,6 @@
 """A network's training passes as CUDA graphs: the GPU runs what was recorded, without Python between two kernels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,12 +21,6 @@ def use_graphs(net: nn.Module) -> None:
     if getattr(net, "use_checkpoint", False):
         raise UserError("train.cuda_graphs: use_checkpoint cannot be recorded; set one of them to false")
     net.forward = Graphs(net)
-
-
-def refuse_graphs(opt: Mapping[str, Any]) -> None:
-    """For models that give their network more than one batch of images. Raises `UserError`."""
-    if opt["train"].get("cuda_graphs"):
-        raise UserError(f"train.cuda_graphs: not for {opt['model_type']}; set it to false")
 
 
 class Graphs:

@@ -1,129 +1,122 @@
-"""Which sample comes when, and with which random crop and flips: a function of seed, epoch and place alone.
+"""Which sample comes when, and with which random crop and flips: a function of seed, epoch and position alone.
 
-So neither the number of workers nor an interruption changes what the network sees; a training that resumes skips what
-it has seen without reading it.
+Neither the number of workers nor an interruption changes what the network sees. A training that resumes skips the
+samples of its epoch that were trained before, without reading them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-import torch
 from basicsr.data.data_sampler import EnlargedSampler
-from basicsr.data.prefetch_dataloader import CUDAPrefetcher
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mihatp_arch.training.random_state import seeded
 
 
-class Place(NamedTuple):
-    """What the sampler asks the data set for: a sample, and where in which epoch of all processes it stands."""
+@dataclass(frozen=True)
+class TrainingStart:
+    """Where in the data a training starts.
 
-    index: int
+    Attributes:
+        iteration: the last iteration that is done; 0 at the beginning.
+        epoch: the epoch of that iteration.
+        batches_done: batches of this epoch that are done.
+        batches_per_epoch: batches that every epoch gives to each process.
+    """
+
+    iteration: int
+    epoch: int
+    batches_done: int
+    batches_per_epoch: int
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any] | None, batches_per_epoch: int) -> "TrainingStart":
+        """Where a training starts that resumes from a training state (None: a new training).
+
+        A state whose epochs have another length (another batch size, other data, a state of BasicSR's own) starts its
+        epoch anew.
+        """
+        if state is None:
+            return cls(0, 0, 0, batches_per_epoch)
+        done = state.get("served", -1)
+        same = state.get("per_epoch") == batches_per_epoch and 0 <= done <= batches_per_epoch
+        return cls(state["iter"], state["epoch"], done if same else 0, batches_per_epoch)
+
+    def after(self, iteration: int) -> tuple[int, int]:
+        """The epoch that iteration `iteration` belongs to, and how many batches of the epoch are done after it."""
+        done = self.batches_done + iteration - self.iteration
+        epochs = max(0, done - 1) // self.batches_per_epoch
+        return self.epoch + epochs, done - epochs * self.batches_per_epoch
+
+    def last_epoch(self, total: int) -> int:
+        """The epoch in which iteration `total` lies; one before `epoch` where that iteration is done already."""
+        return self.epoch - 1 + -(-self._batches_until(total) // self.batches_per_epoch)
+
+    def batches_of(self, epoch: int, total: int) -> tuple[int, int]:
+        """The batches [first, end) of `epoch` that are trained until iteration `total`."""
+        first = self.batches_done if epoch == self.epoch else 0
+        left = self._batches_until(total) - (epoch - self.epoch) * self.batches_per_epoch
+        return first, max(first, min(left, self.batches_per_epoch))
+
+    def _batches_until(self, total: int) -> int:
+        """Batches from the beginning of `epoch` up to iteration `total`."""
+        return max(0, self.batches_done + total - self.iteration)
+
+
+# Where the training of this process started. BasicSR's loop gives a model neither loader nor sampler, only a copy of
+# the options. So this one value stands here: `create_train_val_dataloader` sets it, saving and stopping read it. It is
+# None where a model is used without the loop.
+training_start: ContextVar[TrainingStart | None] = ContextVar("training_start", default=None)
+
+
+class SamplePosition(NamedTuple):
+    """What the sampler asks the data set for: a sample, and its position among the samples of all processes."""
+
+    sample: int
     epoch: int
     position: int
 
 
 class SeededSampler(EnlargedSampler):
-    """BasicSR's sampler in BasicSR's order, with the place of each sample; `skip` leaves out the first of one epoch."""
+    """BasicSR's sampler: the same order, but it gives each sample with its position, and can begin and end early."""
 
-    skip: int = 0
+    _span: tuple[TrainingStart, int, int] | None = None
 
-    def __iter__(self) -> Iterator[Place]:
-        skip, self.skip = self.skip, 0
-        indices = islice(enumerate(super().__iter__()), skip, None)
+    def train_from(self, start: TrainingStart, *, total: int, batch_size: int) -> None:
+        """Give only the samples of the iterations after `start` up to iteration `total`."""
+        self._span = start, total, batch_size
+
+    def __iter__(self) -> Iterator[SamplePosition]:
+        first, end = 0, self.num_samples
+        if self._span is not None:
+            start, total, batch_size = self._span
+            first, end = (batch * batch_size for batch in start.batches_of(self.epoch, total))
         epoch, ranks, rank = self.epoch, self.num_replicas, self.rank
-        return (Place(index, epoch, number * ranks + rank) for number, index in indices)
+        samples = islice(enumerate(super().__iter__()), first, end)
+        return (SamplePosition(sample, epoch, number * ranks + rank) for number, sample in samples)
 
 
 class SeededDataset(Dataset[Any]):
-    """A training set whose random crops and flips are drawn from the seed and the sample's place."""
+    """A training set whose random crops and flips are drawn from `seed` and the position of each sample.
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
+    It answers for all attributes of the data set inside. Workers that are spawned import this package with it.
+    """
+
+    def __init__(self, dataset: Any, *, seed: int) -> None:
         self.dataset = dataset
-        self.seed = 0
+        self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
-    def __getitem__(self, place: Place) -> Any:
-        with seeded(self.seed, place.epoch, place.position):
-            return self.dataset[place.index]
+    def __getitem__(self, position: SamplePosition) -> Any:
+        with seeded(self.seed, position.epoch, position.position):
+            return self.dataset[position.sample]
 
     def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # not there yet while a worker unpickles
+        if name == "dataset":  # a worker that unpickles has not set it yet
             raise AttributeError(name)
         return getattr(self.dataset, name)
-
-
-class Prefetcher:
-    """Stands in for `basicsr.train.CPUPrefetcher`: ends after `batches_left` batches, and starts its workers once.
-
-    basicsr 1.4.2 ends its loop with the epoch and counts iterations on that it does not train.
-    """
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self.loader = loader
-        self._left: int = loader.batches_left  # type: ignore[attr-defined]
-        self._batches: Iterator[Any] = iter(())
-
-    def reset(self) -> None:
-        """Start an epoch."""
-        self._batches = iter(self.loader) if self._left else iter(())
-
-    def next(self) -> Any | None:
-        """The next batch; None at the end of the epoch or of the training."""
-        if not self._left:
-            return None
-        batch = next(self._batches, None)
-        self._left -= batch is not None
-        return batch
-
-
-class CountingCUDAPrefetcher(CUDAPrefetcher):
-    """The same for `basicsr.train.CUDAPrefetcher`, which moves the next batch to the GPU beforehand."""
-
-    def __init__(self, loader: DataLoader[Any], opt: dict[str, Any]) -> None:
-        self.ori_loader, self.opt = loader, opt
-        self.stream = torch.cuda.Stream()
-        self.device = torch.device("cuda" if opt["num_gpu"] != 0 else "cpu")
-        self._left: int = loader.batches_left  # type: ignore[attr-defined]
-
-    def next(self) -> Any | None:
-        """The next batch; None at the end of the epoch or of the training."""
-        if not self._left:
-            return None
-        batch = super().next()
-        self._left -= batch is not None
-        return batch
-
-
-class Start(NamedTuple):
-    """Where in the data a training starts: the epoch, how many batches of it are done, and what each epoch gives."""
-
-    iteration: int
-    epoch: int
-    served: int
-    per_epoch: int
-
-    def at(self, iteration: int) -> tuple[int, int]:
-        """The epoch that iteration `iteration` belongs to, and how many of its batches are done after it."""
-        done = self.served + iteration - self.iteration
-        epochs = max(0, done - 1) // self.per_epoch
-        return self.epoch + epochs, done - epochs * self.per_epoch
-
-    def last_epoch(self, total: int) -> int:
-        """The epoch in which iteration `total` lies; one before `epoch` where that is done already."""
-        return self.epoch - 1 + -(-max(0, self.served + total - self.iteration) // self.per_epoch)
-
-
-def start_of(state: dict[str, Any] | None, per_epoch: int) -> Start:
-    """Where training starts, by the state that it resumes from (None: anew).
-
-    A state of epochs of another length (another batch size, other data, basicsr's own file) starts its epoch anew.
-    """
-    if state is None:
-        return Start(0, 0, 0, per_epoch)
-    served = state.get("served", -1)
-    same = state.get("per_epoch") == per_epoch and 0 <= served <= per_epoch
-    return Start(state["iter"], state["epoch"], served if same else 0, per_epoch)

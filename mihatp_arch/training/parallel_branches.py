@@ -1,94 +1,166 @@
-"""Two networks side by side on a CPU, forward and backward: a thread for each, with half of torch's threads."""
+"""The two branches of a training step: one after the other, or at the same time in two threads of a CPU.
 
-from collections.abc import Callable, Iterator
+    with branches:
+        base = branches.start(net_g, lq)
+        con = branches.start(net_c, transformed_lq)
+        ...  # the threads run at the same time as this
+    branches.backward(loss_of(base.result(), con.result()))
+
+`choose_branches` decides between the two ways. Both make the same random draws, in the same order.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from mihatp_arch.archs import HAT
 from mihatp_arch.archs.layers.drop_path import draw_ahead, forget
 
-Start = Callable[[nn.Module, Tensor], Callable[[], Tensor]]
+
+class Output(Protocol):
+    """The output of a network that was started."""
+
+    def result(self) -> Tensor:
+        """The output; to be called after the block of the branches. Raises what the network raised."""
+        ...
 
 
-def at_once(network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
-    """network(x), computed here and now, for who asks."""
-    output = network(x)
-    return lambda: output
+class Branches(Protocol):
+    """Runs the branches of one training step, forward and backward."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def start(self, network: nn.Module, x: Tensor) -> Output:
+        """Start `network(x)`; only inside the block of the branches."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss of the outputs."""
+        ...
 
 
-class SideBySide:
-    """Runs networks that share no weights in threads, which small operations keep busier than many threads keep them.
+def choose_branches(networks: Sequence[nn.Module], *, device: torch.device, threads: bool) -> Branches:
+    """Two threads where they are faster and keep the random draws, else one branch after the other.
 
-    The losses see the networks' outputs as leaves, so that the graph of each network is its thread's alone:
+    Threads are faster on a CPU of several cores. They keep the draws of HAT and MiHATP, whose DropPath alone is random.
 
-        with branches.forward() as start:
-            base = start(net_g, lq)  # begins
-            …  # what is done here is done beside it
-        loss(base()).backward()  # is branches.backward(loss)
+    Args:
+        networks: the networks that are trained; two with weights of their own can run in threads.
+        device: of the networks.
+        threads: False asks for one after the other.
+    """
+    parallel = (
+        threads
+        and device.type == "cpu"
+        and torch.get_num_threads() >= 2
+        and len(networks) == 2
+        and all(isinstance(network, HAT) for network in networks)
+    )
+    return ParallelBranches() if parallel else SequentialBranches()
 
-    The threads live as long as this object, and so do the OpenMP threads below them. The networks must draw random
-    numbers by our DropPath alone: its masks are drawn at the start, in the order of the calls.
+
+class SequentialBranches:
+    """Runs each network when it is started."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def start(self, network: nn.Module, x: Tensor) -> Output:
+        """Run `network(x)`."""
+        output: Future[Tensor] = Future()
+        output.set_result(network(x))
+        return output
+
+    def backward(self, loss: Tensor) -> None:
+        """loss.backward()."""
+        loss.backward()
+
+
+class ParallelBranches:
+    """Runs two networks at the same time, each in its own thread with half of the cores.
+
+    For small operations this is faster than one after the other on all cores. The networks must not share weights, and
+    must draw random numbers by our DropPath alone, whose masks are drawn in `start`.
+
+    The loss sees the output of each network as a leaf. So each network's graph belongs to one thread, and `backward`
+    runs the two graphs at the same time too. The threads and their OpenMP threads live as long as the object.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="branch")
-        self._started: list[tuple[nn.Module, Future[Tensor]]] = []
-        self._leaves: list[tuple[Tensor, Tensor]] = []
+        self._block = ExitStack()
+        self._started: list[_ThreadOutput] = []
 
-    @contextmanager
-    def forward(self) -> Iterator[Start]:
-        """Gives `start(network, x)`, whose result, called after the block, is the output; leaving the block waits."""
-        self._started, self._leaves = [], []
-        with self._half_the_threads():
-            try:
-                yield self._start
-            finally:
-                wait([future for _, future in self._started])
+    def __enter__(self) -> None:
+        self._started = []
+        self._block.enter_context(_half_of_the_threads())
 
-    def _start(self, network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
+    def __exit__(self, *error: object) -> None:
+        wait([output.future for output in self._started])
+        self._block.close()
+
+    def start(self, network: nn.Module, x: Tensor) -> Output:
+        """Draw the DropPath masks of `network` here, then start `network(x)` in a thread."""
         draw_ahead(network, len(x))
-        future = self._submit(network, x)
-        self._started.append((network, future))
-
-        def output() -> Tensor:
-            leaf = future.result().detach().requires_grad_()
-            self._leaves.append((future.result(), leaf))
-            return leaf
-
+        output = _ThreadOutput(network, self._submit(network, x))
+        self._started.append(output)
         return output
 
     def backward(self, loss: Tensor) -> None:
-        """loss.backward(), then that of each network from its leaf."""
+        """loss.backward() down to the leaves, then that of each network from its leaf, in the threads."""
         loss.backward()
-        # Checkpointing sets the global generator for as long as it recomputes, each thread when it likes.
-        with self._half_the_threads(), torch.random.fork_rng(devices=[]):
-            running = [self._submit(output.backward, leaf.grad) for output, leaf in self._leaves]
+        # Checkpointing sets the global generator for as long as it recomputes, in each thread at any time.
+        with _half_of_the_threads(), torch.random.fork_rng(devices=[]):
+            running = [
+                self._submit(output.future.result().backward, output.leaf.grad)
+                for output in self._started
+                if output.leaf is not None
+            ]
             wait(running)
         for future in running:
             future.result()
-        for network, _ in self._started:
-            forget(network)
-        self._started, self._leaves = [], []
+        for output in self._started:
+            forget(output.network)
+        self._started = []
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         autocast = torch.autocast("cpu", torch.get_autocast_dtype("cpu"), enabled=torch.is_autocast_enabled("cpu"))
         threads = torch.get_num_threads()
 
         def run() -> Any:
-            torch.set_num_threads(threads)  # OpenMP's number and autocast are each thread's own
+            torch.set_num_threads(threads)  # each thread has its own number of OpenMP threads, and its own autocast
             with autocast:
                 return function(*arguments)
 
         return self._pool.submit(run)
 
-    @contextmanager
-    def _half_the_threads(self) -> Iterator[None]:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, threads // 2))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)  # it is also what threads to come begin with
+
+class _ThreadOutput:
+    """A network that runs in a thread, and its output as a leaf."""
+
+    def __init__(self, network: nn.Module, future: Future[Tensor]) -> None:
+        self.network = network
+        self.future = future
+        self.leaf: Tensor | None = None
+
+    def result(self) -> Tensor:
+        if self.leaf is None:
+            self.leaf = self.future.result().detach().requires_grad_()
+        return self.leaf
+
+
+@contextmanager
+def _half_of_the_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)  # new threads begin with this number too

@@ -1,5 +1,6 @@
-"""The states of all generators that training draws from, as plain tensors and numbers."""
+"""The random generators of a training: their states as plain data, seeds for one block, repeatable operations."""
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import torch
 
 
 def generator_states(*, cuda: bool = True) -> dict[str, Any]:
-    """The states of the generators of Python, numpy, torch and, with `cuda`, of this process's GPUs in use."""
+    """The states of the generators of Python, numpy and torch; with `cuda`, also of the GPU that this process uses."""
     version, words, gauss = random.getstate()
     _, key, position, has_gauss, cached = np.random.get_state(legacy=True)
     states: dict[str, Any] = {
@@ -29,7 +30,7 @@ def generator_states(*, cuda: bool = True) -> dict[str, Any]:
 
 
 def restore_generators(states: dict[str, Any]) -> None:
-    """Put the generators back as `generator_states` found them."""
+    """Set the generators to states that `generator_states` gave."""
     python, numpy = states["python"], states["numpy"]
     random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
     key = numpy["key"].numpy().astype(np.uint32)
@@ -41,7 +42,10 @@ def restore_generators(states: dict[str, Any]) -> None:
 
 @contextmanager
 def seeded(*entropy: int) -> Iterator[None]:
-    """Inside the block Python, numpy and torch's CPU generator draw from `entropy`; after it, as if there were none."""
+    """Inside the block, the generators of Python, numpy and torch's CPU are seeded by the numbers `entropy`.
+
+    After the block they are as they were before it.
+    """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(words[0]))
@@ -53,3 +57,13 @@ def seeded(*entropy: int) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+def choose_deterministic_operations() -> None:
+    """Choose operations that repeat themselves on a GPU; torch warns about those that it does not have.
+
+    On a CPU all operations repeat themselves.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False

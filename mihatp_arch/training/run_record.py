@@ -1,4 +1,4 @@
-"""What a run was made of, beside its options: versions, the commit, the data."""
+"""The record of a run beside its options: versions, the commit, the data."""
 
 import hashlib
 import platform
@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 import torch
 
+from datasets_prep.common.files import write_file
+
 RECORD = "run.json"
 _PACKAGES = ("mihatp", "basicsr", "torch", "torchvision", "numpy", "opencv-python", "timm", "kornia")
 
 
 def write_record(opt: Mapping[str, Any]) -> None:
-    """Write `run.json` into the experiment folder, an entry for every start, the last one at the end."""
+    """Add an entry for this start of the training to `run.json` in the experiment folder."""
     file = Path(opt["path"]["experiments_root"]) / RECORD
     runs = msgspec.json.decode(file.read_bytes()) if file.is_file() else []
     runs.append(
@@ -25,14 +27,14 @@ def write_record(opt: Mapping[str, Any]) -> None:
             "command": sys.argv,
             "resumed_from": opt["path"].get("resume_state"),
             "python": platform.python_version(),
-            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "versions": {name: number for name in _PACKAGES if (number := _version(name))},
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
             "processes": opt["world_size"],
             "commit": _commit(),
             "data": _manifests(opt["datasets"]),
         }
     )
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(runs), indent=2) + b"\n")
+    write_file(file, msgspec.json.format(msgspec.json.encode(runs), indent=2) + b"\n")
 
 
 def _version(package: str) -> str | None:
@@ -52,8 +54,8 @@ def _commit() -> str | None:
 
 
 def _manifests(datasets: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 of the manifest of every data set folder that is used (`<folder>/<split>/HR.lmdb`), by its path."""
-    roots = [one.get(key) for one in datasets.values() for key in ("dataroot_gt", "dataroot_lq")]
+    """The SHA-256 of each `manifest.csv`, by its path, in the folders of the data sets (`<folder>/<split>/HR.lmdb`)."""
+    roots = [options.get(key) for options in datasets.values() for key in ("dataroot_gt", "dataroot_lq")]
     files = {
         Path(root).expanduser().parents[1] / "manifest.csv" for root in roots if root and len(Path(root).parts) > 2
     }

@@ -1,17 +1,97 @@
-"""Checkpoints that are there whole or not at all."""
+"""Networks and training states on the disk: written whole or not at all, loaded without executing anything."""
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.utils import get_time_str
+from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_root_logger, get_time_str
+from torch import distributed, nn
 
 from datasets_prep.common.files import write_file
+from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.data_order import training_start
+from mihatp_arch.training.random_state import generator_states
+
+
+def load_network(
+    self: BaseModel, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
+) -> None:
+    """Load weights into a network from any file that `checkpoints.load_tensors` reads.
+
+    Raises:
+        UserError: the file has no weights, or those of another network.
+    """
+    path = Path(load_path).expanduser()
+    bare = self.get_bare_model(net)
+    weights = weights_below(path, load_tensors(path), param_key)
+    get_root_logger().info(f"Loading {type(bare).__name__} model from {path}, with param key: [{param_key}].")
+    self._print_different_keys_loading(bare, weights, strict)
+    try:
+        bare.load_state_dict(weights, strict=strict)
+    except RuntimeError as error:
+        raise UserError(f"'{path}' does not fit {type(bare).__name__}: {error}") from error
+
+
+def save_network(
+    self: BaseModel, net: Any, net_label: str, current_iter: int | str, param_key: str | list[str] = "params"
+) -> None:
+    """Save a network, or several of them below one key each, to `<net_label>_<current_iter>.pth`.
+
+    -1 stands for `latest`.
+
+    Raises:
+        UserError: the file cannot be written; this ends the training.
+    """
+    if self.opt.get("rank", 0) != 0:
+        return
+    networks: list[nn.Module] = net if isinstance(net, list) else [net]
+    keys = param_key if isinstance(param_key, list) else [param_key]
+    content = {}
+    for network, key in zip(networks, keys, strict=True):
+        state: Mapping[str, torch.Tensor] = self.get_bare_model(network).state_dict()
+        content[key] = {name.removeprefix("module."): tensor.cpu() for name, tensor in state.items()}
+    name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
+    save_whole(content, Path(self.opt["path"]["models"]) / name)
+
+
+def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
+    """Save everything beside the networks that the next iteration depends on; on a CPU, resumption is exact to the bit.
+
+    Nothing is saved for iteration -1, the end of the training.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if current_iter == -1:
+        return
+    generators = generator_states()
+    all_generators: list[Any] = [generators]
+    if self.opt["dist"]:
+        all_generators = [None] * self.opt["world_size"]
+        distributed.all_gather_object(all_generators, generators)
+    if self.opt.get("rank", 0) != 0:
+        return
+    state = {
+        "epoch": epoch,
+        "iter": current_iter,
+        "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+        "generators": all_generators,
+        "best_metric_results": getattr(self, "best_metric_results", {}),
+    }
+    start = training_start.get()
+    if start is not None:
+        state |= {"served": start.after(current_iter)[1], "per_epoch": start.batches_per_epoch}
+    save_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+    keep = self.opt.get("logger", {}).get("keep_checkpoints")
+    if keep is not None:
+        prune(Path(self.opt["path"]["experiments_root"]), keep=keep)
 
 
 def save_whole(content: Any, path: Path) -> None:
@@ -35,7 +115,7 @@ def saving(path: Path) -> Iterator[None]:
 
 
 def archive(path: str) -> None:
-    """Make a new folder `path`; one that is there is renamed to `<path>_archived_<time>`, numbered where needed."""
+    """Make the new folder `path`. A folder of this name becomes `<path>_archived_<time>`, numbered where needed."""
     if os.path.exists(path):
         stamp = f"{path}_archived_{get_time_str()}"
         names = (stamp, *(f"{stamp}_{number}" for number in range(2, 1000)))
@@ -46,17 +126,14 @@ def archive(path: str) -> None:
 
 
 def prune(experiment: Path, *, keep: int) -> None:
-    """Delete all but the newest `keep` training states of an experiment, and the networks saved with the others.
+    """Delete all training states of an experiment but the newest `keep`, and the networks saved with the deleted ones.
 
     `net_*_latest.pth` and `net_*_best.pth` stay.
     """
     folder = experiment / "training_states"
-    states = sorted(int(path.stem) for path in folder.glob("*.state") if path.stem.isdecimal())
-    for iteration in states[:-keep]:
-        # the state first: one without its network is damaged, a network without its state is only a network
-        _delete([folder / f"{iteration}.state", *(experiment / "models").glob(f"net_*_{iteration}.pth")])
-
-
-def _delete(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+    iterations = sorted(int(path.stem) for path in folder.glob("*.state") if path.stem.isdecimal())
+    for iteration in iterations[:-keep]:
+        # The state goes first: a state without its network is damaged, a network without its state is not.
+        (folder / f"{iteration}.state").unlink(missing_ok=True)
+        for network in (experiment / "models").glob(f"net_*_{iteration}.pth"):
+            network.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ import torch
 from helpers.mihatp import batch, options, step
 
 from mihatp_arch.models import MiHATPModel
-from mihatp_arch.training.parallel_branches import SideBySide
+from mihatp_arch.training.parallel_branches import ParallelBranches, SequentialBranches
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_a_step_in_threads_is_the_step(tmp_path, use_checkpoint, train):
         build(tmp_path, network={"use_checkpoint": use_checkpoint}, branch_threads=branch_threads, **train)
         for branch_threads in (False, True)
     )
-    assert plain.branches is None and isinstance(threaded.branches, SideBySide)
+    assert isinstance(plain.branches, SequentialBranches) and isinstance(threaded.branches, ParallelBranches)
     rounding = {"rtol": 5e-2, "atol": 1e-3} if "precision" in train else {"rtol": 1e-4, "atol": 1e-7}
     logs, states = [], []
     for model in (plain, threaded):
@@ -46,7 +46,7 @@ def test_a_step_in_threads_is_the_step(tmp_path, use_checkpoint, train):
         states.append(torch.get_rng_state())
     assert logs[1] == pytest.approx(logs[0], rel=1e-3 if "precision" in train else 1e-5)
     assert torch.equal(*states) and torch.get_num_threads() == 2
-    for a, b in zip(plain._networks, threaded._networks, strict=True):
+    for a, b in zip(plain.trained_networks, threaded.trained_networks, strict=True):
         for (name, p), q in zip(a.named_parameters(), b.parameters(), strict=True):
             torch.testing.assert_close(q.grad, p.grad, **rounding, msg=lambda m, n=name: f"{n}: {m}")
 
@@ -81,15 +81,15 @@ def test_an_error_in_a_thread_reaches_the_caller(tmp_path, where):
     "train", [{"branch_threads": False}, {"share_branches": True}, {"reversible_opt": None}, {"compile": True}]
 )
 def test_where_branches_stay_in_one_thread(tmp_path, train):
-    assert build(tmp_path, **train).branches is None
+    assert isinstance(build(tmp_path, **train).branches, SequentialBranches)
 
 
 def test_networks_that_may_draw_otherwise_stay_in_one_thread(tmp_path):
     opt = options(tmp_path)
     opt["network_g"] = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 4}
-    assert MiHATPModel(opt).branches is None
+    assert isinstance(MiHATPModel(opt).branches, SequentialBranches)
 
 
 def test_one_core_has_one_thread(tmp_path):
     torch.set_num_threads(1)
-    assert build(tmp_path).branches is None
+    assert isinstance(build(tmp_path).branches, SequentialBranches)

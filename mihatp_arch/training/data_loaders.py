@@ -1,0 +1,128 @@
+"""The loaders of a training: its training set in seeded order, its validation sets, and the prefetchers."""
+
+from collections.abc import Iterator, Mapping
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.data import build_dataloader, build_dataset
+from basicsr.data.prefetch_dataloader import CUDAPrefetcher
+from torch.utils.data import DataLoader
+
+from mihatp_arch.checkpoints import load_tensors
+from mihatp_arch.errors import UserError
+from mihatp_arch.training.data_order import SeededDataset, SeededSampler, TrainingStart, training_start
+from mihatp_arch.training.random_state import choose_deterministic_operations
+from mihatp_arch.training.run_record import write_record
+
+Loaders = tuple[DataLoader[Any], SeededSampler, list[DataLoader[Any]], int, int]
+
+
+def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> Loaders:
+    """Stands in for `basicsr.train.create_train_val_dataloader`.
+
+    BasicSR's loop calls it once, when the folders exist and before the model is built. So this is also the place for
+    `run.json` and for `train.deterministic`.
+
+    Returns:
+        The training loader, its sampler, the validation loaders, the last epoch, and the last iteration.
+
+    Raises:
+        UserError: the training set does not fill one batch.
+    """
+    sampler, loader = _training_loader(opt)
+    start, total = _start(opt, len(loader), logger), int(opt["train"]["total_iter"])
+    training_start.set(start)
+    sampler.train_from(start, total=total, batch_size=loader.batch_size or 1)
+    val_loaders = [
+        validation_loader(opt, options) for phase, options in opt["datasets"].items() if phase.startswith("val")
+    ]
+    if opt["train"].get("deterministic"):
+        choose_deterministic_operations()
+    if opt["rank"] == 0:
+        write_record(opt)
+    _log_sizes(logger, opt, sampler, loader, val_loaders)
+    return loader, sampler, val_loaders, start.last_epoch(total), total
+
+
+def validation_loader(opt: Mapping[str, Any], dataset_opt: dict[str, Any]) -> DataLoader[Any]:
+    """The loader of one validation set, in BasicSR's form: batches of one image, read in this process."""
+    return _loader(opt, build_dataset(dataset_opt), dataset_opt)
+
+
+def _training_loader(opt: Mapping[str, Any]) -> tuple[SeededSampler, DataLoader[Any]]:
+    dataset_opt = opt["datasets"]["train"]
+    dataset = SeededDataset(build_dataset(dataset_opt), seed=opt["manual_seed"])
+    ratio = dataset_opt.get("dataset_enlarge_ratio", 1)
+    sampler = SeededSampler(dataset, opt["world_size"], opt["rank"], ratio)
+    loader = _loader(opt, dataset, dataset_opt, sampler)
+    if not len(loader):
+        raise UserError(
+            f"datasets.train: {len(sampler)} samples do not fill a batch of {loader.batch_size}: lower "
+            "batch_size_per_gpu, or raise dataset_enlarge_ratio"
+        )
+    return sampler, loader
+
+
+def _loader(
+    opt: Mapping[str, Any], dataset: Any, dataset_opt: dict[str, Any], sampler: SeededSampler | None = None
+) -> DataLoader[Any]:
+    """BasicSR's loader, whose iterators do not draw from the generator that the networks draw from."""
+    seed = opt["manual_seed"]
+    loader = build_dataloader(
+        dataset, dataset_opt, num_gpu=opt["num_gpu"], dist=opt["dist"], sampler=sampler, seed=seed
+    )
+    loader.generator = torch.Generator().manual_seed(seed)  # build_dataloader cannot pass it on to DataLoader
+    return loader
+
+
+def _start(opt: Mapping[str, Any], batches_per_epoch: int, logger: Logger) -> TrainingStart:
+    """Where this training starts: at `path.resume_state`, which `load_resume_state` has set to the state it found."""
+    file = opt["path"].get("resume_state")
+    state = None if file is None else load_tensors(Path(file))
+    if state is not None and state.get("per_epoch") != batches_per_epoch:
+        logger.warning("The state is of epochs of another length: its epoch starts anew.")
+    return TrainingStart.of(state, batches_per_epoch)
+
+
+def _log_sizes(
+    logger: Logger,
+    opt: Mapping[str, Any],
+    sampler: SeededSampler,
+    loader: DataLoader[Any],
+    val_loaders: list[DataLoader[Any]],
+) -> None:
+    logger.info(
+        f"Training set: {len(sampler.dataset)} images. World size (gpu number): {opt['world_size']}. "
+        f"An epoch is {len(loader)} iterations, of batches of {loader.batch_size} in {opt['world_size']} process(es). "
+        f"The training ends after iteration {opt['train']['total_iter']}."
+    )
+    for val_loader in val_loaders:
+        dataset: Any = val_loader.dataset
+        logger.info(f"Number of val images/folders in {dataset.opt['name']}: {len(dataset)}")
+
+
+class Prefetcher:
+    """Stands in for `basicsr.train.CPUPrefetcher`, which starts the workers twice: here `reset` starts them."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
+        self._batches: Iterator[Any] = iter(())
+
+    def reset(self) -> None:
+        """Start an epoch."""
+        self._batches = iter(self.loader)
+
+    def next(self) -> Any | None:
+        """The next batch; None at the end of the epoch or of the training."""
+        return next(self._batches, None)
+
+
+class PrefetcherToGPU(CUDAPrefetcher):
+    """The same for `basicsr.train.CUDAPrefetcher`, which moves the next batch to the GPU in advance."""
+
+    def __init__(self, loader: DataLoader[Any], opt: dict[str, Any]) -> None:
+        self.ori_loader, self.opt = loader, opt
+        self.stream = torch.cuda.Stream()
+        self.device = torch.device("cuda" if opt["num_gpu"] != 0 else "cpu")
