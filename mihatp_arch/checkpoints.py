@@ -1,4 +1,4 @@
-"""What lies in BasicSR's files: tensors only, weights below their key, a training state with the networks it needs."""
+"""Files of weights and of training states: load them without executing anything, and find the one that is needed."""
 
 import pickle
 import re
@@ -15,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mihatp_arch.archs.diffusion.diffusers_weights import load_folder
 from mihatp_arch.errors import UserError
 
-# What torch.load raises over bytes that are no file of its own.
+# What torch.load and safetensors raise when a file is damaged.
 _DAMAGE = (
     AttributeError,
     EOFError,
@@ -36,7 +37,13 @@ _NETWORK = re.compile(r"net_(?P<label>\w+)_\d+\.pth")
 
 @dataclass(frozen=True)
 class TrainingState:
-    """A sound training state: its file, what it holds, and the files of the networks saved with it, by their label."""
+    """A training state that can be resumed.
+
+    Attributes:
+        path: its file.
+        values: its content, in BasicSR's form.
+        networks: the files of the networks saved with it, by label (`g` for `net_g`).
+    """
 
     path: Path
     values: dict[str, Any]
@@ -44,64 +51,60 @@ class TrainingState:
 
 
 def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
-    """The mapping in a file of `torch.save` or of safetensors (`.safetensors`), on the CPU; nothing in it is executed.
+    """Load the mapping in a file of `torch.save` or of safetensors (`.safetensors`) to the CPU, without executing code.
 
-    A folder is one of diffusers (archs/published.py). `mapped` leaves the tensors in the file, where its format allows
-    that.
+    Args:
+        path: the file; a folder is loaded as one that diffusers has saved.
+        mapped: leave the tensors in the file until they are used, where the format of the file allows it.
 
     Raises:
-        UserError: no such file, a damaged one, one with more than tensors, numbers and words, or no mapping.
+        UserError: the file is missing or damaged, contains more than tensors, numbers and strings, or is no mapping.
     """
     if path.is_dir():
-        from mihatp_arch.archs.diffusion.diffusers_weights import (
-            load_folder,  # the networks need compat.py first, which needs this
-        )
-
         return load_folder(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles of other protocols: the line below says it
+            warnings.simplefilter("ignore")  # torch warns of other pickle protocols; the error below says enough
             if path.suffix == ".safetensors":
-                held: Any = load_file(path)
+                content: Any = load_file(path)
             else:
-                held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except _DAMAGE as error:
         raise UserError(f"'{path}' cannot be loaded: it is damaged, or holds more than tensors") from error
-    if not isinstance(held, dict):
-        raise UserError(f"'{path}' holds no weights: it is a {type(held).__name__}, not a mapping")
-    return held
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' holds no weights: it is a {type(content).__name__}, not a mapping")
+    return content
 
 
-def weights_below(path: Path, held: dict[str, Any], key: str | None) -> dict[str, Tensor]:
-    """The state dict in `held`, the content of `path`, below `key`.
+def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[str, Tensor]:
+    """The state dict below `key` in `content`, the content of the file `path`.
 
-    Files without averaged weights (`params_ema`) have `params` alone; others call them `state_dict`, or are nothing but
-    weights, as safetensors are. `key` None takes the file itself. What DataParallel and torch.compile put before the
-    names is taken off.
+    `key` None takes `content` itself. Where `params_ema` or `params` is missing, `params`, `state_dict` and the content
+    itself are tried in its place. The prefixes of DataParallel and torch.compile are removed from the names.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no state dict.
     """
-    if key in ("params", "params_ema") and key not in held:
-        key = next((other for other in ("params", "state_dict") if other in held), key)
-        if key not in held and held and all(isinstance(one, Tensor) for one in held.values()):
+    if key in ("params", "params_ema") and key not in content:
+        key = next((other for other in ("params", "state_dict") if other in content), key)
+        if key not in content and content and all(isinstance(value, Tensor) for value in content.values()):
             key = None
-    state = held if key is None else held.get(key)
-    if not isinstance(state, dict) or not all(isinstance(one, Tensor) for one in state.values()):
+    state = content if key is None else content.get(key)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         where = "at its top" if key is None else f"below '{key}'"
-        there = ", ".join(sorted(map(str, held))[:4]) or "nothing"
+        there = ", ".join(sorted(map(str, content))[:4]) or "nothing"
         raise UserError(f"'{path}' holds no weights {where}; it has {there}")
-    return {_bare(name): tensor for name, tensor in state.items()}
+    return {_without_prefix(name): tensor for name, tensor in state.items()}
 
 
-def _bare(name: str) -> str:
+def _without_prefix(name: str) -> str:
     return name.removeprefix("module.").removeprefix("_orig_mod.")
 
 
 def newest_network(folder: Path) -> Path | None:
-    """`net_g_best.pth` in `folder`, else the one trained longest; None where there is neither."""
+    """`net_g_best.pth` in `folder`, else the `net_g` that was trained longest; None where there is no `net_g`."""
     best, latest = folder / "net_g_best.pth", folder / "net_g_latest.pth"
     if best.is_file():
         return best
@@ -109,21 +112,21 @@ def newest_network(folder: Path) -> Path | None:
     newest = max(numbered, key=lambda path: int(path.stem.removeprefix("net_g_")), default=None)
     if newest is None or not latest.is_file():
         return latest if latest.is_file() else newest
-    # latest is the end of a training; a longer one, resumed since, may have gone past it
+    # `latest` is the end of a training; the same training, resumed for longer, may have saved newer networks since.
     return latest if latest.stat().st_mtime_ns >= newest.stat().st_mtime_ns else newest
 
 
 def find_training_state(opt: dict[str, Any], folder: Path, *, newest: bool) -> tuple[TrainingState | None, str]:
-    """The training state to go on from, and a sentence about it; None where a training is to start anew.
+    """The training state to resume from, and a report of the choice; None for a new training.
 
     Args:
         opt: the options; `path.resume_state` names a state.
         folder: of the experiment, with `models` and `training_states` in it.
-        newest: take the newest sound state of the experiment instead, where it has one.
+        newest: take the newest state of the experiment that can be resumed, where it has any state.
 
     Raises:
-        UserError: the named state is missing or damaged, or fits neither its networks nor the options; with `newest`,
-            every state is.
+        UserError: the named state is missing or damaged, or does not fit its networks or the options; with `newest`,
+            this is so for every state.
     """
     named = opt["path"].get("resume_state")
     paths = _newest_first(folder / "training_states") if newest else []
@@ -150,7 +153,7 @@ def _read_state(opt: dict[str, Any], path: Path, models: Path) -> TrainingState:
     if not path.is_file():
         raise UserError(f"path.resume_state: there is no file '{path}'")
     try:
-        values = load_tensors(path, mapped=False)  # the optimizers keep these tensors
+        values = load_tensors(path, mapped=False)  # the optimizers go on to use these tensors
     except UserError as error:
         raise UserError(f"'{path}' is no sound training state; name another as path.resume_state") from error
     counts = [values.get(key) for key in ("iter", "epoch")]
@@ -181,24 +184,27 @@ def _is_optimizer(state: Any) -> bool:
 
 
 def _schedule_mistakes(opt: dict[str, Any], saved: Collection[Any]) -> Iterator[str]:
-    """The saved schedule replaces that of the options: where they differ, the longer training has no schedule."""
+    """Differences between the saved schedule and the options.
+
+    The saved schedule replaces that of the options. A training that was made longer would end without a schedule.
+    """
     asked = opt.get("train", {}).get("scheduler") or {}
     for state in saved:
         for key in ("periods", "milestones"):
             if not isinstance(state, dict) or key not in asked or key not in state:
                 continue
-            there, wanted = state[key], asked[key]
-            if isinstance(there, Counter):
-                there, wanted = sorted(there.elements()), sorted(wanted)
-            if there != wanted:
+            before, now = state[key], asked[key]
+            if isinstance(before, Counter):
+                before, now = sorted(before.elements()), sorted(now)
+            if before != now:
                 yield (
-                    f"was trained with train.scheduler.{key} {there}, the options say {wanted}: resume with the "
+                    f"was trained with train.scheduler.{key} {before}, the options say {now}: resume with the "
                     "former, or start anew from its weights with path.pretrain_network_g"
                 )
 
 
 def _labels(opt: dict[str, Any], models: Path) -> list[str]:
-    """The networks that a state needs: those of the options, and those that this experiment has saved before."""
+    """The labels of the networks that a state needs: of the options, and of all networks of this experiment."""
     ignored = opt["path"].get("ignore_resume_networks") or []
     labels = {key.removeprefix("network_") for key in opt if key.startswith("network_") and opt[key] is not None}
     labels |= {match["label"] for match in map(_NETWORK.fullmatch, (file.name for file in models.glob("*"))) if match}

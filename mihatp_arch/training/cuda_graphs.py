@@ -1,4 +1,4 @@
-"""A network's training passes as CUDA graphs: the GPU runs what was recorded, without Python between two kernels."""
+"""Training passes of a network as CUDA graphs: the GPU runs recorded kernels, without Python between two of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,13 @@ from mihatp_arch.errors import UserError
 
 
 def use_graphs(net: nn.Module) -> None:
-    """Let `net` (BxCxHxW -> BxCxHxW) train on a GPU by CUDA graphs, one for each shape of batch that it meets.
+    """Let `net` ([B, C, H, W] -> [B, C, H, W]) train on a GPU by CUDA graphs, one for each shape of its batches.
 
-    Small kernels take a GPU less time than Python takes to start them: without graphs most of HAT's step at LR 24 is
-    waiting. Evaluation, other devices, and a second pass before the backward of the first one run as they did.
+    Python takes longer to start a small kernel than the GPU takes to run it: without graphs, most of HAT's step at LR 24
+    is waiting. Evaluation, other devices, and a second pass before the backward pass of the first run without graphs.
 
     Raises:
-        UserError: the network computes activations again in the backward pass, which cannot be recorded.
+        UserError: the network recomputes activations in the backward pass, which a graph cannot record.
     """
     if getattr(net, "use_checkpoint", False):
         raise UserError("train.cuda_graphs: use_checkpoint cannot be recorded; set one of them to false")
@@ -30,7 +30,7 @@ class Graphs:
         self.net = net
         self.plain: Callable[[Tensor], Tensor] = net.forward
         self._recorded: dict[tuple[Any, ...], Callable[[Tensor], Tensor]] = {}
-        self._waiting = False  # for the backward pass that needs what the graph's memory holds
+        self._waiting = False  # for a backward pass, which needs the activations in the memory of the graph
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._waiting or not (x.is_cuda and self.net.training and torch.is_grad_enabled()):
@@ -39,7 +39,7 @@ class Graphs:
         key = (x.shape, x.dtype, autocast)
         if key not in self._recorded:
             self._recorded[key] = self._record(x, autocast)
-        for parameter in self.net.parameters():  # gradients of an earlier part of the batch lie where the graph writes
+        for parameter in self.net.parameters():  # the graph writes gradients over those of an earlier part of the batch
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.clone()
         output = self._recorded[key](x)
@@ -52,7 +52,7 @@ class Graphs:
         del self.net.forward  # PyTorch records the network's own, and puts the graphs in its place
         buffers = [buffer.clone() for buffer in self.net.buffers()]
         try:
-            # a cast weight that autocast keeps would be that of the recording
+            # Without its cache, autocast casts the weights in the graph; a cached cast would stay as it was recorded.
             with (
                 torch.random.fork_rng(devices=[x.device]),
                 torch.autocast("cuda", autocast, enabled=autocast is not None, cache_enabled=False),

@@ -1,4 +1,4 @@
-"""Several processes: how they find each other, under torchrun and Slurm, and how they share a network."""
+"""Several processes, started by torchrun or Slurm: how they find each other, and how they share a network."""
 
 import multiprocessing
 import os
@@ -42,10 +42,10 @@ def init_dist(launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
 
 
 def _store_of_restart() -> dict[str, Any]:
-    """The place where processes of a group that torchrun has started again find each other.
+    """A store of addresses for a group of processes that torchrun has restarted.
 
-    torch (2.13) lets them look where those that died have left their addresses, and wait there for ever. The number of
-    restarts is the same for all processes of one machine alone.
+    torch (2.13) lets a restarted group read the addresses of the processes that died, and wait for them for ever. So
+    each restart gets a prefix of its own. Only the processes of one machine know the same number of restarts.
     """
     store, rank, world = next(iter(torch.distributed.rendezvous("env://")))
     prefix = f"restart_{os.environ['TORCHELASTIC_RESTART_COUNT']}"
@@ -53,7 +53,7 @@ def _store_of_restart() -> dict[str, Any]:
 
 
 def _slurm_environment(port: int | None) -> None:
-    """Tell torch in its own words what Slurm says about this process."""
+    """Set torch's environment variables for this process from those of Slurm."""
     try:
         environment = {
             "RANK": os.environ["SLURM_PROCID"],
@@ -69,20 +69,26 @@ def _slurm_environment(port: int | None) -> None:
         except (OSError, subprocess.CalledProcessError) as error:
             raise UserError("--launcher slurm: scontrol names no host; set MASTER_ADDR") from error
         environment["MASTER_ADDR"] = hosts.stdout.split()[0]
-    own = 15000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 15000  # two jobs may share a node
-    environment["MASTER_PORT"] = str(port or os.environ.get("MASTER_PORT", own))
+    port_of_job = 15000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 15000  # two jobs may share a node
+    environment["MASTER_PORT"] = str(port or os.environ.get("MASTER_PORT", port_of_job))
     os.environ.update(environment)
 
 
 class _Distributed(torch.nn.parallel.DistributedDataParallel):
-    """Leaves validation alone, which basicsr 1.4.2 runs on rank 0: torch would wait there for the others' buffers."""
+    """DistributedDataParallel in training, the bare network in eval mode.
+
+    In eval mode the processes validate different images, and torch would wait for all of them in each forward pass.
+    """
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return super().forward(*inputs, **kwargs) if self.training else self.module(*inputs, **kwargs)
 
 
 def model_to_device(self: base_model.BaseModel, net: torch.nn.Module) -> torch.nn.Module:
-    """Stands in for `BaseModel.model_to_device`: the network on its device, compiled, recorded, shared as asked for."""
+    """Stands in for `BaseModel.model_to_device`: moves the network to its device, then compiles, records and shares it.
+
+    `train.compile` and `train.cuda_graphs` ask for the first two; several processes or GPUs share the network.
+    """
     net = net.to(self.device)
     if self.is_train and self.opt["train"].get("compile"):
         net.compile(dynamic=False)  # in place: names, checkpoints and DistributedDataParallel see the same network

@@ -18,8 +18,8 @@ time or exact results.
 BasicSR's files on the disk stay as they are. Programs that do not import `mihatp_arch` see BasicSR unchanged.
 
 * `MIHATP_NO_PATCH=1` in the environment leaves all these functions as they are: networks, losses, metrics and models
-  are registered, and nothing is replaced. The models of this package still train, without exact resumption and without
-  the other things that the table names.
+  are registered, and nothing is replaced. Options and properties that the table names (exact resumption, `precision`
+  of SRModel, CPU training with `torchrun` and others) are then missing.
 * If another version of BasicSR has other parameters for one of these functions, the import fails with one line that
   says so. Nothing is replaced then.
 * `mihatp_arch/compat.py` does something else: it makes BasicSR importable beside a new torchvision or SciPy. It always

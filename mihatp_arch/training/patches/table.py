@@ -176,9 +176,8 @@ PATCHES = (
         name="load_network",
         parameters=("self", "net", "load_path", "strict", "param_key"),
         ours=saving.load_network,
-        why="It executes code in damaged or hostile files, knows weights below one key alone, and ends in a KeyError "
-        "over all others.",
-        until="loads with `weights_only=True`, safetensors and bare state dicts too",
+        why="It knows weights below one key alone, and ends in a KeyError over all other files.",
+        until="loads safetensors and bare state dicts too",
     ),
     Patch(
         owner=BaseModel,
