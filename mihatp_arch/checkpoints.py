@@ -68,7 +68,9 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
             if path.suffix == ".safetensors":
                 content: Any = load_file(path)
             else:
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path))
+                content = torch.load(
+                    path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path)
+                )
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except _DAMAGE as error:

@@ -12,8 +12,9 @@ from mihatp_arch.errors import UserError
 def use_graphs(net: nn.Module) -> None:
     """Let `net` ([B, C, H, W] -> [B, C, H, W]) train on a GPU by CUDA graphs, one for each shape of its batches.
 
-    Python takes longer to start a small kernel than the GPU takes to run it: without graphs, most of HAT's step at LR 24
-    is waiting. Evaluation, other devices, and a second pass before the backward pass of the first run without graphs.
+    Python takes longer to start a small kernel than the GPU takes to run it: without graphs, the GPU waits for most of
+    HAT's step at LR 24. Evaluation, other devices, and a second pass before the backward pass of the first run without
+    graphs.
 
     Raises:
         UserError: the network recomputes activations in the backward pass, which a graph cannot record.
