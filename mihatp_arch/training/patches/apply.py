@@ -4,7 +4,8 @@ import inspect
 import os
 from collections.abc import Sequence
 
-from mihatp_arch.training.patches.table import CALLED, PATCHES, BasicSRFunction, Patch
+from mihatp_arch.training.patches.patch import BasicSRFunction, Patch
+from mihatp_arch.training.patches.table import CALLED, PATCHES
 
 
 def apply_patches(patches: Sequence[Patch] = PATCHES, called: Sequence[BasicSRFunction] = CALLED) -> None:
