@@ -16,7 +16,13 @@ def did_you_mean(name: object, known: Iterable[object], *, cutoff: float = 0.6) 
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; cells are text that is Markdown already."""
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, rule: str = "---") -> str:
+    """A Markdown table.
+
+    Args:
+        header: names of the columns, as Markdown.
+        rows: cells of each row, as Markdown.
+        rule: text of a cell in the line below the header; a data card has ` --- `.
+    """
     head, *body = (f"| {' | '.join(cells)} |" for cells in (header, *rows))
-    return "\n".join([head, "|" + "---|" * len(header), *body])
+    return "\n".join([head, "|" + f"{rule}|" * len(header), *body])

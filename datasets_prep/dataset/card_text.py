@@ -180,7 +180,7 @@ def _protocol(facts: Facts) -> Iterator[tuple[str, str]]:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], most: int = 100) -> list[str]:
     """The lines of a Markdown table of at most `most` rows; a last line counts the others."""
     rows = list(rows)
-    lines = markdown_table(header, rows[:most]).split("\n")
+    lines = markdown_table(header, rows[:most], rule=" --- ").split("\n")
     return lines if len(rows) <= most else [*lines, "", f"… and {len(rows) - most} more."]
 
 
