@@ -120,7 +120,7 @@ def test_a_missing_option_file(refused):
         ("network_g:type=MiHAT", "there is no network 'MiHAT'; did you mean 'MiHATP'?"),
         ("scale=8", "upscale is 4, but scale is 8; they must be equal"),
         ("datasets:train:batch_size_per_gpu=91", "a batch of 91 is larger than the data set of 90 images"),
-        ("train:reversible_opt:k_p=0", "train.reversible_opt.k_p: 0 is not a whole number of at least 1"),
+        ("train:reversible_opt:k_p=0", "train.reversible_opt.k_p: expected int >= 1, got 0"),
         ("train:contrastive_opt:features:weights=no.pth", "features: weights: there is no file no.pth"),
     ],
 )
