@@ -1,11 +1,11 @@
-"""What the deformable branch (DAT) costs in a MiHATP block, and whether memory grows linearly with pixels.
+"""The time and memory of the deformable branch (DAT) in a MiHATP block, and the growth of memory with pixels.
 
     python benchmarks/blocks.py [--quick] [--device cuda] [--scale 8 4 2]
 
-An M-HAB beside a HAB of the same size, at the LR patch and with the options of `options/train_MiHATP_x<scale>.yml`: the
-share of DAT is (M-HAB - HAB) / M-HAB, in time and in the most tensors held at once, over two blocks, one with plain and
-one with shifted windows. Growth with pixels is that of a network of one group: those of a further one take the place of
-the first one's activations in inference, and add the same again in training.
+Compares an M-HAB with a HAB of the same size, at the LR patch and with the options of `train_MiHATP_x<scale>.yml`. The
+share of DAT is (M-HAB - HAB) / M-HAB, in time and in peak memory of tensors, over two blocks: one with plain windows,
+one with shifted windows. The growth with pixels is measured on a network of one group. In inference a further group
+reuses the memory of the first; in training it needs as much again.
 """
 
 import inspect
@@ -33,39 +33,39 @@ ARCHS: dict[Kind, type[HAT]] = {"HAT": HAT, "MiHATP": MiHATP}
 def network(kind: Kind, scale: int) -> tuple[nn.Module, int]:
     """One group of two blocks with the options of MiHATP's training, and the width of its LR patch."""
     options: dict[str, Any] = yaml_files.read(OPTIONS / f"train_MiHATP_x{scale}.yml")["network_g"]
-    known = inspect.signature(ARCHS[kind]).parameters
-    options = {key: value for key, value in options.items() if key in known}
+    parameters = inspect.signature(ARCHS[kind]).parameters
+    options = {key: value for key, value in options.items() if key in parameters}
     one_group = {"depths": [2], "num_heads": [6], "drop_path_rate": 0.0, "use_checkpoint": False}
     torch.manual_seed(0)
     return ARCHS[kind](**{**options, **one_group}), options["img_size"]
 
 
 def blocks(kind: Kind, scale: int, device: str) -> list[Callable[[Tensor], Tensor]]:
-    """The network's blocks as functions of their map 1xLRxLRxC; what else they are given is taken from a forward."""
+    """The network's blocks as functions of their map `[1, LR, LR, C]`; a forward pass gives the other arguments."""
     net, patch = network(kind, scale)
     net = net.to(device)
-    found: list[Callable[[Tensor], Tensor]] = []
+    calls: list[Callable[[Tensor], Tensor]] = []
 
-    def keep(block: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        found.append(lambda x: block(x, *given[1:], **named))
+    def record(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.append(lambda x: block(x, *args[1:], **kwargs))
 
     group: Any = net.get_submodule("layers.0.residual_group.blocks")
-    hooks = [block.register_forward_pre_hook(keep, with_kwargs=True) for block in group]
+    hooks = [block.register_forward_pre_hook(record, with_kwargs=True) for block in group]
     with torch.no_grad():
         net(torch.rand(1, 3, patch, patch, device=device))
     for hook in hooks:
         hook.remove()
-    return found
+    return calls
 
 
-def passes(found: list[Callable[[Tensor], Tensor]], width: int, device: str, *, training: bool) -> Callable[[], None]:
+def passes(calls: list[Callable[[Tensor], Tensor]], width: int, device: str, *, training: bool) -> Callable[[], None]:
     """All blocks, one after the other: forward, and backward when training."""
     x = torch.randn(1, width, width, 180, device=device, requires_grad=training)
 
     def run() -> None:
         with torch.inference_mode(not training):
             y = x
-            for block in found:
+            for block in calls:
                 y = block(y)
             if training:
                 y.backward(torch.ones_like(y))

@@ -1,4 +1,4 @@
-"""Measurements in processes of their own: an allocator is chosen at a process's start, and a peak wants a fresh one."""
+"""Measurements in new processes: a process chooses its allocator when it starts, and peak memory needs a fresh one."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # glibc maps every block above 32 MiB afresh and gives it back at once: the score tensors of the official HAT then cost
-# up to as much in page faults as in arithmetic. With the threshold raised, arithmetic is what is compared.
+# up to as much in page faults as in arithmetic. With a raised threshold, the comparison is of arithmetic alone.
 ALLOCATORS: Mapping[str, Mapping[str, str]] = {
     "default": {},
     "raised": {
@@ -30,7 +30,7 @@ def with_allocator(allocator: str, work: Callable[P, T], *args: P.args, **kwargs
 
 
 def fresh(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """work(*args, **kwargs) in a process that has imported what it needs and computed nothing yet."""
+    """work(*args, **kwargs) in a process that has imported the networks, but computed nothing yet."""
     context = multiprocessing.get_context("forkserver")  # imports once, then every child is a fork of that
     context.set_forkserver_preload(["mihatp_arch", "spandrel"])
     with _environment(ALLOCATORS["default"]), ProcessPoolExecutor(1, mp_context=context) as pool:

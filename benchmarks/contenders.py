@@ -1,4 +1,4 @@
-"""Who is compared: HAT as spandrel packages the official code (the peer), ours with the same weights, stock SwinIR."""
+"""The compared networks: HAT as spandrel packages the official code (the peer), ours, and stock SwinIR."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence

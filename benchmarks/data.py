@@ -4,7 +4,7 @@
 
 BasicSR's PairedImageDataset over LMDBs as `mihatp prepare` writes them (192×192 patches of a synthetic image, in a
 temporary folder), through BasicSR's own loader: images per second, first without a network, then in a loop of real HAT
-steps, beside the same steps on one batch that is there already. What is lost between the two is the wait for data. On a
+steps, beside the same steps on one batch in memory. The difference is the wait for data. On a
 GPU the share of the time in which no kernel runs is measured as well.
 """
 
@@ -40,8 +40,8 @@ Batch = dict[str, Any]
 def write_data(folder: Path, scale: int) -> None:
     """HR and LR patches of one synthetic image."""
     image, _ = synthesize(SIDE, SIDE, seed=0)
-    places = [(y, x) for y in range(0, SIDE, PATCH) for x in range(0, SIDE, PATCH)]
-    hr = {f"{y}_{x}": image[y : y + PATCH, x : x + PATCH] for y, x in places}
+    corners = [(y, x) for y in range(0, SIDE, PATCH) for x in range(0, SIDE, PATCH)]
+    hr = {f"{y}_{x}": image[y : y + PATCH, x : x + PATCH] for y, x in corners}
     width = PATCH // scale
     write_lmdb(folder / "HR.lmdb", hr.items())
     small = ((key, cv2.resize(patch, (width, width), interpolation=cv2.INTER_AREA)) for key, patch in hr.items())

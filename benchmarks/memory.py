@@ -1,4 +1,4 @@
-"""The most memory that one call takes above what was there before it."""
+"""The peak memory of one call, above the memory in use before it."""
 
 import ctypes
 import re

@@ -1,7 +1,7 @@
 """Times of several calls that take turns, A B A B …, and what their medians and pairwise ratios say.
 
-Turns, because a machine is never quiet for long: what slows one round slows all its calls, and the ratio within a round
-stays what it is.
+They take turns because a machine is never quiet for long: a busy moment slows all calls of a repeat, and hardly changes
+their ratio.
 """
 
 import math
