@@ -32,14 +32,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(text: str) -> str:
-    """The first sentence of the comment at the head of an option file."""
+    """The first sentence of the comment at the head of an option file; a colon at the end of a line ends it too."""
     lines = []
     for line in text.splitlines():
         if not line.startswith("#"):
             break
         if not line.startswith("# yaml-language-server:"):
             lines.append(line.lstrip("# "))
-    return re.split(r"(?<=\.)\s", " ".join(lines), maxsplit=1)[0]
+    return re.split(r"(?<=\.)\s|:\n", "\n".join(lines), maxsplit=1)[0].replace("\n", " ")
 
 
 def copy_options(folder: Path) -> int:

@@ -27,6 +27,7 @@ def test_every_option_file_of_the_checkout_is_listed_with_a_sentence(capsys):
     [
         ("# One, of\n# two lines. Another.\nname: x\n# no\n", "One, of two lines."),
         ("# yaml-language-server: $schema=schema.json\n# No full stop\nname: x\n", "No full stop"),
+        ("# A command:\n# basicsr train\n", "A command"),
         ("# x4.5 is a number.\n", "x4.5 is a number."),
         ("name: x\n", ""),
     ],
