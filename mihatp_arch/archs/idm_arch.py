@@ -97,8 +97,6 @@ class IDM(Diffusion):
         full_scale_share: float = 0.5,
         seed: int = 0,
     ) -> None:
-        from diffusers import DDIMScheduler  # takes a second to import
-
         check_steps(steps, timesteps, eta)
         if not 0 < beta_start <= beta_end < 1:
             raise UserError(f"network: beta_start {beta_start} and beta_end {beta_end} must rise between 0 and 1")
@@ -129,6 +127,11 @@ class IDM(Diffusion):
         self.apply(_orthogonal_init)
         self.timesteps, self.steps, self.eta = timesteps, steps, eta
         self.full_scale_share = full_scale_share if continuous else 1.0
+        self._set_schedule(timesteps, beta_start, beta_end)
+
+    def _set_schedule(self, timesteps: int, beta_start: float, beta_end: float) -> None:
+        from diffusers import DDIMScheduler  # takes a second to import
+
         alphas = alpha_products(timesteps, beta_start, beta_end)
         self.register_buffer("gamma", alphas.sqrt().float(), persistent=False)
         self.scheduler = DDIMScheduler(
