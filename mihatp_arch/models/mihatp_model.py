@@ -1,8 +1,7 @@
 """MiHATP's training: two branches and a contrastive loss (paper, Fig. 1, Eq. 1 to 9) in BasicSR's model interface."""
 
-from collections.abc import Callable
 from os import path as osp
-from typing import Any, ClassVar
+from typing import Any
 
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
@@ -10,14 +9,8 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.losses import FeatureNetwork
 from mihatp_arch.models.base_model import LossModel
-from mihatp_arch.models.transformation_pools import (
-    DrawnTransforms,
-    build_pools,
-    irreversible_options,
-    reversible_options,
-)
+from mihatp_arch.models.transformation_pools import DrawnTransforms, build_pools
 from mihatp_arch.training.parallel_branches import choose_branches
 from mihatp_arch.training.step import Losses
 
@@ -43,13 +36,6 @@ class MiHATPModel(LossModel):
     Raises:
         UserError: options that do not fit together.
     """
-
-    # The callables that take the options of these sections of `train`, for a check before the training.
-    option_targets: ClassVar[dict[tuple[str, ...], Callable[..., Any]]] = {
-        ("reversible_opt",): reversible_options,
-        ("irreversible_opt",): irreversible_options,
-        ("contrastive_opt", "features"): FeatureNetwork,
-    }
 
     @staticmethod
     def check_options(opt: dict[str, Any]) -> None:

@@ -34,20 +34,6 @@ class DrawnTransforms:
         return self.pool.invert(images, self.elements).unflatten(0, (-1, self.k_p))
 
 
-def reversible_options(*, k_p: int = 1, elements: Sequence[str] | None = None) -> tuple[int, ReversiblePool]:
-    """The options `train.reversible_opt`: K_p and the pool."""
-    if not isinstance(k_p, int) or isinstance(k_p, bool) or k_p < 1:
-        raise UserError(f"train.reversible_opt.k_p: {k_p!r} is not a whole number of at least 1")
-    return k_p, ReversiblePool(elements=elements)
-
-
-def irreversible_options(
-    *, k_n: int = 4, operations: Mapping[str, Sequence[float] | None] | None = None
-) -> dict[str, Any]:
-    """The options `train.irreversible_opt`: those of the pool but the scale, which is the scale of the task."""
-    return {"k_n": k_n, "operations": operations}
-
-
 def build_pools(opt: dict[str, Any]) -> tuple[int, ReversiblePool | None, IrreversiblePool | None]:
     """K_p and the two pools of the options; a pool whose section is null is None.
 
@@ -57,11 +43,25 @@ def build_pools(opt: dict[str, Any]) -> tuple[int, ReversiblePool | None, Irreve
     train_opt = opt["train"]
     k_p, reversible, irreversible = 0, None, None
     if train_opt.get("reversible_opt") is not None:
-        k_p, reversible = _call(reversible_options, train_opt["reversible_opt"], "train.reversible_opt")
+        k_p, reversible = _call(_reversible_options, train_opt["reversible_opt"], "train.reversible_opt")
     if train_opt.get("irreversible_opt") is not None:
-        options = _call(irreversible_options, train_opt["irreversible_opt"], "train.irreversible_opt")
+        options = _call(_irreversible_options, train_opt["irreversible_opt"], "train.irreversible_opt")
         irreversible = IrreversiblePool(scale=opt["scale"], **options)
     return k_p, reversible, irreversible
+
+
+def _reversible_options(*, k_p: int = 1, elements: Sequence[str] | None = None) -> tuple[int, ReversiblePool]:
+    """The options `train.reversible_opt`: K_p and the pool."""
+    if not isinstance(k_p, int) or isinstance(k_p, bool) or k_p < 1:
+        raise UserError(f"train.reversible_opt.k_p: {k_p!r} is not a whole number of at least 1")
+    return k_p, ReversiblePool(elements=elements)
+
+
+def _irreversible_options(
+    *, k_n: int = 4, operations: Mapping[str, Sequence[float] | None] | None = None
+) -> dict[str, Any]:
+    """The options `train.irreversible_opt`: those of the pool but the scale, which is the scale of the task."""
+    return {"k_n": k_n, "operations": operations}
 
 
 def _call(target: Callable[..., Any], options: dict[str, Any], section: str) -> Any:

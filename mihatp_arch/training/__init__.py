@@ -1,1 +1,1 @@
-"""What BasicSR's training loop calls in place of its own parts: data in order, checkpoints whole, exact resumption."""
+"""The parts of a training that replace those of BasicSR's loop: data in order, whole checkpoints, exact resumption."""

@@ -22,8 +22,8 @@ Loaders = tuple[DataLoader[Any], SeededSampler, list[DataLoader[Any]], int, int]
 def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> Loaders:
     """Stands in for `basicsr.train.create_train_val_dataloader`.
 
-    BasicSR's loop calls it once, when the folders exist and before the model is built. So this is also the place for
-    `run.json` and for `train.deterministic`.
+    BasicSR's loop calls it once, when the folders exist and before the model is built. So `run.json` is written here,
+    and `train.deterministic` takes effect here.
 
     Returns:
         The training loader, its sampler, the validation loaders, the last epoch, and the last iteration.
@@ -78,7 +78,7 @@ def _loader(
 
 
 def _start(opt: Mapping[str, Any], batches_per_epoch: int, logger: Logger) -> TrainingStart:
-    """Where this training starts: at `path.resume_state`, which `load_resume_state` has set to the state it found."""
+    """Where this training starts: at the state `path.resume_state`, which `load_resume_state` has set."""
     file = opt["path"].get("resume_state")
     state = None if file is None else load_tensors(Path(file))
     if state is not None and state.get("per_epoch") != batches_per_epoch:

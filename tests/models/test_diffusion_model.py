@@ -48,15 +48,15 @@ def test_a_step_moves_the_network_and_not_its_first_stage(tmp_path, stage):
     before = copy.deepcopy(model.net_g.state_dict())
     model.optimize_parameters(1)
     assert model.log_dict.keys() == {"l_diff"}
-    after, held, average = model.net_g.state_dict(), stage.state_dict(), model.net_g_ema.state_dict()
+    after, loaded, average = model.net_g.state_dict(), stage.state_dict(), model.net_g_ema.state_dict()
     for name, tensor in after.items():
         if name.startswith("first_stage."):
-            assert torch.equal(tensor, held[name.removeprefix("first_stage.")]), name
+            assert torch.equal(tensor, loaded[name.removeprefix("first_stage.")]), name
             assert torch.equal(tensor, average[name]), name
     moved = [name for name in after if not torch.equal(after[name], before[name])]
     assert len(moved) > 10 and all(name.startswith("unet.") for name in moved)
-    kept = [p for group in model.optimizer_g.param_groups for p in group["params"]]
-    assert sum(p.numel() for p in kept) == sum(p.numel() for p in model.net_g.unet.parameters())
+    optimized = [p for group in model.optimizer_g.param_groups for p in group["params"]]
+    assert sum(p.numel() for p in optimized) == sum(p.numel() for p in model.net_g.unet.parameters())
 
 
 def test_the_average_samples(tmp_path, stage):

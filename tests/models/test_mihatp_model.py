@@ -139,8 +139,8 @@ def test_saved_and_resumed_run_goes_on_as_if_never_stopped(tmp_path):
     opt["path"] |= {"pretrain_network_g": str(tmp_path / "net_g_2.pth"), "resume_state": str(tmp_path / "2.state")}
     resumed = MiHATPModel(opt)
     resumed.resume_training(torch.load(tmp_path / "2.state", weights_only=True))
-    expected, found = step(model, 3), step(resumed, 3)
-    assert found == pytest.approx(expected, rel=1e-5)
+    expected, actual = step(model, 3), step(resumed, 3)
+    assert actual == pytest.approx(expected, rel=1e-5)
     for a, b in zip(model.net_c.parameters(), resumed.net_c.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 

@@ -62,7 +62,7 @@ def test_several_processes_are_refused(tmp_path):
 @needs_gpu
 @pytest.mark.parametrize("compiled", [False, True])
 def test_graphs_give_the_gradients_of_the_plain_passes(compiled):
-    """Of each batch of the same shape, of parts that add up, and of batches of another shape."""
+    """For batches of one shape, for parts that add up, and for batches of another shape."""
     plain = network(drop_path_rate=0.0).cuda()
     net = copy.deepcopy(plain)
     if compiled:
@@ -97,5 +97,5 @@ def test_recording_leaves_statistics_and_draws_alone():
 def test_paths_are_dropped_anew_in_every_step():
     net, x = network(drop_path_rate=0.5).cuda(), torch.rand(8, 3, 16, 16, device="cuda")
     use_graphs(net)
-    found = [gradients(net, x)[0] for _ in range(3)]
-    assert not torch.equal(found[0], found[1]) and not torch.equal(found[1], found[2])
+    steps = [gradients(net, x)[0] for _ in range(3)]
+    assert not torch.equal(steps[0], steps[1]) and not torch.equal(steps[1], steps[2])

@@ -26,11 +26,11 @@ def epochs(workers: int, number: int, *, seed: int = 0) -> list[list[tuple[int, 
     sampler = SeededSampler(dataset, 1, 0, 1)
     options = {"phase": "train", "num_worker_per_gpu": workers, "batch_size_per_gpu": 2, "name": "x"}
     loader = build_dataloader(dataset, options, num_gpu=0, dist=False, sampler=sampler, seed=0)
-    found = []
+    samples = []
     for epoch in range(number):
         sampler.set_epoch(epoch)
-        found.append([(int(i), float(x)) for indices, draws in loader for i, x in zip(indices, draws, strict=True)])
-    return found
+        samples.append([(int(i), float(x)) for indices, draws in loader for i, x in zip(indices, draws, strict=True)])
+    return samples
 
 
 def test_no_epoch_repeats_the_draws_of_another():

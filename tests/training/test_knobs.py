@@ -1,4 +1,4 @@
-"""Options of the training file, through the command: what is kept, what is refused, HAT's own file."""
+"""Options of the training file, through the command: which networks stay, which options are refused, HAT's own file."""
 
 import os
 import subprocess
@@ -113,8 +113,10 @@ def test_the_best_and_the_newest_are_kept_and_every_value_counts(data, tmp_path)
     names = {path.name for path in (experiment / "models").iterdir()}
     assert names == {"net_g_4.pth", "net_g_6.pth", "net_g_latest.pth", "net_g_best.pth"}
     best = read_best_results(experiment / "training_states")["test2"]["psnr"]
-    kept, newest = (torch.load(experiment / "models" / f"net_g_{name}.pth", weights_only=True) for name in ("best", 6))
-    same = all(torch.equal(kept["params"][name], one) for name, one in newest["params"].items())
+    best_net, newest = (
+        torch.load(experiment / "models" / f"net_g_{name}.pth", weights_only=True) for name in ("best", 6)
+    )
+    same = all(torch.equal(best_net["params"][name], tensor) for name, tensor in newest["params"].items())
     assert same is (best["iter"] == 6)
     recorded = yaml.safe_load((experiment / "SwinIR_x4.yml").read_text())
     assert recorded["train"]["optim_g"]["type"] == "AdamW"

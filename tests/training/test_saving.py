@@ -1,4 +1,4 @@
-"""Checkpoints are there whole or not at all, and what is cut off is never loaded."""
+"""Checkpoints are written whole or not at all, and a file that is cut off is never loaded."""
 
 import random
 import subprocess
@@ -82,8 +82,8 @@ def test_prune_keeps_the_newest_whole_states_and_the_named_networks(tmp_path):
         save_whole({"params": {}}, folder / "models" / name)
     prune(folder, keep=2)
     assert sorted(path.name for path in (folder / "training_states").iterdir()) == ["12.state", "9.state"]
-    kept = {path.name for path in (folder / "models").iterdir()}
-    assert kept == {"net_g_9.pth", "net_g_12.pth", "net_c_12.pth", "net_g_latest.pth", "net_g_best.pth"}
+    networks = {path.name for path in (folder / "models").iterdir()}
+    assert networks == {"net_g_9.pth", "net_g_12.pth", "net_c_12.pth", "net_g_latest.pth", "net_g_best.pth"}
 
 
 def test_runs_that_start_in_the_same_second_are_all_kept(tmp_path, monkeypatch):
@@ -91,8 +91,8 @@ def test_runs_that_start_in_the_same_second_are_all_kept(tmp_path, monkeypatch):
     for number in range(4):
         archive(str(tmp_path / "run"))
         (tmp_path / "run" / "log.txt").write_text(str(number))
-    kept = {path.name.removeprefix("run_archived_20260102_030405"): path / "log.txt" for path in tmp_path.iterdir()}
-    assert {name: path.read_text() for name, path in kept.items()} == {"": "0", "_2": "1", "_3": "2", "run": "3"}
+    folders = {path.name.removeprefix("run_archived_20260102_030405"): path / "log.txt" for path in tmp_path.iterdir()}
+    assert {name: path.read_text() for name, path in folders.items()} == {"": "0", "_2": "1", "_3": "2", "run": "3"}
 
 
 def test_weights_are_found_wherever_they_lie(tmp_path):
@@ -110,8 +110,8 @@ def test_weights_are_found_wherever_they_lie(tmp_path):
         torch.save(content, tmp_path / name)
     save_file(weights, tmp_path / "bare.safetensors")
     for name in (*forms, "bare.safetensors"):
-        found = weights_below(tmp_path / name, load_tensors(tmp_path / name), "params_ema")
-        assert found.keys() == weights.keys() and all(torch.equal(found[key], weights[key]) for key in weights), name
+        loaded = weights_below(tmp_path / name, load_tensors(tmp_path / name), "params_ema")
+        assert loaded.keys() == weights.keys() and all(torch.equal(loaded[key], weights[key]) for key in weights), name
     torch.save({"params": SimpleNamespace()}, tmp_path / "code.pth")
     (tmp_path / "damaged.safetensors").write_bytes((tmp_path / "bare.safetensors").read_bytes()[:-3])
     for name in ("code.pth", "damaged.safetensors"):

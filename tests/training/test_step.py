@@ -30,7 +30,7 @@ def test_a_step_in_parts_is_the_step(tmp_path, parts):
     assert split.log_dict["l_pix"] == pytest.approx(whole.log_dict["l_pix"], rel=1e-6)
     for a, b in zip(whole.net_g.parameters(), split.net_g.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
-    assert len(split.lq) == 5  # what was fed is back
+    assert len(split.lq) == 5  # the whole batch is back
 
 
 def test_bf16_runs_the_network_and_nothing_else(tmp_path):
