@@ -125,7 +125,7 @@ def test_the_best_and_the_newest_are_kept_and_every_value_counts(data, tmp_path)
 @pytest.mark.parametrize(
     ("forced", "says"),
     [
-        ("train:precision=fp16", "expected one of 'fp32', 'bf16'"),
+        ("train:precision=fp16", "expected one of 'bf16', 'fp32'"),
         ("train:accumulate=0", "train.accumulate"),
         ("train:acumulate=2", "did you mean 'accumulate'"),
         ("train:optim_g:type=AdamX", "there is no optimizer 'AdamX'"),
