@@ -1,5 +1,6 @@
 """The base class of the models here: BasicSR's SRModel with one hook, `losses()`."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from basicsr.models.sr_model import SRModel
@@ -9,12 +10,13 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.training.step import Losses, take_step
 
 
-class LossModel(SRModel):
+class LossModel(SRModel, ABC):
     """SRModel that trains `trained_networks` with the losses of `losses()`.
 
     A model says what it minimises, and nothing about optimizers, precision, parts of a batch, clipping or averages.
     """
 
+    @abstractmethod
     def losses(self) -> Losses:
         """The losses on the images `self.lq` and `self.gt`, [B, 3, H, W] in [0, 1]. It sets `self.output`, if any.
 
@@ -22,7 +24,6 @@ class LossModel(SRModel):
             The terms, whose sum is minimised, and the values that are only logged, by the names of the log. A term is a
             mean over the samples.
         """
-        raise NotImplementedError
 
     @property
     def trained_networks(self) -> list[nn.Module]:
