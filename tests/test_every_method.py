@@ -7,9 +7,12 @@ import pytest
 from helpers.end_to_end import ONE_SET, equal, files, schedule, weights
 from helpers.small_data import write_data
 
+from mihatp_arch.config.option_files.table import METHODS
 from mihatp_arch.evaluation.results.scores import over_sets, read_scores
 from mihatp_cli.basicsr import main
 
+DIFFUSION = ("LDM", "IDM", "ResShift")
+REGRESSION = [method.name for method in METHODS if method.name not in (*DIFFUSION, "VQF4")]
 SIZE = "datasets:train:gt_size=64"  # window 8 at x8
 
 
@@ -32,7 +35,7 @@ def check_results(folder: Path, name: str, iteration: int, images: int = 7) -> N
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("method", ["SRCNN", "SHISRCNet", "SwinIR", "HAT", "MiHATP"])
+@pytest.mark.parametrize("method", REGRESSION)
 def test_every_method_trains_and_is_tested_at_every_scale(data, tmp_path, monkeypatch, method, scale):
     monkeypatch.chdir(tmp_path)
     given = command(method, scale, data)
@@ -62,7 +65,7 @@ def first_stage(small, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("method", ["LDM", "IDM", "ResShift"])
+@pytest.mark.parametrize("method", DIFFUSION)
 def test_every_diffusion_method_trains_resumes_and_is_tested(
     small, first_stage, tmp_path, monkeypatch, capsys, method, scale
 ):

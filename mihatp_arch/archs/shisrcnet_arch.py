@@ -18,10 +18,10 @@ SLOPE = 0.1  # of LeakyReLU for negative values
 class BatchNorm(nn.BatchNorm2d):
     """BatchNorm2d that uses the running statistics in training, too, if a channel has one value, so no variance."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.numel() == x.shape[1]:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and input.numel() == input.shape[1]:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
 
 
 def conv_bn_relu(num_feat: int, kernel: int, *, dilation: int = 1, bias: bool = False) -> nn.Sequential:

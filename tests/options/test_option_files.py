@@ -17,6 +17,7 @@ from mihatp_arch.config.checks.options import check_options
 from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.checks.try_build import check_build
 from mihatp_arch.config.make_options import option_files
+from mihatp_arch.config.option_files import table
 from mihatp_arch.config.read import Options, force, read_options
 from mihatp_arch.evaluation.results.cost import parameters
 
@@ -24,8 +25,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "options"
 TRAINING = sorted(FOLDER.glob("train_*.yml"))
 TEST = sorted(FOLDER.glob("test_*.yml"))
 SCALES = (2, 4, 8)
-METHODS = ("HAT", "MiHATP", "SHISRCNet", "SRCNN", "SwinIR")
 DIFFUSION = ("IDM", "LDM", "ResShift", "VQF4")  # with losses and lengths of their own
+METHODS = tuple(sorted({method.name for method in table.METHODS} - set(DIFFUSION)))
 RANDOM_FEATURES = "train:contrastive_opt:features:weights=random"  # no download in a test
 
 
@@ -73,6 +74,7 @@ def test_the_files_are_those_of_the_table():
 
 
 def test_every_method_has_its_file_at_every_scale():
+    assert {"HAT", "MiHATP", "SHISRCNet", "SRCNN", "SwinIR"} <= set(METHODS)
     assert {path.stem for path in TRAINING} >= {
         f"train_{method}_x{scale}" for method in METHODS + DIFFUSION for scale in SCALES
     }

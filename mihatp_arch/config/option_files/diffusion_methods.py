@@ -116,6 +116,7 @@ betas: [0.9, 0.999]
     pixel_note="on the noise ε",
     val_freq=_VAL_FREQ,
     keep_checkpoints="3  # 2.3 GB each",
+    benchmark="first_stage: VQF4  # train_VQF4_x$scale.yml; it is trained before LDM and ResShift",
 )
 
 RESSHIFT = Method(
@@ -164,6 +165,7 @@ betas: [0.9, 0.999]
     pixel_note="on x_0, in the latent",
     val_freq=_VAL_FREQ,
     keep_checkpoints="3  # 2.3 GB each",
+    benchmark="first_stage: VQF4",
 )
 
 VQF4 = Method(
@@ -197,6 +199,5 @@ betas: [0.5, 0.9]
     pixel_note="LDM adds LPIPS and a discriminator, which lower PSNR",
     train="latent_weight: 1.0  # weight of the loss of the codebook",
     keep_checkpoints="3  # 0.7 GB each",
+    benchmark=None,
 )
-
-DIFFUSION = (IDM, LDM, RESSHIFT, VQF4)

@@ -44,6 +44,7 @@ class Method:
         pixel_opt: the lines of train.pixel_opt; pixel_note: a comment beside it.
         train: more lines of `train`.
         val_freq, keep_checkpoints: as in `val` and `logger`; without the latter, every checkpoint stays.
+        benchmark: the lines below its name in the benchmark files; None: it is no row of Table 1.
     """
 
     name: str
@@ -65,3 +66,4 @@ class Method:
     train: str = ""
     val_freq: str = "5000"
     keep_checkpoints: str = ""
+    benchmark: str | None = ""

@@ -1,4 +1,4 @@
-"""The table of methods that learn by regression; diffusion methods are in diffusion_methods.py."""
+"""The methods that learn by regression; diffusion methods are in diffusion_methods.py, and table.py lists all."""
 
 from mihatp_arch.config.option_files.method import Method
 
@@ -175,5 +175,3 @@ weight_decay: 0
 betas: [0.9, 0.99]
 """,
 )
-
-REGRESSION = (MIHATP, HAT, SWINIR, SRCNN, SHISRCNET)

@@ -1,6 +1,6 @@
 """The text of one option file, from the table of methods and the texts that all files share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from string import Template
 from textwrap import indent
 
@@ -61,9 +61,13 @@ def test_file(method: Method, scale: int) -> str:
     )
 
 
-def benchmark_file(scale: int) -> str:
+def benchmark_file(methods: Sequence[Method], scale: int) -> str:
     """The text of benchmark_x<scale>.yml."""
-    return _filled(BENCHMARK, {"scale": str(scale)})
+    lines: list[str] = []
+    for method in methods:
+        if method.benchmark is not None:
+            lines += [f"{method.name}:", *indent(_at(method.benchmark, method, scale), "  ").splitlines()]
+    return _filled(BENCHMARK, {"scale": str(scale), "methods": indent("\n".join(lines), "  ")})
 
 
 def _at_scale(method: Method, scale: int) -> dict[str, str]:

@@ -124,16 +124,7 @@ name: benchmark_x$scale
 scale: $scale
 methods:
   bicubic:
-  SRCNN:
-  LDM:
-    first_stage: VQF4  # train_VQF4_x$scale.yml; it is trained before LDM and ResShift
-  IDM:
-  ResShift:
-    first_stage: VQF4
-  SHISRCNet:
-  SwinIR:
-  HAT:
-  MiHATP:
+$methods
 ours: MiHATP  # the tables give its improvement over the best other method
 cohort: ~  # COAD or BRCA: the numbers of the paper for that cohort stand beside the measured ones
 seeds: ~  # [0, 1, 2] trains each method three times
