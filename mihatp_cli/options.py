@@ -26,8 +26,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.folder}: {copy_options(args.folder)} files")
         return 0
     width = max(map(len, packaged_options()))
-    for name, file in packaged_options().items():
-        print(f"{name:{width}}  {summary(file.read_text(encoding='utf-8'))}")
+    lines = [
+        f"{name:{width}}  {summary(file.read_text(encoding='utf-8'))}" for name, file in packaged_options().items()
+    ]
+    print("\n".join(lines))
     return 0
 
 

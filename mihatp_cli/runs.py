@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,30 +68,50 @@ def table(runs: list[Run]) -> str:
 def _run(path: Path) -> Run:
     states = [int(file.stem) for file in (path / "training_states").glob("*.state") if file.stem.isdecimal()]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    total = _options(path / f"{path.name}.yml").get("train", {}).get("total_iter")
+    train = _options(path / f"{path.name}.yml").get("train")
+    total = train.get("total_iter") if isinstance(train, dict) else None
     return Run(path.name, total, max(states, default=None), "; ".join(_best(path / "training_states")), size)
 
 
 def _options(file: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"'{file}' cannot be read ({error}): name the folder of an experiment") from error
+    if not isinstance(options, dict):
+        raise UserError(f"'{file}' holds no options: move the folder of this experiment away")
+    return options
 
 
 def _best(states: Path) -> Iterator[str]:
-    file = states / "best_metric_results.json"  # as mihatp_arch.training.resuming writes it
+    for dataset, metrics in _best_results(states).items():
+        finite = {
+            metric: result
+            for metric, result in metrics.items()
+            if result["val"] is not None and math.isfinite(result["val"])
+        }
+        values = ", ".join(f"{metric} {result['val']:.4f} @ {result['iter']}" for metric, result in finite.items())
+        if finite:
+            yield f"{dataset}: {values}"
+
+
+def _best_results(states: Path) -> dict[str, dict[str, Any]]:
+    """The best results of each data set and metric, as mihatp_arch.training.resuming writes them."""
+    file = states / "best_metric_results.json"
     if not file.is_file():
-        return
+        older = file.with_suffix(".pth")
+        if not older.is_file():
+            return {}
+        from mihatp_arch.checkpoints import load_tensors  # it imports torch, which alone reads the older format
+
+        return load_tensors(older)
     try:
         results = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"'{file}' is damaged ({error}): delete it") from error
-    for dataset, metrics in results.items():
-        finite = {metric: result for metric, result in metrics.items() if result["val"] is not None}
-        values = ", ".join(f"{metric} {result['val']:.4f} @ {result['iter']}" for metric, result in finite.items())
-        if finite:
-            yield f"{dataset}: {values}"
+    if not isinstance(results, dict):
+        raise UserError(f"'{file}' is damaged (it holds no mapping): delete it")
+    return results
 
 
 def _thousands(number: int | None) -> str:

@@ -41,6 +41,24 @@ def test_runs_are_listed(experiment, tmp_path, capsys):
     assert main(["runs", str(tmp_path / "absent")]) == 2
 
 
+def test_best_results_of_an_older_version_are_listed(experiment, tmp_path, capsys):
+    states = experiment[0] / "training_states"
+    (states / "best_metric_results.json").unlink()
+    best = {"psnr": {"better": "higher", "val": 27.125, "iter": 4000}, "ssim": {"val": float("-inf"), "iter": 0}}
+    torch.save({"val": best}, states / "best_metric_results.pth")
+    assert main(["runs", str(tmp_path / "experiments")]) == 0
+    assert "| val: psnr 27.1250 @ 4000 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damaged", ["EDSR_x4.yml", "training_states/best_metric_results.json"])
+@pytest.mark.parametrize("text", ["", "[1]", "{"])
+def test_a_damaged_experiment_is_one_line(experiment, tmp_path, capsys, damaged, text):
+    (experiment[0] / damaged).write_text(text)
+    assert main(["runs", str(tmp_path / "experiments")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and damaged in error
+
+
 def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, capsys):
     folder, average = experiment
     output = tmp_path / "edsr.safetensors"
