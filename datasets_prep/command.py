@@ -134,7 +134,7 @@ def _print(result: "BuildResult", output: Path) -> None:
     rejected = ", ".join(f"{count} {flaw}" for flaw, count in sorted(result.rejected().items())) or "none"
     used = len(result.sources) - len(result.failed)
     print(f"{output}: {used} of {len(result.sources)} slides and tiles used; patches not taken: {rejected}; ", end="")
-    print(f"{result.duplicates} twice the same; see {output / 'card.md'}")
+    print(f"duplicate patches left out: {result.duplicates}; see {output / 'card.md'}")
     if result.failed:
         print(f"{len(result.failed)} of {len(result.sources)} could not be used:", file=sys.stderr)
     for reason in result.failed:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-SUMMARY = "Look a prepared data set over: pairs, sizes, pixels, leakage."
+SUMMARY = "Check a prepared data set: pairs, sizes, pixels, leakage between splits."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-SUMMARY = "Write a trained network as one safetensors file that says what it is."
+SUMMARY = "Write a trained network and its options as one safetensors file."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +18,5 @@ def run(args: argparse.Namespace) -> int:
     from mihatp_arch import experiments
 
     source = experiments.export(args.experiment, args.output, weights=args.weights)
-    print(f"{args.output}: the averaged weights of {source}, or its plain ones where it has no average")
+    print(f"{args.output}: the weights of {source} (averaged where that file has averaged weights)")
     return 0

@@ -62,7 +62,7 @@ def table(runs: list[Run]) -> str:
     rows = [
         [run.name, _thousands(run.state), _thousands(run.total), run.best, f"{run.size / 2**20:.1f}"] for run in runs
     ]
-    return markdown_table(["run", "state", "of", "best", "MiB"], rows)
+    return markdown_table(["run", "newest state", "iterations", "best", "MiB"], rows)
 
 
 def _run(path: Path) -> Run:
