@@ -42,7 +42,9 @@ def split_order(name: str) -> tuple[bool, bool, int, str]:
 
 
 def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:
-    """Patient -> split, by seed. Val and each test set get one patient in 26 (at least one), train gets the others.
+    """Patient -> split, by seed. Train gets the patients that the other splits leave.
+
+    Val and each test set get one patient in 21 + `tests`, and at least one patient each.
 
     Raises:
         UserError: there are too few patients; the message says how many test sets would fit.
@@ -50,10 +52,10 @@ def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) ->
     order = seeded_order(set(patients), seed=seed)
     needed = tests + 2  # computed, not counted: a billion test sets fail at once too
     if len(order) < needed:
-        fits = f"use --tests {len(order) - 2}" if len(order) >= 3 else "at least 3 are needed"
+        fits = f"use --tests {len(order) - 2}" if len(order) >= 3 else "even --tests 1 needs at least 3"
         raise UserError(
             f"{len(order)} patients cannot fill train, val and {tests} test sets, each with a patient of its own: "
-            f"{needed} are needed; {fits}, or give a split column in --manifest"
+            f"{needed} patients are needed; {fits}, or give a split column in --manifest"
         )
     held_out, training = _PATCHES_PER_HELD_OUT
     share = max(1, round(len(order) * held_out / (training + (tests + 1) * held_out)))
