@@ -1,4 +1,8 @@
-"""From the options of a file to the options of this run: its data sets, its defaults, and values for this machine."""
+"""From the options of a file to the options of this run: its data sets, its defaults, and values for this machine.
+
+`DEFAULTS` has only the keys that BasicSR reads without a default. The other defaults are in
+`mihatp_arch/config/schema`. Those of networks, losses and metrics are in their constructors and functions.
+"""
 
 from pathlib import Path
 from typing import Any
