@@ -8,6 +8,7 @@ import pytest
 from basicsr.archs.edsr_arch import EDSR
 
 from mihatp_arch.config.checks.arguments import argument_mistake, named_parameters
+from mihatp_arch.config.checks.values import value_mistake
 
 
 class Strict(EDSR):
@@ -48,3 +49,17 @@ def test_values_are_held_against_annotation_or_default(name, value, mistake):
 
 def test_sizes_may_be_pairs():
     assert argument_mistake([64, 48], Parameter("img_size", Parameter.KEYWORD_ONLY, default=64)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "mistake"),
+    [
+        (["a"], list[float] | None, "expected float (at [0]), got ['a']"),
+        ({"jpeg": 3}, dict[str, list[float] | None] | None, "expected a list or null (at ['jpeg']), got a mapping"),
+        ({"jpeg": ["x"]}, dict[str, list[float] | None], "expected float (at ['jpeg'][0]), got a mapping"),
+        ({"jpeg": [1, 2.5], "blur": None}, dict[str, list[float] | None] | None, None),
+        (3, list[float] | None, "expected a list or null, got 3"),
+    ],
+)
+def test_a_wrong_item_is_named_with_its_place(value, wanted, mistake):
+    assert value_mistake(value, wanted) == mistake

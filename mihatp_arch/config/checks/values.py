@@ -39,11 +39,26 @@ def value_mistake(value: Any, wanted: Any) -> str | None:
         return None
     if isinstance(info, types.Metadata):
         info = info.type
+    return f"{_expected_where(value, info)}, got {shown(value)}"
+
+
+def _expected_where(value: Any, info: types.Type, place: str = "") -> str:
+    """`expected …` about `value`, or about the first wrong item in it and its place."""
+    for container in info.types if isinstance(info, types.UnionType) else (info,):
+        for key, item, item_info in _items(value, container):
+            if not _info_fits(item, item_info):
+                return _expected_where(item, item_info, f"{place}[{key!r}]")
+    return f"expected {_expected(value, info)}" + (f" (at {place})" if place else "")
+
+
+def _items(value: Any, info: types.Type) -> Iterator[tuple[Any, Any, types.Type]]:
+    """The place, the value and the type of each item of a list or mapping; none where `info` is neither."""
+    if isinstance(info, types.Metadata):
+        info = info.type
     if isinstance(value, list) and isinstance(info, (types.ListType, types.VarTupleType)):
-        for index, item in enumerate(value):
-            if not _info_fits(item, info.item_type):
-                return f"expected {_expected(item, info.item_type)} (at [{index}]), got {shown(value)}"
-    return f"expected {_expected(value, info)}, got {shown(value)}"
+        yield from ((index, item, info.item_type) for index, item in enumerate(value))
+    elif isinstance(value, dict) and isinstance(info, types.DictType):
+        yield from ((key, item, info.value_type) for key, item in value.items())
 
 
 def words(info: types.Type) -> str:
@@ -85,7 +100,8 @@ def _info_fits(value: Any, info: types.Type) -> bool:
         return value in info.values and not isinstance(value, bool)
     if isinstance(info, types.AnyType):
         return True
-    return _is_kind(value, info) and not _broken_bound(value, info)
+    items_fit = all(_info_fits(item, item_info) for _, item, item_info in _items(value, info))
+    return _is_kind(value, info) and items_fit and not _broken_bound(value, info)
 
 
 def _is_kind(value: Any, info: types.Type) -> bool:
