@@ -173,6 +173,17 @@ def test_another_model_has_networks_optimizers_and_losses_by_basicsrs_names():
     assert findings(wrong).mistakes == ["o.yml: path.strict_load_d: expected true or false, got 'yes'"]
 
 
+def test_a_loss_or_an_optimizer_of_another_model_that_is_no_section_is_a_warning():
+    found = findings(changed(edsr() | {"model_type": "Plugin"}, "train", "my_opt", to=3))
+    assert found.mistakes == []
+    assert found.warnings == ["o.yml: train: 'my_opt' is no option that is known of Plugin"]
+
+
+def test_a_key_that_other_checks_read_is_a_near_match():
+    found = findings(edsr() | {"dist_params": {"prt": 1}})
+    assert found.mistakes == ["o.yml: dist_params: 'prt' is not an option of init_process_group; did you mean 'port'?"]
+
+
 def test_a_model_on_one_of_ours_has_its_keys():
     options = edsr() | {"model_type": "LaterMiHATP"}
     options = changed(options, "train", "reversible_opt", to={"k_p": 1, "elements": None})

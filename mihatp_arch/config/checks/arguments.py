@@ -80,7 +80,7 @@ def check_arguments(
     arguments = {key: value for key, value in options.section(*path).items() if key not in ("type", *others)}
     parameters = {key: value for key, value in named_parameters(target).items() if key not in given}
     for key in arguments.keys() - parameters.keys():
-        hint = did_you_mean(key, parameters)
+        hint = did_you_mean(key, [*parameters, *others])
         yield options.problem(path, f"'{key}' is not an option of {name}", key=str(key), hint=hint)
     for key, parameter in parameters.items():
         if key not in arguments:

@@ -56,7 +56,9 @@ def _unknown(
     reserved = key in SET_BY_BASICSR.get(section, ())
     conventional = not complete and conventional_type(".".join(path), key) is not None
     misspelt = any(one_edit_apart(key, name) for name in known) and not (conventional and key.startswith(_LABELLED))
-    if conventional and not misspelt:
+    is_loss_or_optimizer = key.startswith("optim_") or key.endswith("_opt")
+    fits = not is_loss_or_optimizer or isinstance(options.get(*path, key), dict | None)
+    if conventional and fits and not misspelt:
         return
     is_mistake = complete or reserved or misspelt
     text = f"'{key}' is not an option of {owner}" if is_mistake else f"'{key}' is no option that is known of {owner}"
