@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("datasets_prep", "mihatp_arch", "mihatp_cli")
 FOLDERS = {**{name: name for name in PACKAGES}, "options": "mihatp_options"}  # in the checkout -> in the wheel
 FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+# pip refuses a build constraint beside --no-build-isolation, and nothing here is fetched.
+_LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in _LEFT_OUT}
 ENVIRONMENT |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 ONE_TEST_SET = [f"datasets:{name}=null" for name in ("val", "val_test1", "val_test3", "val_test4", "val_test5")]
 
