@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from mihatp_arch.archs.layers.consistency import project
 from mihatp_arch.archs.layers.hat_blocks import HAB, OCAB, RHAG, BlockOptions, WindowGeometry, residual_convolution
 from mihatp_arch.archs.layers.windows import (
     WindowPartition,
@@ -80,6 +81,8 @@ class HAT(nn.Module):
         resi_connection: convolution at the end of a group, or none.
         use_checkpoint: save memory: the backward pass recomputes each block, except its convolutions and attention.
         fused_attn: the fastest attention and linear layers (fast/), or the written-out ones.
+        consistency: the last layer projects the output onto the images whose k×k mean is LR (layers/consistency.py).
+            Only for LR that is this mean of HR.
 
     Raises:
         UserError: the options do not fit together.
@@ -112,14 +115,13 @@ class HAT(nn.Module):
         resi_connection: Literal["1conv", "identity"] = "1conv",
         use_checkpoint: bool = False,
         fused_attn: bool = True,
+        consistency: bool = False,
         _group: Callable[..., RHAG] = RHAG,
     ) -> None:
         super().__init__()
         _check_options(depths, num_heads, drop_path_rate)
-        self.upscale = upscale
-        self.window_size = window_size
-        self.img_range = img_range
-        self.use_checkpoint = use_checkpoint
+        self.upscale, self.window_size, self.img_range = upscale, window_size, img_range
+        self.use_checkpoint, self.consistency = use_checkpoint, consistency
         self._register_buffers(in_chans, window_size, overlap_ratio)
         self.register_load_state_dict_pre_hook(_recompute_indices)
 
@@ -193,12 +195,13 @@ class HAT(nn.Module):
         return self.norm(x).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        H, W = x.shape[-2:]
+        lr, (H, W) = x, x.shape[-2:]
         x = pad_to_multiple(x, self.window_size).contiguous(memory_format=torch.channels_last)
         shallow = self.conv_first((x - self.mean) * self.img_range)
         deep = self.conv_after_body(self.forward_features(shallow)) + shallow
         x = self.conv_last(self.upsample(self.conv_before_upsample(deep))) / self.img_range + self.mean
-        return x[..., : H * self.upscale, : W * self.upscale].contiguous()
+        x = x[..., : H * self.upscale, : W * self.upscale].contiguous()
+        return project(x, lr) if self.consistency else x
 
 
 def _check_options(depths: Sequence[int], num_heads: Sequence[int], drop_path_rate: float) -> None:

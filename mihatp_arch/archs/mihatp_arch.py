@@ -123,16 +123,9 @@ class MiHATP(HAT):
         resi_connection: Literal["1conv", "identity"] = "1conv",
         use_checkpoint: bool = False,
         fused_attn: bool = True,
+        consistency: bool = False,
     ) -> None:
-        dat = DATOptions(
-            beta=beta,
-            norm_residual=norm_residual,
-            num_groups=num_groups,
-            sample_grid=sample_grid,
-            train_size=img_size,
-            offset_range=offset_range,
-            position=position,
-        )
+        dat = DATOptions(beta, norm_residual, num_groups, sample_grid, img_size, offset_range, position)
         super().__init__(
             upscale=upscale,
             in_chans=in_chans,
@@ -153,5 +146,6 @@ class MiHATP(HAT):
             resi_connection=resi_connection,
             use_checkpoint=use_checkpoint,
             fused_attn=fused_attn,
+            consistency=consistency,
             _group=partial(MRHAG, dat=dat),
         )
