@@ -6,6 +6,7 @@ from pathlib import Path
 from mihatp_arch.checkpoints import TrainingState, find_training_state, newest_network
 from mihatp_arch.config.checks.data import check_data
 from mihatp_arch.config.checks.options import check_options, unknown_key_warnings
+from mihatp_arch.config.checks.training import training_warnings
 from mihatp_arch.config.checks.try_build import check_build
 from mihatp_arch.config.defaults import choose_sets, fill_defaults, use_trained_network
 from mihatp_arch.config.read import Options
@@ -51,6 +52,8 @@ def check_run(
     if findings.mistakes:
         return findings
     findings.warnings += unknown_key_warnings(options)
+    if command == "train":
+        findings.warnings += training_warnings(options)
     folder = None if experiments is None else experiments / _experiment_name(options, debug=debug)
     if command == "test" and training_file and folder is not None:
         use_trained_network(options, folder)

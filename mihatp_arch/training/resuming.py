@@ -13,6 +13,7 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.checkpoints import find_training_state, load_tensors
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data_loaders import validation_loader
+from mihatp_arch.training.ema import start_ema_at
 from mihatp_arch.training.random_state import restore_generators
 from mihatp_arch.training.saving import save_network, saving
 
@@ -42,7 +43,7 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
-    """Restore optimizers, schedules, best results and generators, and finish the validation of that iteration.
+    """Restore optimizers, schedules, average, best results and generators, and finish the validation of that iteration.
 
     Raises:
         UserError: the saved optimizers or schedules are not those of this model.
@@ -56,6 +57,7 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
                 f"'{self.opt['path']['resume_state']}': its {kind} are not those of these options ({error}); resume "
                 "with the options that it was trained with"
             ) from error
+    start_ema_at(self, resume_state["iter"])
     self.best_metric_results = _best_until(self, resume_state)
     _finish_validation(self, resume_state["iter"])
     generators = resume_state.get("generators", [])

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from basicsr.archs.edsr_arch import EDSR
+from basicsr.models.base_model import BaseModel
 from helpers.basicsr import changed, dataset, edsr, swinir, without
 
 from mihatp_arch.checkpoints import newest_network
+from mihatp_arch.config.checks.training import training_warnings
+from mihatp_arch.config.read import Options
 from mihatp_cli.basicsr import main
 
 UNKNOWN = [
@@ -138,6 +141,30 @@ def test_a_schedule_shorter_than_the_training_is_refused(refused):
     scheduler = {"type": "CosineAnnealingRestartLR", "periods": [5]}
     options = changed(changed(edsr(), "train", "scheduler", to=scheduler), "train", "total_iter", to=9)
     assert "train.scheduler.periods: they end at 5, before total_iter 9" in refused(options)
+
+
+@pytest.mark.parametrize(
+    ("total_iter", "lines"),
+    [
+        (1, ["o.yml: train.ema_decay: after 1 iterations, 18% of the averaged weights"]),
+        (3, ["o.yml: train.ema_decay: after 3 iterations, 1% of the averaged weights"]),
+        (4, []),
+    ],
+)
+def test_a_training_too_short_for_its_average_is_named(total_iter, lines):
+    options = Options(changed(edsr(), "train", "total_iter", to=total_iter), {(): "o.yml"})
+    warnings = list(training_warnings(options))
+    assert [line.partition(", which")[0] for line in warnings] == lines
+    options = Options(changed(options.values, "train", "ema_decay", to=0), {(): "o.yml"})
+    assert list(training_warnings(options)) == []
+
+
+def test_the_constant_decay_of_basicsr_needs_a_longer_training(monkeypatch):
+    """Which BasicSR has with MIHATP_NO_PATCH=1."""
+    monkeypatch.setattr(BaseModel, "model_ema", lambda self, decay: None)
+    options = Options(changed(edsr(), "train", "total_iter", to=40), {(): "o.yml"})
+    (line,) = training_warnings(options)
+    assert "after 40 iterations, 1% of the averaged weights" in line
 
 
 def test_every_mistake_gets_its_line_up_to_ten(refused):

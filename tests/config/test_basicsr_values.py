@@ -93,7 +93,7 @@ def test_a_place_that_cannot_be_written_is_one_line(data, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "datasets").symlink_to(data / "datasets")
     (tmp_path / "experiments").touch()
-    write_options(tmp_path / "o.yml", edsr())
+    write_options(tmp_path / "o.yml", changed(edsr(), "train", "ema_decay", to=0))
     assert main(["train", "-opt", "o.yml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("basicsr: error: cannot write '")

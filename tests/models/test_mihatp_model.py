@@ -143,6 +143,8 @@ def test_saved_and_resumed_run_goes_on_as_if_never_stopped(tmp_path):
     assert actual == pytest.approx(expected, rel=1e-5)
     for a, b in zip(model.net_c.parameters(), resumed.net_c.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+    for a, b in zip(model.net_g_ema.parameters(), resumed.net_g_ema.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_average_starts_equal_to_a_network_that_started_from_hat_weights(tmp_path):

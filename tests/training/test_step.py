@@ -8,15 +8,16 @@ from helpers.model import build
 from torch import nn
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.ema import share_of_start, start_ema_at
 
 
-def step(model, *, value=None):
+def step(model, *, value=None, iteration=7):
     torch.manual_seed(1)
     lq, gt = torch.rand(5, 3, 6, 6), torch.rand(5, 3, 24, 24)
     if value is not None:
         gt[3, 0, 0, 0] = value
     model.feed_data({"lq": lq, "gt": gt, "lq_path": [f"patch_{i}" for i in range(5)]})
-    model.optimize_parameters(7)
+    model.optimize_parameters(iteration)
     return model
 
 
@@ -70,10 +71,47 @@ def test_gradients_are_clipped_together(tmp_path):
 
 
 def test_the_average_follows_parameters(tmp_path):
-    before = weights(build(tmp_path))
-    model = step(build(tmp_path))
+    before, model = weights(build(tmp_path)), build(tmp_path)
+    start_ema_at(model, 100)  # after the warm-up of the decay
+    step(model)
     for (name, p), average in zip(model.net_g.named_parameters(), model.net_g_ema.parameters(), strict=True):
         torch.testing.assert_close(average, 0.5 * before[name] + 0.5 * p)
+
+
+@pytest.mark.parametrize("decay", [0.9999, 0.25])
+def test_the_decay_of_the_average_warms_up(tmp_path, decay):
+    """After n iterations it is min(decay, (1 + n) / (10 + n))."""
+    model = build(tmp_path, ema_decay=decay)
+    average = weights(model)
+    for n in range(1, 6):
+        step(model, iteration=n)
+        weight = 1 - min(decay, (1 + n) / (10 + n))
+        for name, p in model.net_g.named_parameters():
+            average[name] = torch.lerp(average[name], p.detach(), weight)
+    for name, p in model.net_g_ema.named_parameters():
+        torch.testing.assert_close(p, average[name])
+    model.model_ema(0)  # a copy, and no iteration
+    assert all(torch.equal(a, b) for a, b in zip(model.net_g.parameters(), model.net_g_ema.parameters(), strict=True))
+    assert model.averaged_iterations == 5
+
+
+def test_after_a_short_training_the_average_has_left_its_start(tmp_path):
+    """With a constant decay of 0.9999, 99.7 % of the average of 30 iterations is the untrained network."""
+    model = build(tmp_path, ema_decay=0.9999, optim_g={"type": "SGD", "lr": 0.0})
+    with torch.no_grad():
+        for p in model.net_g_ema.parameters():
+            p.fill_(1e3)
+    for n in range(1, 31):
+        step(model, iteration=n)
+    for p, average in zip(model.net_g.parameters(), model.net_g_ema.parameters(), strict=True):
+        torch.testing.assert_close(average, p, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(("decay", "total", "share"), [(0.999, 1, 2 / 11), (0.999, 2, 6 / 132), (0.5, 2, 6 / 132)])
+def test_the_share_of_the_start_is_the_product_of_the_decays(decay, total, share):
+    assert share_of_start(decay, total) == pytest.approx(share)
+    assert share_of_start(decay, total, warm_up=False) == pytest.approx(decay**total)
+    assert share_of_start(decay, 300) < 1e-6
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

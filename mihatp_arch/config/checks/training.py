@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 
 from mihatp_arch.config.read import Options
+from mihatp_arch.training.ema import model_ema, share_of_start
+
+_SHARE_OF_START = 0.01  # of the untrained network in the averaged weights
 
 
 def check_training(options: Options, model: type) -> Iterator[str]:
@@ -20,3 +24,15 @@ def check_training(options: Options, model: type) -> Iterator[str]:
             yield options.problem(("train",), "there is no loss: give pixel_opt or perceptual_opt")
     if train.get("total_iter") is None:
         yield options.problem(("train",), "'total_iter' is missing: how many iterations to train")
+
+
+def training_warnings(options: Options) -> Iterator[str]:
+    """Lines about sound options of a training that give a result of little use."""
+    decay, total_iter = options.get("train", "ema_decay") or 0, options.section("train")["total_iter"]
+    share = share_of_start(decay, total_iter, warm_up=BaseModel.model_ema is model_ema) if decay else 0
+    if share > _SHARE_OF_START:
+        yield options.problem(
+            ("train", "ema_decay"),
+            f"after {total_iter} iterations, {share:.0%} of the averaged weights, which are validated, are still those "
+            "of the untrained network: train longer, or set it to 0",
+        )

@@ -176,8 +176,9 @@ PATCHES = (
         name="model_ema",
         parameters=("self", "decay"),
         ours=ema.model_ema,
-        why="It averages parameters and leaves the buffers (running statistics) as they were at the start.",
-        until="copies buffers",
+        why="Its decay is constant, so that the untrained network stays in the average of a short training. It leaves "
+        "the buffers (running statistics) as they were at the start.",
+        until="has a decay that warms up, and copies buffers",
     ),
     Patch(
         owner=BaseModel,
