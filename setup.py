@@ -74,6 +74,7 @@ setup(
     ],
     extras_require={
         "cluster": ["distributed"],
+        "perceptual": ["stlpips-pytorch==0.0.2"],
         "sweep": ["optuna>=5"],
         "dev": [
             "pytest",
@@ -85,6 +86,7 @@ setup(
             "distributed",
             "optuna>=5",
             "playwright",
+            "stlpips-pytorch==0.0.2",
         ],
     },
     entry_points={

@@ -9,7 +9,8 @@ from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.losses.vgg19 import IMAGENET_MEAN, IMAGENET_STD, VGG19, imagenet_weights
+from mihatp_arch.losses.stlpips import holds_stlpips, torchvision_names, weights_file
+from mihatp_arch.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, VGG, VGGName, imagenet_weights
 from mihatp_arch.transforms.choices import check_choice
 
 RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed training has the same features
@@ -21,14 +22,22 @@ class FeatureNetwork(nn.Module):
     The paper does not name its network. The default is the network of most perceptual and contrastive losses.
 
     Args:
-        network: vgg19 (torchvision's), or any timm network with `features_only`.
-        weights: imagenet (a local file, else downloaded), the path of a state dict (the full torchvision vgg19; for
-            timm networks a .pth or .safetensors in timm's layout), or random.
-        layers: names or torchvision's indices of layers of vgg19 (None: relu1_1, relu2_1, relu3_1, relu4_1,
+        network: vgg19 or vgg16 (torchvision's), or any timm network with `features_only`.
+        weights: one of
+            imagenet: a local file, else downloaded;
+            stlpips: for vgg16, the file in the package stlpips-pytorch, which needs no download at run time. The
+                network is then the VGG16 of ST-LPIPS: torchvision's convolutions, but every pooling takes the largest
+                of 2×2 pixels at stride 1, reflects 2 pixels, blurs with [1, 2, 1] / 4 each way, and takes every second
+                pixel. A layer after n poolings has about W / 2^n + 2 pixels across. Its layers in ST-LPIPS are
+                relu1_2, relu2_2, relu3_3, relu4_3, relu5_3;
+            random;
+            the path of a state dict: of torchvision's vgg19 or vgg16, of ST-LPIPS's VGG16 (then the network is that of
+                stlpips), or a .pth or .safetensors in timm's layout. It may end after the last layer that is used.
+        layers: names or torchvision's indices of layers of vgg19 or vgg16 (None: relu1_1, relu2_1, relu3_1, relu4_1,
             relu5_1); timm's `out_indices` for its networks (None: all).
 
     Raises:
-        UserError: the network or a layer is unknown, or the weights cannot be downloaded or do not fit.
+        UserError: the network or a layer is unknown, or the weights are missing, cannot be downloaded or do not fit.
     """
 
     mean: Tensor
@@ -44,8 +53,8 @@ class FeatureNetwork(nn.Module):
         # Construction draws random numbers. The choice of features must not change those of the training.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
-            if network == "vgg19":
-                self.body, trained_on = _vgg19(weights, layers)
+            if network == "vgg19" or network == "vgg16":
+                self.body, trained_on = _vgg(network, weights, layers)
             else:
                 self.body, trained_on = _from_timm(network, weights, layers)
         if weights == "random":
@@ -93,20 +102,35 @@ class FeatureNetwork(nn.Module):
         return [feature.movedim(-1, 1) if self.channels_last else feature for feature in features]
 
 
-def _vgg19(weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
-    body = VGG19(layers)
+def _vgg(network: VGGName, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
+    # ST-LPIPS's images in [-1, 1] are normalised to the same numbers.
+    trained_on = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     if weights == "random":
+        body = VGG(network, layers)
         body.reset_parameters()
+        return body, trained_on
+    if weights == "stlpips":
+        path = _stlpips_file(network)
     else:
-        _load(body, imagenet_weights() if weights == "imagenet" else Path(weights))
-    return body, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+        path = imagenet_weights(network) if weights == "imagenet" else Path(weights)
+    state = _read(path)
+    shift_tolerant = network == "vgg16" and holds_stlpips(state)
+    body = VGG(network, layers, shift_tolerant=shift_tolerant)
+    _fit(body, torchvision_names(state, "vgg16") if shift_tolerant else state, path)
+    return body, trained_on
+
+
+def _stlpips_file(network: str) -> Path:
+    if network != "vgg16":
+        raise UserError(f"features: weights: stlpips are those of vgg16, not of {network}: set network: vgg16")
+    return weights_file("vgg16", what="features: weights: stlpips")
 
 
 def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
     import timm  # takes 0.7 s
 
     if ":" not in network:  # timm itself resolves hf-hub:owner/name
-        check_choice(network.partition(".")[0], ["vgg19", *timm.list_models()], what="features: network")
+        check_choice(network.partition(".")[0], [*LAYERS, *timm.list_models()], what="features: network")
     indices: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
     try:
         body = timm.create_model(network, features_only=True, **indices)
@@ -123,22 +147,27 @@ def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -
                 f"features: the pretrained weights of {network} could not be had ({_first_line(error)}): "
                 "download them elsewhere and give the path of the file as weights, or say weights: random"
             ) from error
+    elif weights == "stlpips":
+        _stlpips_file(network)
     elif weights != "random":
-        _load(body, Path(weights))
+        _fit(body, _read(Path(weights)), Path(weights))
     trained_on: Any = body.pretrained_cfg
     return body, trained_on
 
 
-def _load(body: nn.Module, path: Path) -> None:
-    """Load the tensors of `body` from a state dict, which may hold more (a classifier, later layers)."""
+def _read(path: Path) -> Mapping[str, Tensor]:
     from timm.models import load_state_dict  # takes 0.7 s
 
     if not path.is_file():
         raise UserError(f"features: weights: there is no file {path}: give a state dict, imagenet or random")
     try:
-        state = load_state_dict(str(path), use_ema=False, weights_only=True)
+        return load_state_dict(str(path), use_ema=False, weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as there are formats
         raise UserError(f"features: weights: {path} holds no state dict ({_first_line(error)})") from error
+
+
+def _fit(body: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load the tensors of `body` from a state dict, which may hold more (a classifier, later layers)."""
     # timm's feature extractors rename stages.0 to stages_0 and wrap some networks as `model`.
     plain = {key.replace("_", "."): value for key, value in state.items()}
     names = {key: key.removeprefix("model.").replace("_", ".") for key in body.state_dict()}

@@ -64,6 +64,25 @@ def test_a_file_gives_torchvisions_own_features(tmp_path, vgg19_state, layers, i
         torch.testing.assert_close(ours, theirs)
 
 
+def test_vgg16_is_torchvisions_and_its_imagenet_weights_are_found_in_the_same_folders(offline):
+    layers = make_layers(cfgs["D"])
+    state = {f"features.{key}": value for key, value in layers.state_dict().items()}
+    file = (offline / VGG_PRETRAIN_PATH).with_name("vgg16-397923af.pth")
+    file.parent.mkdir(parents=True)
+    torch.save(state, file)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = torch.rand(2, 3, 32, 40)
+    normalised = (x - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    names = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"]
+    with torch.no_grad():
+        wanted = [layers[: index + 1](normalised.clone()) for index in (3, 8, 15, 22, 29)]
+    for ours, theirs in zip(FeatureNetwork(network="vgg16", layers=names)(x), wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    file.unlink()
+    with pytest.raises(UserError, match=r"of vgg16 are missing .* download https://\S+vgg16-397923af\.pth to"):
+        FeatureNetwork(network="vgg16")
+
+
 def test_nothing_after_the_last_layer_is_kept():
     network = FeatureNetwork(weights="random", layers=["relu1_1", "relu2_1"])
     assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == 3

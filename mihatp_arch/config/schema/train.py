@@ -38,11 +38,15 @@ class Loss(Constructor):
 class FeatureNetwork(Section):
     """`contrastive_opt.features`: the frozen network whose layers 1…L Eq. 8 and 9 compare."""
 
-    network: Annotated[str, about("vgg19, or a network of timm that has `features_only`.")] = "vgg19"
-    weights: Annotated[str, about("imagenet (downloaded once), a file, or random.")] = "imagenet"
+    network: Annotated[str, about("vgg19, vgg16, or a network of timm that has `features_only`.")] = "vgg19"
+    weights: Annotated[
+        str, about("imagenet (downloaded once), stlpips (vgg16 of stlpips-pytorch), a file, or random.")
+    ] = "imagenet"
     layers: Annotated[
         list[str | int] | None,
-        about("Names of layers of vgg19, or out_indices of timm.", default="relu1_1 … relu5_1 of vgg19"),
+        about(
+            "Names of layers of vgg19 or vgg16, or out_indices of timm.", default="relu1_1 … relu5_1 of vgg19 or vgg16"
+        ),
     ] = None
 
 

@@ -1,48 +1,67 @@
-"""torchvision's VGG19 up to the last layer that the loss uses, and the file of its weights."""
+"""torchvision's VGG16 and VGG19 up to the last layer that a loss uses, and the files of their weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.losses.blur_pool import blurred_max_pool
 from mihatp_arch.transforms.choices import check_choice
 
+VGGName = Literal["vgg16", "vgg19"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of images in [0, 1]
-_CONVOLUTIONS = (2, 2, 4, 4, 4)  # of the five stages
-# conv1_1, relu1_1, conv1_2, ..., pool5, at torchvision's indices 0 to 36
-LAYERS = tuple(
-    name
-    for stage, count in enumerate(_CONVOLUTIONS, 1)
-    for name in (*(f"{kind}{stage}_{i}" for i in range(1, count + 1) for kind in ("conv", "relu")), f"pool{stage}")
-)
+_CONFIGURATIONS: Mapping[str, str] = {"vgg16": "D", "vgg19": "E"}  # torchvision's names
+_CONVOLUTIONS: Mapping[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # of the stages
+# conv1_1, relu1_1, conv1_2, ..., pool5, at torchvision's indices from 0
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    network: tuple(
+        name
+        for stage, count in enumerate(counts, 1)
+        for name in (*(f"{kind}{stage}_{i}" for i in range(1, count + 1) for kind in ("conv", "relu")), f"pool{stage}")
+    )
+    for network, counts in _CONVOLUTIONS.items()
+}
 PAPER_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
-class VGG19(nn.Module):
-    """VGG19 up to the last of `layers`, which are names (relu3_1) or torchvision's indices (11); it outputs them all.
+class VGG(nn.Module):
+    """VGG16 or VGG19 up to the last of `layers`; it outputs them all.
 
     Parameters have the names of torchvision's full network (features.0.weight ...), so that its state dicts load. They
     are uninitialised until a state dict is loaded or `reset_parameters` is called.
+
+    Args:
+        network: vgg16 or vgg19.
+        layers: names (relu3_1) or torchvision's indices (11); None: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+        shift_tolerant: poolings of ST-LPIPS (`blurred_max_pool`) in place of torchvision's.
 
     Raises:
         UserError: an unknown layer.
     """
 
-    def __init__(self, layers: Sequence[str | int] | None = None) -> None:
+    def __init__(
+        self, network: VGGName, layers: Sequence[str | int] | None = None, *, shift_tolerant: bool = False
+    ) -> None:
         from torchvision.models.vgg import cfgs, make_layers  # takes a second
 
         super().__init__()
-        self.layers = [_index(layer) for layer in layers or PAPER_LAYERS]
+        self.network = network
+        self.layers = [_index(layer, network) for layer in layers or PAPER_LAYERS]
         with torch.device("meta"):  # no memory and no time for layers that are left out or loaded
-            features = list(make_layers(cfgs["E"]))[: max(self.layers) + 1]
+            features = list(make_layers(cfgs[_CONFIGURATIONS[network]]))[: max(self.layers) + 1]
+        pools = sum(isinstance(module, nn.MaxPool2d) for module in features)
+        if shift_tolerant:
+            features = [blurred_max_pool(2) if isinstance(module, nn.MaxPool2d) else module for module in features]
         self.features = nn.Sequential(*features).to_empty(device="cpu")
         for index, module in enumerate(self.features):
             if isinstance(module, nn.ReLU):
                 # An in-place ReLU would overwrite the output of a collected convolution.
                 module.inplace = index - 1 not in self.layers
-        self.least = 2 ** sum(isinstance(module, nn.MaxPool2d) for module in self.features)
+        # Reflection needs a third pixel at each blurred pooling; the last of 2^n + 2 pixels still has it.
+        self.least = 2**pools + (2 if shift_tolerant and pools else 0)
 
     def reset_parameters(self) -> None:
         """Random weights that preserve the variance of the activations, so that the deepest features do not vanish."""
@@ -55,8 +74,9 @@ class VGG19(nn.Module):
         """Normalised images `[B, 3, H, W]` -> one `[B, C_l, H_l, W_l]` for each of `layers`, in their order."""
         if min(x.shape[-2:]) < self.least:
             raise UserError(
-                f"features: images of {x.shape[-2]}x{x.shape[-1]} pixels are too small for {LAYERS[max(self.layers)]} "
-                f"of vgg19, which needs {self.least}x{self.least}: take earlier layers, or larger patches"
+                f"features: images of {x.shape[-2]}x{x.shape[-1]} pixels are too small for "
+                f"{LAYERS[self.network][max(self.layers)]} of {self.network}, which needs {self.least}x{self.least}: "
+                "take earlier layers, or larger patches"
             )
         outputs: dict[int, Tensor] = {}
         for index, module in enumerate(self.features):
@@ -66,24 +86,25 @@ class VGG19(nn.Module):
         return [outputs[index] for index in self.layers]
 
 
-def _index(layer: str | int) -> int:
-    if isinstance(layer, int) and 0 <= layer < len(LAYERS):
+def _index(layer: str | int, network: VGGName) -> int:
+    names = LAYERS[network]
+    if isinstance(layer, int) and 0 <= layer < len(names):
         return layer
-    check_choice(layer, LAYERS, what="features: vgg19: layer")
-    return LAYERS.index(str(layer))
+    check_choice(layer, names, what=f"features: {network}: layer")
+    return names.index(str(layer))
 
 
-def imagenet_weights() -> Path:
+def imagenet_weights(network: VGGName) -> Path:
     """The file of torchvision's ImageNet weights: BasicSR's folder, else torch.hub's, else downloaded to the latter.
 
     Raises:
         UserError: it is in neither folder and cannot be downloaded.
     """
     from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH
-    from torchvision.models.vgg import VGG19_Weights  # takes a second
+    from torchvision.models import get_model_weights  # takes a second
 
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    in_basicsr = Path(VGG_PRETRAIN_PATH)
+    url: str = get_model_weights(network)["IMAGENET1K_V1"].value.url
+    in_basicsr = Path(VGG_PRETRAIN_PATH).with_name(Path(url).name)
     in_hub = Path(torch.hub.get_dir()) / "checkpoints" / in_basicsr.name
     for path in (in_basicsr, in_hub):
         if path.is_file():
@@ -94,7 +115,7 @@ def imagenet_weights() -> Path:
         torch.hub.download_url_to_file(url, str(in_hub), hash_prefix=hash_prefix)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"features: the ImageNet weights of vgg19 are missing and their download failed ({error}): "
+            f"features: the ImageNet weights of {network} are missing and their download failed ({error}): "
             f"download {url} to {in_basicsr} or {in_hub}, or say weights: random"
         ) from error
     return in_hub
