@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.lq_augment import augment_lq
 
 # The terms, whose sum is minimised, and the values that are only logged, by the names of the log.
 Losses = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
@@ -57,6 +58,7 @@ def take_step(
     * `accumulate`: each batch goes through in this number of parts, whose gradients are summed. The step is the same
       and takes a fraction of the memory; batch size, schedule and iterations stay as they are.
     * `grad_clip`: the largest norm of all gradients together.
+    * `lq_augment`: JPEG compression of a share of the LR images.
 
     Args:
         model: has `lq` and `gt`, which become one part of the batch after the other.
@@ -71,6 +73,7 @@ def take_step(
     """
     bf16, grad_clip = train_opt.get("precision") == "bf16", train_opt.get("grad_clip")
     model.optimizer_g.zero_grad()
+    model.lq = augment_lq(model.lq, train_opt)
     logged: OrderedDict[str, Tensor] = OrderedDict()
     for share, last in _parts_of_batch(model, train_opt.get("accumulate") or 1):
         with ExitStack() as stack:

@@ -50,6 +50,12 @@ class Jpeg:
 
     codec: DiffJPEG
 
+    @classmethod
+    def build(cls) -> "Jpeg":
+        """An operation with a codec of its own."""
+        # A copy: the codec's tables are globals of its module, and moving this codec to a device must not move them.
+        return cls(copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False))
+
     def __call__(self, x: Tensor, low: float, high: float) -> Tensor:
         height, width = x.shape[-2:]
         # The codec itself would pad blocks with black, which causes ringing inside the image.
@@ -149,15 +155,13 @@ class IrreversiblePool:
         if scale < 2:
             raise UserError(f"irreversible pool: scale: {scale} must be 2 or more, the scale of the task")
         self.k_n, self.scale = k_n, scale
-        # A copy: the codec's tables are globals of its module, and moving this codec to a device must not move them.
-        codec = copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False)
         self._operations: dict[str, Callable[[Tensor, float, float], Tensor]] = {
             "gaussian_blur": gaussian_blur,
             "defocus": defocus,
             "motion_blur": motion_blur,
             "gaussian_noise": gaussian_noise,
             "poisson": poisson,
-            "jpeg": Jpeg(codec),
+            "jpeg": Jpeg.build(),
             "stain_jitter": stain_jitter,
             "down_up": DownUp(scale),
         }

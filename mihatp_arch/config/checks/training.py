@@ -6,7 +6,9 @@ from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 
 from mihatp_arch.config.read import Options
+from mihatp_arch.errors import UserError
 from mihatp_arch.training.ema import model_ema, share_of_start
+from mihatp_arch.training.lq_augment import LQAugment
 
 _SHARE_OF_START = 0.01  # of the untrained network in the averaged weights
 
@@ -24,6 +26,11 @@ def check_training(options: Options, model: type) -> Iterator[str]:
             yield options.problem(("train",), "there is no loss: give pixel_opt or perceptual_opt")
     if train.get("total_iter") is None:
         yield options.problem(("train",), "'total_iter' is missing: how many iterations to train")
+    if isinstance(train.get("lq_augment"), dict):
+        try:
+            LQAugment(**options.section("train", "lq_augment"))
+        except (TypeError, UserError) as error:
+            yield options.problem(("train", "lq_augment"), str(error))
 
 
 def training_warnings(options: Options) -> Iterator[str]:

@@ -75,6 +75,17 @@ class IrreversiblePool(Section):
     ] = None
 
 
+class LQAugment(Section):
+    """`lq_augment`: damage to a share of the LR images of the training, as scanners do it."""
+
+    jpeg: Annotated[
+        list[float], about("Range [low, high] of the JPEG quality, within [1, 100].", default="[70, 100]")
+    ] = NONE
+    share: Annotated[float, Meta(ge=0, le=1), about("Probability that an LR image is compressed.", default="1/3")] = (
+        NONE
+    )
+
+
 class Train(Section):
     """The keys of every model."""
 
@@ -94,6 +105,7 @@ class Train(Section):
         Positive, about("Parts of a batch that are computed one after another: the same step in less memory.")
     ] = 1
     grad_clip: Annotated[float, Meta(gt=0), about("Largest norm of the gradient of a step.", default="no limit")] = NONE
+    lq_augment: Annotated[LQAugment | None, about("JPEG compression of a share of the LR images.")] = None
     compile: Annotated[bool, about("Compile the networks with torch.compile.")] = False
     cuda_graphs: Annotated[bool, about("Record the training passes as CUDA graphs; one GPU, one process.")] = False
     deterministic: Annotated[bool, about("Use deterministic operations on a GPU where torch has them.")] = False
