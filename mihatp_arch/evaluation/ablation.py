@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mihatp_arch.config.read import Options
-from mihatp_arch.evaluation.benchmark import budget_note
-from mihatp_arch.evaluation.report import table
+from mihatp_arch.evaluation.benchmark import budget_note, images_of
+from mihatp_arch.evaluation.report import comparison, table
 from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, mean_and_sd, p_value, write_results
+from mihatp_arch.evaluation.results.patients import find_patients
 from mihatp_arch.evaluation.results.statistics import MAIN_METRICS, MethodResult, compare
 from mihatp_arch.evaluation.run.execute import Setup, train_all
 from mihatp_arch.evaluation.run.plan import Method, Plan
@@ -64,16 +65,19 @@ def run_ablation(plan: Plan, setup: Setup) -> int:
     plan = replace(plan, methods=methods, ours="Exp8")
     outcome = train_all(plan, setup)
     first = EXPERIMENTS[0].name
+    patients = find_patients(plan.test_sets(), images_of(outcome.scores))
     results = compare(
         outcome.scores,
         plan.ours,
         first if first in outcome.scores else None,
+        patients=patients,
         paper={},
         costs={},
         iterations={run.method: run.total for run in outcome.runs},
         bounds={},
     )
     note = budget_note(plan, outcome.failures.values())
+    note += f" {comparison.method_note(patients)}"
     tables = [table3(results, title=f"{plan.name}: ablation x{plan.scale}", note=note)]
     table.write(tables, setup.folder / "table3")
     write_results(results, setup.folder / "table3.csv")
@@ -121,15 +125,17 @@ def table3(results: Sequence[MethodResult], *, title: str, note: str) -> table.T
         cells.append(f"{gain[0]:+g} dB, {gain[1]:+.2f} %" if gain else "")
         rows.append(cells)
     heads = ["experiment", *PARTS, *(row.head for row in MAIN_ROWS)]
-    heads += ["Δ PSNR (dB)", "Δ SSIM", "p", "paper (COAD, x4)"]
-    note += " Δ and p (Wilcoxon's signed-rank test on PSNR, image by image) against Exp1."
+    heads += ["Δ PSNR (dB)", "Δ SSIM", "Δ PSNR by patient, 95 % interval", "p (Holm)", "paper (COAD, x4)"]
+    note += " Δ and p against Exp1."
     return table.Table(title, heads, rows, frozenset(best), note)
 
 
 def _gains(result: MethodResult, base: MethodResult | None) -> list[str]:
-    """Δ PSNR, Δ SSIM and p against the first experiment; blank for that experiment itself."""
+    """Δ PSNR, Δ SSIM, interval and p against the first experiment; blank for that experiment itself."""
     if base is None or result is base:
-        return ["", "", ""]
+        return [""] * 4
     psnr, ssim = (result.means[name][0] for name in MAIN_METRICS)
     psnr_base, ssim_base = (base.means[name][0] for name in MAIN_METRICS)
-    return [f"{psnr - psnr_base:+.3f}", f"{100 * (ssim / ssim_base - 1):+.2f} %", p_value(result.p)]
+    difference = result.over_baseline
+    certainty = [comparison.interval(difference), p_value(difference.p_holm if difference else None)]
+    return [f"{psnr - psnr_base:+.3f}", f"{100 * (ssim / ssim_base - 1):+.2f} %", *certainty]

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
-from mihatp_arch.evaluation.report import figure, plots, result_tables, table
+from mihatp_arch.evaluation.report import comparison, figure, plots, result_tables, table
 from mihatp_arch.evaluation.report.page import Crop, write_report
 from mihatp_arch.evaluation.results import statistics
 from mihatp_arch.evaluation.results.cost import Cost, measure, network_of
 from mihatp_arch.evaluation.results.paper_numbers import paper_numbers
-from mihatp_arch.evaluation.results.scores import Scores, read_images, read_picture
+from mihatp_arch.evaluation.results.patients import Patients, find_patients
+from mihatp_arch.evaluation.results.scores import Scores, mean_of, over_sets, read_images, read_picture
 from mihatp_arch.evaluation.run.execute import Results, Setup, train_all
 from mihatp_arch.evaluation.run.plan import Plan
 from mihatp_arch.evaluation.run.trainings import run_name
@@ -27,19 +28,21 @@ def run_benchmark(plan: Plan, setup: Setup) -> int:
         UserError: a mistake in the options, a folder of another benchmark, or no method that finished.
     """
     outcome = train_all(plan, setup)
-    baseline = statistics.best_baseline(outcome.scores, plan.ours)
-    results = _compare(plan, outcome, baseline, setup.folder)
+    baseline = statistics.best_baseline(outcome.scores, outcome.validation, plan.ours)
+    patients = find_patients(plan.test_sets(), images_of(outcome.scores))
+    results = _compare(plan, outcome, baseline, patients, setup.folder)
     title, note = f"{plan.name}: x{plan.scale}", budget_note(plan, outcome.failures.values())
     tables = [
         result_tables.quality(results, title=title, note=note),
-        result_tables.significance(results, baseline),
+        comparison.significance(results, ours=plan.ours, baseline=baseline, patients=patients),
         result_tables.cost(results, patch=_patch_width(plan), device=_device()),
         result_tables.structure(results),
+        *_validation(outcome),
     ]
     tables = [shown for shown in tables if shown.rows]
     table.write(tables, setup.folder / "table1")
     result_tables.write_results(results, setup.folder / "table1.csv")
-    summary = [*result_tables.verdict(results, plan.ours, baseline), note]
+    summary = [*comparison.verdict(results, plan.ours, baseline), note]
     report = _draw(plan, outcome.scores, results, setup.folder, title, summary, tables)
     print(table.markdown(tables))
     print(f"report: {report}")
@@ -56,15 +59,42 @@ def budget_note(plan: Plan, failures: Iterable[str]) -> str:
         budget = f"{plan.seconds:g} seconds of training each"
     seeds = f", {len(plan.seeds)} seeds" if len(plan.seeds) > 1 else ""
     failed = "".join(f" Failed: {reason}." for reason in failures)
-    return f"Mean ± standard deviation over {len(sets)} test sets ({', '.join(sets)}); {budget}{seeds}.{failed}"
+    spread = (
+        ""
+        if len(sets) == 1
+        else (
+            " ± is the standard deviation between the means of the test sets: their spread, not the uncertainty of a "
+            "difference between methods."
+        )
+    )
+    return f"Mean over {len(sets)} test sets ({', '.join(sets)}); {budget}{seeds}.{spread}{failed}"
 
 
-def _compare(plan: Plan, outcome: Results, baseline: str | None, folder: Path) -> list[statistics.MethodResult]:
+def images_of(scores: Mapping[str, Sequence[Scores]]) -> dict[str, list[str]]:
+    """Test set -> the names of its images, which are the same for every method."""
+    return {name: list(images) for name, images in next(iter(scores.values()))[0]["psnr"].items()}
+
+
+def _validation(outcome: Results) -> list[table.Table]:
+    """The table of the validation set; none where there is no such set."""
+    if not outcome.validation:
+        return []
+    pooled = {method: mean_of(seeds) for method, seeds in outcome.validation.items()}
+    means = {method: {metric: over_sets(sets) for metric, sets in scores.items()} for method, scores in pooled.items()}
+    results = [statistics.MethodResult(method, of, {}, {}) for method, of in means.items()]
+    name = ", ".join(next(iter(pooled.values()))["psnr"])
+    return [result_tables.validation(results, name=name)]
+
+
+def _compare(
+    plan: Plan, outcome: Results, baseline: statistics.Baseline | None, patients: Patients, folder: Path
+) -> list[statistics.MethodResult]:
     """All numbers of all methods."""
     return statistics.compare(
         outcome.scores,
         plan.ours,
-        baseline,
+        baseline.name if baseline else None,
+        patients=patients,
         paper={name: paper_numbers(plan.cohort, plan.scale, name) for name in outcome.scores},
         costs=_costs(plan, outcome.scores, folder),
         iterations={run.method: run.total for run in outcome.runs},

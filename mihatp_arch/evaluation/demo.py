@@ -33,7 +33,6 @@ def run_demo(*, output: Path, iterations: int = 500) -> int:
     plan = read_plan(
         [options_folder() / name for name in FILES],
         data=data,
-        forced=["datasets:val=null"],  # nothing is chosen by it
         methods=METHODS,
         changes={"name": "demo", "total_iter": iterations},
     )

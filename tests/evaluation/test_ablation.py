@@ -7,6 +7,7 @@ from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation import ablation
 from mihatp_arch.evaluation.ablation import EXPERIMENTS, run_ablation, table3, variant
+from mihatp_arch.evaluation.results.differences import Difference
 from mihatp_arch.evaluation.results.statistics import MethodResult
 from mihatp_arch.evaluation.run.execute import Setup
 from mihatp_arch.evaluation.run.plan import copy_options
@@ -65,19 +66,20 @@ def test_only_mihatp_can_be_taken_apart(tmp_path, small_data):
 
 
 def line(name: str, psnr: float, ssim: float, p: float | None = None) -> MethodResult:
-    return MethodResult(name, {"psnr": (psnr, 0.0), "ssim": (ssim, 0.0)}, {}, {}, p=p)
+    difference = Difference(0.4, (0.1, 0.7), p / 2, p, 1.0, 9) if p is not None else None
+    return MethodResult(name, {"psnr": (psnr, 0.0), "ssim": (ssim, 0.0)}, {}, {}, difference)
 
 
 def test_gains_are_over_the_first_experiment():
     lines = [line("Exp1", 26.0, 0.8), line("Exp8", 26.5, 0.82, 0.01), line("Exp2_without_X_Norm", 25.0, 0.9, 0.5)]
     table = table3(lines, title="t", note="n")
     assert table.columns[:6] == ["experiment", *ablation.PARTS]
-    assert table.rows[0][1:6] == [""] * 5 and table.rows[0][8:] == [""] * 4
+    assert table.rows[0][1:6] == [""] * 5 and table.rows[0][8:] == [""] * 5
     assert table.rows[1][1:6] == ["✓"] * 5
-    assert table.rows[1][8:] == ["+0.500", "+2.50 %", "0.0100", "+0.1475 dB, +2.70 %"]
+    assert table.rows[1][8:] == ["+0.500", "+2.50 %", "+0.100 … +0.700", "0.0100", "+0.1475 dB, +2.70 %"]
     assert table.rows[2][0] == "Exp2 without X Norm" and table.rows[2][8:10] == ["-1.000", "+12.50 %"]
     assert table.best == {(1, 6), (2, 7)}
 
 
 def test_without_the_first_experiment_there_are_no_gains():
-    assert table3([line("Exp2", 26.0, 0.8)], title="t", note="n").rows[0][8:11] == ["", "", ""]
+    assert table3([line("Exp2", 26.0, 0.8)], title="t", note="n").rows[0][8:12] == [""] * 4

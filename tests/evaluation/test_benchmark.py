@@ -49,9 +49,13 @@ def test_from_options_to_report_and_nothing_twice(tmp_path, benchmark):
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "MiHATP" not in page and page.count('<article class="crop">') == 3
     log = (out / "logs" / "test_SRCNN_x4.log").read_text()
-    logged = float(re.findall(r"# psnr: ([\d.]+)", log)[0])
+    logged = float(re.findall(r"Validation test1\s+# psnr: ([\d.]+)", log)[0])
     first = _csv(out / "results" / "SRCNN_x4" / "metrics" / "test1.csv")
     assert sum(float(row["psnr"]) for row in first) / len(first) == pytest.approx(logged, abs=1e-4)
+
+    assert "### Validation set val" in text and "is the best baseline by PSNR on val" in text
+    assert "Every image counts as a patient of its own, because there is no '" in text
+    assert float(bicubic["psnr_ours_over"]) == pytest.approx(float(srcnn["psnr"]) - float(bicubic["psnr"]))
 
     before = changed(out / "experiments") | changed(out / "results")
     assert benchmark(methods, *more, total_iter=2)[0] == 0

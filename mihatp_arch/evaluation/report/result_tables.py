@@ -1,4 +1,4 @@
-"""The results of all methods as tables: quality, significance, cost, stain and structure; and all numbers as CSV."""
+"""The results of all methods as tables: quality, cost, stain and structure; and all numbers as CSV."""
 
 from collections.abc import Sequence, Set
 from dataclasses import astuple
@@ -8,6 +8,7 @@ from typing import Literal
 
 from mihatp_arch.evaluation.report.table import Table
 from mihatp_arch.evaluation.results.csv_file import write_csv
+from mihatp_arch.evaluation.results.differences import Difference
 from mihatp_arch.evaluation.results.statistics import MAIN_METRICS, MethodResult
 from mihatp_arch.metrics import METRIC_ROWS, MetricRow
 
@@ -62,24 +63,19 @@ def quality(results: Sequence[MethodResult], *, title: str, note: str = "") -> T
     return Table(title, columns, cells, _best(results, metrics), note)
 
 
+def validation(results: Sequence[MethodResult], *, name: str) -> Table:
+    """The quality on the validation set, which is apart from the test sets and chooses the best baseline."""
+    rows = [[result.method, *(f"{result.means[row.name][0]:{row.format}}" for row in MAIN_ROWS)] for result in results]
+    note = "The best baseline is chosen by this table, and no number of it is a result."
+    return Table(f"Validation set {name}", ["method", *(row.head for row in MAIN_ROWS)], rows, note=note)
+
+
 def structure(results: Sequence[MethodResult]) -> Table:
     """Stain and structure, which PSNR does not show."""
     metrics = _measured(results, "structure")
     rows = [[result.method, *_means(result, metrics)] for result in results]
     note = "The ratio is best at 1; the consistency is that of the area-reduced images."
     return Table("Stain and structure", ["method", *(row.head for row in metrics)], rows, _best(results, metrics), note)
-
-
-def significance(results: Sequence[MethodResult], baseline: str | None) -> Table:
-    """Every method against the best baseline, image by image."""
-    rows = [
-        [result.method, f"{result.difference:+.3f}", p_value(result.p), f"{100 * result.won:.0f} %"]
-        for result in results
-        if result.difference is not None and result.won is not None
-    ]
-    note = "Wilcoxon's signed-rank test, two-sided. Patches of one patient resemble each other: p is then too small."
-    heads = ["method", "mean difference of PSNR (dB)", "p", "images that are better"]
-    return Table(f"Image by image against {baseline}, the best baseline", heads, rows, note=note)
 
 
 def cost(results: Sequence[MethodResult], *, patch: int, device: str) -> Table:
@@ -102,41 +98,36 @@ def cost(results: Sequence[MethodResult], *, patch: int, device: str) -> Table:
     return Table("Cost of a patch", heads, rows, note=note)
 
 
-def verdict(results: Sequence[MethodResult], ours: str, baseline: str | None) -> list[str]:
-    """The first questions of a reader, answered: which method is best, and how good `ours` is beside the baseline."""
-    tops = []
-    for row in MAIN_ROWS:
-        measured = [result for result in results if not isnan(result.means[row.name][0])]
-        if measured:
-            top = max(measured, key=lambda result: result.means[row.name][0])
-            tops.append(f"highest {row.label}: {top.method} ({mean_and_sd(top.means[row.name], row.format)})")
-    sentences = [f"The {' and the '.join(tops)}."] if tops else []
-    for result in results:
-        if result.method == ours and result.difference is not None and result.won is not None:
-            p = p_value(result.p) or "not defined"
-            sentences.append(
-                f"{ours} against {baseline}, the best baseline: {result.difference:+.3f} dB PSNR image by image, "
-                f"better on {100 * result.won:.0f} % of the images (p {p})."
-            )
-    return sentences
-
-
 def write_results(results: Sequence[MethodResult], path: Path) -> None:
     """Write all numbers of all methods, in full, as CSV. Raises `OSError`."""
     metrics = [row.name for row in METRIC_ROWS if row.name in results[0].means]
     heads = ["method", *(f"{name}{suffix}" for name in metrics for suffix in ("", "_sd", "_sd_over_seeds"))]
-    heads += ["psnr_gain_percent", "ssim_gain_percent", "psnr_difference", "p", "share_better", "paper_psnr"]
-    heads += ["paper_ssim", "first_stage_psnr", "parameters", "frozen_parameters", "gflops", "ms_per_patch", "peak_mib"]
+    heads += ["psnr_gain_percent", "ssim_gain_percent", *_difference_heads("over_baseline")]
+    heads += [*_difference_heads("ours_over"), "paper_psnr", "paper_ssim", "first_stage_psnr"]
+    heads += ["parameters", "frozen_parameters", "gflops", "ms_per_patch", "peak_mib"]
     rows = []
     for result in results:
         numbers: list[Cell] = [result.method]
         for name in metrics:
             numbers += [*result.means[name], result.over_seeds.get(name)]
-        numbers += [*(result.gain.get(name) for name in MAIN_METRICS), result.difference, result.p, result.won]
+        numbers += [result.gain.get(name) for name in MAIN_METRICS]
+        numbers += [*_difference_cells(result.over_baseline), *_difference_cells(result.ours_over)]
         numbers += [*(result.paper or (None, None)), result.bound[0] if result.bound else None]
         numbers += astuple(result.cost) if result.cost else [None] * 5
         rows.append([*numbers, result.iterations])
     write_csv(path, [*heads, "iterations"], rows)
+
+
+def _difference_heads(name: str) -> list[str]:
+    """The columns of a difference: of the PSNR of a method over the baseline, or of ours over the method."""
+    return [f"psnr_{name}{suffix}" for suffix in ("", "_low", "_high", "_p", "_p_holm", "_share_of_patients")]
+
+
+def _difference_cells(difference: Difference | None) -> list[Cell]:
+    if difference is None:
+        return [None] * 6
+    limits = difference.interval or (None, None)
+    return [difference.mean, *limits, difference.p, difference.p_holm, difference.won]
 
 
 def _measured(results: Sequence[MethodResult], group: Literal["quality", "structure"]) -> list[MetricRow]:

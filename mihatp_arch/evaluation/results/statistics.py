@@ -1,14 +1,14 @@
-"""From the scores of all methods to the rows of a table: means, improvements, paired tests, the paper's numbers."""
+"""From the scores of all methods to the rows of a table: means, improvements, differences, the paper's numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isfinite
 from statistics import mean, stdev
 
-import numpy as np
-
 from mihatp_arch.evaluation.results.cost import Cost
+from mihatp_arch.evaluation.results.differences import Difference, difference, with_holm
 from mihatp_arch.evaluation.results.paper_numbers import PaperNumbers
+from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.scores import Scores, mean_of, over_sets
 
 MAIN_METRICS = ("psnr", "ssim")  # the metrics of the paper, which are compared between methods
@@ -23,9 +23,8 @@ class MethodResult:
         means: metric -> mean and standard deviation over the test sets.
         over_seeds: metric -> standard deviation over the seeds of the mean; empty for one seed.
         gain: metric -> change in percent: of ours against the best baseline, of others against ours (paper, Table 1).
-        difference: mean over all images of its PSNR minus that of the baseline, in dB; None for the baseline.
-        p: of Wilcoxon's signed-rank test on these differences, two-sided.
-        won: share of the images on which it beats the baseline.
+        over_baseline: its PSNR minus that of the baseline, in dB; None for the baseline.
+        ours_over: PSNR of ours minus its own, in dB; None for ours.
         paper: the paper's numbers for this method, scale and cohort.
         cost: of one patch; None without a network.
         iterations: of the training, 0 for none.
@@ -36,19 +35,43 @@ class MethodResult:
     means: Mapping[str, tuple[float, float]]
     over_seeds: Mapping[str, float]
     gain: Mapping[str, float]
-    difference: float | None = None
-    p: float | None = None
-    won: float | None = None
+    over_baseline: Difference | None = None
+    ours_over: Difference | None = None
     paper: PaperNumbers | None = None
     cost: Cost | None = None
     iterations: int = 0
     bound: tuple[float, float] | None = None
 
 
-def best_baseline(scores: Mapping[str, Sequence[Scores]], ours: str) -> str | None:
-    """The method other than `ours` with the highest PSNR; None where there is no other."""
+@dataclass(frozen=True)
+class Baseline:
+    """The method against which ours is judged.
+
+    Attributes:
+        name: of the method.
+        chosen_on: the validation set that chose it; None where the test sets themselves chose it.
+    """
+
+    name: str
+    chosen_on: str | None
+
+
+def best_baseline(
+    scores: Mapping[str, Sequence[Scores]], validation: Mapping[str, Sequence[Scores]], ours: str
+) -> Baseline | None:
+    """The method other than `ours` with the highest PSNR; None where there is no other.
+
+    Args:
+        scores: method -> the scores of each seed on the test sets.
+        validation: the same on the validation set, which then chooses; empty where there is none.
+        ours: the method that is no baseline.
+    """
     others = [name for name in scores if name != ours]
-    return max(others, key=lambda name: over_sets(mean_of(scores[name])["psnr"])[0], default=None)
+    if not others:
+        return None
+    judged = validation or scores
+    name = max(others, key=lambda other: over_sets(mean_of(judged[other])["psnr"])[0])
+    return Baseline(name, ", ".join(validation[name][0]["psnr"]) if validation else None)
 
 
 def compare(
@@ -56,6 +79,7 @@ def compare(
     ours: str,
     baseline: str | None,
     *,
+    patients: Patients,
     paper: Mapping[str, PaperNumbers | None],
     costs: Mapping[str, Cost],
     iterations: Mapping[str, int],
@@ -66,7 +90,8 @@ def compare(
     Args:
         scores: method -> the scores of each seed.
         ours: the method whose improvement is computed.
-        baseline: the others are tested against this method, image by image.
+        baseline: the others are compared with this method.
+        patients: of all images; differences are paired by patient.
         paper: method -> the paper's numbers.
         costs: method -> the cost of one patch.
         iterations: method -> the iterations of its training.
@@ -74,24 +99,22 @@ def compare(
     """
     pooled = {name: mean_of(seeds) for name, seeds in scores.items()}
     means = {name: {metric: over_sets(sets) for metric, sets in of.items()} for name, of in pooled.items()}
+    over_baseline = _differences(pooled, baseline, patients, from_reference=False)
+    ours_over = _differences(pooled, ours, patients, from_reference=True)
     results = []
     for name, seeds in scores.items():
         reference = baseline if name == ours else ours
         gain = {}
         if reference in means:
             gain = {metric: 100 * (means[name][metric][0] / means[reference][metric][0] - 1) for metric in MAIN_METRICS}
-        difference = p = won = None
-        if baseline is not None and name != baseline:
-            difference, p, won = paired_test(pooled[name], pooled[baseline])
         results.append(
             MethodResult(
                 name,
                 means[name],
                 _over_seeds(seeds),
                 gain,
-                difference,
-                p,
-                won,
+                over_baseline.get(name),
+                ours_over.get(name),
                 paper.get(name),
                 costs.get(name),
                 iterations.get(name, 0),
@@ -107,28 +130,16 @@ def _over_seeds(seeds: Sequence[Scores]) -> dict[str, float]:
     return {metric: stdev(over_sets(scores[metric])[0] for scores in seeds) for metric in seeds[0]}
 
 
-def paired_test(ours: Scores, theirs: Scores, metric: str = "psnr") -> tuple[float, float, float]:
-    """Wilcoxon's signed-rank test on the differences `ours` - `theirs` over the images of all test sets.
-
-    Images on which either value is not finite are left out.
-
-    Returns:
-        Mean difference; two-sided p, nan where no image differs; share of the images on which `ours` is higher.
-    """
-    from scipy.stats import wilcoxon  # SciPy's statistics take half a second to import
-
-    differences = np.array(
-        [
-            value - theirs[metric][name][image]
-            for name, images in ours[metric].items()
-            for image, value in images.items()
-            if isfinite(value) and isfinite(theirs[metric][name][image])
-        ]
-    )
-    if not differences.size:
-        return nan, nan, nan
-    p = float(np.asarray(wilcoxon(differences))[1]) if np.any(differences) else nan
-    return float(differences.mean()), p, float((differences > 0).mean())
+def _differences(
+    pooled: Mapping[str, Scores], reference: str | None, patients: Patients, *, from_reference: bool
+) -> dict[str, Difference]:
+    """PSNR of every method but the reference minus that of the reference, or the other way round, with Holm's p."""
+    if reference is None or reference not in pooled:
+        return {}
+    others = {name: scores for name, scores in pooled.items() if name != reference}
+    if from_reference:
+        return with_holm({name: difference(pooled[reference], other, patients) for name, other in others.items()})
+    return with_holm({name: difference(other, pooled[reference], patients) for name, other in others.items()})
 
 
 def example_images(scores: Mapping[str, Sequence[Scores]]) -> list[tuple[str, str, str]]:

@@ -45,13 +45,15 @@ class Results:
 
     Attributes:
         runs: every training.
-        scores: method -> the scores of each seed, in the order of the plan; failed runs are left out.
+        scores: method -> the scores of each seed on the test sets, in the order of the plan; failed runs are left out.
+        validation: the same on the validation set; empty without one.
         failures: run -> the reason of its failure.
         bounds: first stage -> the scores of its reconstruction of HR.
     """
 
     runs: Sequence[Run]
     scores: Mapping[str, Sequence[Scores]]
+    validation: Mapping[str, Sequence[Scores]]
     failures: Mapping[str, str]
     bounds: Mapping[str, Scores]
 
@@ -71,10 +73,22 @@ def train_all(plan: Plan, setup: Setup) -> Results:
     metrics = metric_options(plan.scale)
     first = prepare_first_stages(plan, setup.folder, metrics)
     failures = _execute(first, setup)
-    bounds = {run.method: _scores(run, setup.folder) for run in first if run.name not in failures}
+    bounds = {
+        run.method: read_scores(setup.folder / "results" / run.name, run.sets)
+        for run in first
+        if run.name not in failures
+    }
     runs = prepare_runs(plan, setup.folder, metrics)
     failures |= _execute(runs, setup)
-    return Results(runs, _collect(plan, runs, setup.folder, failures), failures, bounds)
+    finished = _finished(plan, runs, setup.folder, failures)
+    test_sets, validation = list(plan.test_sets()), list(plan.validation_set())
+    scores = {method: [read_scores(results, test_sets) for results in folders] for method, folders in finished.items()}
+    on_validation = {
+        method: [read_scores(results, validation) for results in folders]
+        for method, folders in finished.items()
+        if validation
+    }
+    return Results(runs, scores, on_validation, failures, bounds)
 
 
 def check_methods(plan: Plan) -> None:
@@ -125,21 +139,19 @@ def _executor(setup: Setup) -> Iterator[tuple[Executor, int]]:
         yield pool, setup.workers
 
 
-def _scores(run: Run, folder: Path) -> Scores:
-    return read_scores(folder / "results" / run.name, run.sets)
-
-
-def _collect(plan: Plan, runs: Sequence[Run], folder: Path, failures: Mapping[str, str]) -> dict[str, list[Scores]]:
+def _finished(plan: Plan, runs: Sequence[Run], folder: Path, failures: Mapping[str, str]) -> dict[str, list[Path]]:
+    """Method -> the results of each seed that has finished; bicubic interpolation is measured here."""
     finished = [run for run in runs if run.name not in failures]
     if not finished:
         raise UserError(f"no method has finished; the first failure: {next(iter(failures.values()))}")
-    scores: dict[str, list[Scores]] = {}
+    folders: dict[str, list[Path]] = {}
     for method in plan.methods:
         if method.options is None:
             results = folder / "results" / f"{method.name}_x{plan.scale}"
-            measure_bicubic(plan.test_sets(), plan.scale, metric_options(plan.scale), results)
-            scores[method.name] = [read_scores(results, list(plan.test_sets()))]
-        by_seed = [_scores(run, folder) for run in finished if run.method == method.name]
+            sets = plan.test_sets() | plan.validation_set()
+            measure_bicubic(sets, plan.scale, metric_options(plan.scale), results)
+            folders[method.name] = [results]
+        by_seed = [folder / "results" / run.name for run in finished if run.method == method.name]
         if by_seed:
-            scores[method.name] = by_seed
-    return scores
+            folders[method.name] = by_seed
+    return folders

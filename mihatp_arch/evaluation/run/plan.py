@@ -10,6 +10,7 @@ from typing import Any
 from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 
+VALIDATION_SET = "val"
 TEST_SET = "val_test"  # the test sets of a training file are val_test1, val_test2, …
 
 
@@ -79,6 +80,11 @@ class Plan:
         """The options of the test sets, by their own names."""
         datasets = self.trained[0].datasets()
         return {dataset["name"]: dataset for key, dataset in datasets.items() if key.startswith(TEST_SET)}
+
+    def validation_set(self) -> dict[str, Mapping[str, Any]]:
+        """The options of the validation set, by its own name; empty where the options have none."""
+        dataset = self.trained[0].datasets().get(VALIDATION_SET)
+        return {} if dataset is None else {dataset["name"]: dataset}
 
     def mihatp(self, asked_by: str) -> Method:
         """The method `ours`. Raises `UserError`, which names the option `asked_by`, unless MiHATPModel trains it."""

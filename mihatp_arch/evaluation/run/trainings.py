@@ -13,7 +13,7 @@ from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.basicsr_process import Job
 from mihatp_arch.evaluation.run.budget import seconds_per_iteration, with_iterations
-from mihatp_arch.evaluation.run.plan import TEST_SET, Method, Plan, trained_network
+from mihatp_arch.evaluation.run.plan import TEST_SET, VALIDATION_SET, Method, Plan, trained_network
 
 _PILOT = 24  # iterations of the training that measures the time of one iteration
 
@@ -27,6 +27,7 @@ class Run:
         method: its row in the table.
         total: iterations, 0 where weights are tested.
         sets: names of the test sets.
+        validation: name of the validation set; empty without one.
         options: its option file.
     """
 
@@ -34,6 +35,7 @@ class Run:
     method: str
     total: int
     sets: tuple[str, ...]
+    validation: tuple[str, ...]
     options: Path
 
 
@@ -70,10 +72,10 @@ def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics
         _check_same(before, options, file)
     else:
         _write_options(options, file)
-    sets = tuple(
-        dataset["name"] for key, dataset in options["datasets"].items() if key.startswith(TEST_SET) and dataset
-    )
-    return Run(name, method.name, 0 if method.weights else options["train"]["total_iter"], sets, file)
+    names = {key: dataset["name"] for key, dataset in options["datasets"].items() if dataset}
+    sets = tuple(name for key, name in names.items() if key.startswith(TEST_SET))
+    validation = tuple(name for key, name in names.items() if key == VALIDATION_SET)
+    return Run(name, method.name, 0 if method.weights else options["train"]["total_iter"], sets, validation, file)
 
 
 def _complete(method: Method, name: str, seed: int | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,11 +181,11 @@ def _train(run: Run, folder: Path, threads: int, position: int) -> None:
 
 def _test(run: Run, folder: Path, threads: int, position: int) -> None:
     metrics = folder / "results" / run.name / "metrics"
-    if all((metrics / f"{name}.csv").is_file() for name in run.sets):
+    if all((metrics / f"{name}.csv").is_file() for name in (*run.sets, *run.validation)):
         return
-    arguments = ["test", "-opt", str(run.options), "--force_yml", "datasets:val=null"]
+    arguments = ["test", "-opt", str(run.options)]
     if not run.total:
         weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
-        arguments.append(f"path:pretrain_network_g={weights}")
+        arguments += ["--force_yml", f"path:pretrain_network_g={weights}"]
     log = folder / "logs" / f"test_{run.name}.log"
     Job(f"test {run.name}", arguments, folder, _lock(folder, run.name), log, threads).run(position=position)

@@ -10,14 +10,14 @@ from mihatp_arch.evaluation.report.result_tables import (
     mean_and_sd,
     p_value,
     quality,
-    significance,
     structure,
-    verdict,
+    validation,
     write_results,
 )
 from mihatp_arch.evaluation.report.table import Table, latex, markdown, write
 from mihatp_arch.evaluation.results.cost import Cost
 from mihatp_arch.evaluation.results.paper_numbers import PaperNumbers
+from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.statistics import MethodResult, compare
 
 
@@ -37,12 +37,16 @@ SCORES = {
 }
 
 
+PATIENTS = Patients({"test0": {"a": "P"}, "test1": {"a": "Q"}})
+
+
 @pytest.fixture
 def compared() -> list[MethodResult]:
     return compare(
         SCORES,
         "MiHATP",
         "HAT",
+        patients=PATIENTS,
         paper={"MiHATP": PaperNumbers(26.5634, 0.7834)},
         costs={"HAT": Cost(20_772_507, 0, 1234.5, 12.34, 100.0), "MiHATP": Cost(999, 0, 0.5, 1234.5, 8.25)},
         iterations={"HAT": 150_000},
@@ -67,18 +71,10 @@ def test_quality(compared):
     assert markdown([quality(compared, title="A title", note="Two sets.")]) == QUALITY
 
 
-def test_significance_leaves_the_baseline_out(compared):
-    table = significance(compared, "HAT")
-    assert "HAT, the best baseline" in table.title
-    assert table.rows == [["bicubic", "-2.000", "0.5000", "0 %"], ["MiHATP", "-0.250", "1.0000", "0 %"]]
-
-
-def test_the_verdict_names_the_best_and_how_ours_stands(compared):
-    assert verdict(compared, "MiHATP", "HAT") == [
-        "The highest PSNR: HAT (30.50 ± 0.71) and the highest SSIM: MiHATP (0.9000 ± 0.0000).",
-        "MiHATP against HAT, the best baseline: -0.250 dB PSNR image by image, better on 0 % of the images (p 1.0000).",
-    ]
-    assert len(verdict(compared, "absent", "HAT")) == 1
+def test_the_validation_set_has_its_own_table(compared):
+    table = validation(compared, name="val")
+    assert table.title == "Validation set val" and table.rows[1] == ["HAT", "30.50", "0.8438"]
+    assert "no number of it is a result" in table.note
 
 
 def test_cost_leaves_what_has_no_network_out(compared):
@@ -94,9 +90,8 @@ def test_cost_leaves_what_has_no_network_out(compared):
 def test_a_first_stage_stands_beside_the_method_that_works_in_it(tmp_path):
     found = {"LDM": SCORES["bicubic"], "HAT": SCORES["HAT"]}
     costs = {"LDM": Cost(1000, 55_322_782, 1.0, 2.0, 3.0)}
-    both = compare(
-        found, "HAT", "LDM", paper={}, costs=costs, iterations={}, bounds={"LDM": scores((31.0, 33.0), (1, 1))[0]}
-    )
+    bounds = {"LDM": scores((31.0, 33.0), (1, 1))[0]}
+    both = compare(found, "HAT", "LDM", patients=PATIENTS, paper={}, costs=costs, iterations={}, bounds=bounds)
     table = quality(both, title="")
     assert table.columns[-1] == "first stage: PSNR"
     assert [row[-1] for row in table.rows] == ["32.00 ± 1.41", ""]
@@ -156,6 +151,7 @@ def test_files(tmp_path, compared):
         bicubic, hat, mihatp = csv.DictReader(file)
     assert float(hat["psnr"]) == 30.5 and float(hat["psnr_sd"]) == pytest.approx(math.sqrt(0.5))
     assert (hat["parameters"], hat["gflops"], hat["iterations"]) == ("20772507", "1234.5", "150000")
-    assert bicubic["parameters"] == "" and hat["psnr_difference"] == ""
-    assert float(mihatp["psnr_difference"]) == -0.25 and float(mihatp["p"]) == 1
+    assert bicubic["parameters"] == "" and hat["psnr_over_baseline"] == "" and mihatp["psnr_ours_over"] == ""
+    assert float(mihatp["psnr_over_baseline"]) == -0.25 and mihatp["psnr_over_baseline_p"] == ""
+    assert float(bicubic["psnr_ours_over"]) == 1.75 and float(bicubic["psnr_ours_over_share_of_patients"]) == 1
     assert float(mihatp["paper_psnr"]) == 26.5634

@@ -1,0 +1,106 @@
+"""The differences between methods, by patient: as a table, and as the first sentences of the report."""
+
+from collections.abc import Sequence
+from math import isnan
+
+from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, mean_and_sd, p_value
+from mihatp_arch.evaluation.report.table import Table
+from mihatp_arch.evaluation.results.differences import FEWEST, Difference
+from mihatp_arch.evaluation.results.patients import Patients
+from mihatp_arch.evaluation.results.statistics import Baseline, MethodResult
+
+_ALPHA = 0.05
+
+
+def interval(difference: Difference | None) -> str:
+    """`+0.012 … +0.345`, the 95 % interval of a difference in dB; blank where there is none."""
+    if difference is None or difference.interval is None:
+        return ""
+    low, high = difference.interval
+    return f"{low:+.3f} … {high:+.3f}"
+
+
+def significance(results: Sequence[MethodResult], *, ours: str, baseline: Baseline | None, patients: Patients) -> Table:
+    """`ours` against each other method; without a result of `ours`, each method against the baseline."""
+    has_ours = any(result.method == ours for result in results)
+    reference = baseline.name if baseline else ""
+    title = f"{ours} minus each other method" if has_ours else f"Each method minus {reference}"
+    listed = [(result.method, result.ours_over if has_ours else result.over_baseline) for result in results]
+    rows, differences = [], []
+    for method, difference in listed:
+        if difference is not None:
+            label = f"{method} (best baseline)" if method == reference else method
+            rows.append([label, *_cells(difference)])
+            differences.append(difference)
+    heads = ["method", "difference of PSNR (dB)", "95 % interval", "p", "p (Holm)", "patients with a gain"]
+    note = " ".join([method_note(patients), *_limits(differences), *_baseline_note(baseline)])
+    return Table(f"{title}, paired by patient", heads, rows, note=note)
+
+
+def _cells(difference: Difference) -> list[str]:
+    won = f"{100 * difference.won:.0f} %" if difference.patients else ""
+    mean = "" if isnan(difference.mean) else f"{difference.mean:+.3f}"
+    return [mean, interval(difference), p_value(difference.p), p_value(difference.p_holm), won]
+
+
+def method_note(patients: Patients) -> str:
+    """The unit of the statistics, and how its numbers are computed."""
+    unit = f"Mean over {patients.count} patients; each counts once, with the mean over its patches."
+    if patients.missing:
+        unit = (
+            f"Every image counts as a patient of its own, because {patients.missing}: where patches share a patient, "
+            "the intervals and p are too small."
+        )
+    return (
+        f"{unit} The interval is a bootstrap over patients (bootstrap-t); p is Wilcoxon's signed-rank test, two-sided, "
+        "then with Holm's correction for all methods of the table. They are about other patients, not about other "
+        "trainings: for those there is the spread over seeds."
+    )
+
+
+def _limits(differences: Sequence[Difference]) -> list[str]:
+    """What this number of patients cannot show."""
+    if not differences:
+        return []
+    fewest = min(difference.patients for difference in differences)
+    if fewest < FEWEST:
+        return [f"Fewer than {FEWEST} patients ({fewest}): no interval and no p."]
+    smallest = 2 ** (1 - fewest)
+    if smallest * len(differences) <= _ALPHA:
+        return []
+    return [
+        f"With {fewest} patients no p is below {smallest:.3g}, and with Holm's correction for {len(differences)} "
+        f"methods the smallest one is not below {min(1.0, smallest * len(differences)):.3g}. The interval is rough."
+    ]
+
+
+def _baseline_note(baseline: Baseline | None) -> list[str]:
+    if baseline is None:
+        return []
+    if baseline.chosen_on is None:
+        return [
+            f"{baseline.name} is the best baseline on these test sets, because the options have no set 'val' to choose "
+            "it on: the choice favours it."
+        ]
+    return [f"{baseline.name} is the best baseline by PSNR on {baseline.chosen_on}, which is no test set."]
+
+
+def verdict(results: Sequence[MethodResult], ours: str, baseline: Baseline | None) -> list[str]:
+    """The first questions of a reader, answered: which method is best, and how good `ours` is beside the baseline."""
+    tops = []
+    for row in MAIN_ROWS:
+        measured = [result for result in results if not isnan(result.means[row.name][0])]
+        if measured:
+            top = max(measured, key=lambda result: result.means[row.name][0])
+            tops.append(f"highest {row.label}: {top.method} ({mean_and_sd(top.means[row.name], row.format)})")
+    sentences = [f"The {' and the '.join(tops)}."] if tops else []
+    for result in results:
+        difference = result.over_baseline
+        if result.method == ours and baseline is not None and difference is not None and difference.patients:
+            limits = interval(difference)
+            certain = f"95 % interval {limits}, p {p_value(difference.p) or 'not defined'}" if limits else "no p"
+            sentences.append(
+                f"{ours} against {baseline.name}, the best baseline: {difference.mean:+.3f} dB PSNR over "
+                f"{difference.patients} patients ({certain}), a gain for {100 * difference.won:.0f} % of them."
+            )
+    return sentences
