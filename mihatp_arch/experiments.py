@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from datasets_prep.common.files import replacing
-from mihatp_arch.checkpoints import load_tensors, newest_network, weights_below
+from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 
@@ -14,7 +14,8 @@ from mihatp_arch.errors import UserError
 def export(experiment: Path, output: Path, *, weights: Path | None = None) -> Path:
     """Write the `net_g` of an experiment, averaged weights where it has them, as safetensors, and return its source.
 
-    The file carries the options of the network and the scale as metadata, so that it says what it is.
+    The file carries the options of the network, the scale and the kernel of its training data (`area`, `bicubic`,
+    `pyramid`; empty: not known) as metadata, so that it says what it is.
 
     Args:
         experiment: folder of the experiment.
@@ -42,6 +43,7 @@ def export(experiment: Path, output: Path, *, weights: Path | None = None) -> Pa
         "scale": str(options.get("scale", "")),
         "options": json.dumps(options),
         "source": source.name,
+        "kernel": kernel_of_weights(source) or "",
     }
     try:
         with replacing(output) as partial:

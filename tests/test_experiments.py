@@ -9,6 +9,7 @@ from basicsr.archs import build_network
 from helpers.end_to_end import ONE_SET, files
 from safetensors import safe_open
 
+from mihatp_arch.checkpoints import kernel_of_weights
 from mihatp_arch.training.saving import save_whole
 from mihatp_cli.basicsr import main as basicsr
 from mihatp_cli.mihatp import main
@@ -25,7 +26,7 @@ def experiment(tmp_path):
     (folder / "EDSR_x4.yml").write_text(yaml.safe_dump(options))
     torch.manual_seed(0)
     plain, average = (build_network(NETWORK).state_dict() for _ in range(2))
-    save_whole({"params": plain, "params_ema": average}, folder / "models" / "net_g_5000.pth")
+    save_whole({"params": plain, "params_ema": average, "kernel": "area"}, folder / "models" / "net_g_5000.pth")
     save_whole({"iter": 5000}, folder / "training_states" / "5000.state")
     best = {"val": {"psnr": {"better": "higher", "val": 27.125, "iter": 4000}}}
     (folder / "training_states" / "best_metric_results.json").write_text(json.dumps(best))
@@ -67,7 +68,8 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
         metadata = file.metadata()
         network = build_network(json.loads(metadata["network_g"]))
         network.load_state_dict({name: file.get_tensor(name) for name in average})
-    assert metadata["scale"] == "4" and metadata["source"] == "net_g_5000.pth"
+    assert metadata["scale"] == "4" and metadata["source"] == "net_g_5000.pth" and metadata["kernel"] == "area"
+    assert kernel_of_weights(output) == kernel_of_weights(folder / "models" / "net_g_5000.pth") == "area"
     assert all(torch.equal(average[name], tensor) for name, tensor in network.state_dict().items())
     assert main(["export", str(folder), "-o", str(output)]) == 2
     assert "exists" in capsys.readouterr().err

@@ -47,9 +47,15 @@ def sub_pixel_stages(scale: int, num_feat: int) -> nn.Sequential:
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Pad `[B, C, H, W]` right and below to multiples of `multiple`: reflect as far as possible, then repeat."""
-    for axis in (2, 3):
+    height, width = (side + -side % multiple for side in x.shape[2:])
+    return pad_to_size(x, height, width)
+
+
+def pad_to_size(x: Tensor, height: int, width: int) -> Tensor:
+    """Pad `[B, C, H, W]` right and below to `[B, C, height, width]`: reflect as far as possible, then repeat."""
+    for axis, side in ((2, height), (3, width)):
         size = x.shape[axis]
-        missing = -size % multiple
+        missing = side - size
         for mode, amount in (("reflect", min(missing, size - 1)), ("replicate", missing - min(missing, size - 1))):
             if amount:
                 x = F.pad(x, (0, 0, 0, amount) if axis == 2 else (0, amount, 0, 0), mode=mode)

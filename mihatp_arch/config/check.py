@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mihatp_arch.checkpoints import TrainingState, find_training_state, newest_network
 from mihatp_arch.config.checks.data import check_data
+from mihatp_arch.config.checks.lr_kernels import check_kernels, fill_kernels
 from mihatp_arch.config.checks.options import check_options, unknown_key_warnings
 from mihatp_arch.config.checks.training import training_warnings
 from mihatp_arch.config.checks.try_build import check_build
@@ -60,11 +61,17 @@ def check_run(
     findings.mistakes = check_data(options, launcher=launcher)
     if findings.mistakes:
         return findings
+    fill_kernels(options)
+    findings.mistakes, warnings = check_kernels(options, command)
+    findings.warnings += warnings
+    if findings.mistakes:
+        return findings
     resumed = None
     if command == "train" and folder is not None:
         resumed = _training_state(options, folder, auto_resume=auto_resume)
     findings.mistakes = check_build(options, command, resumed)
-    if command == "test" and options.get("path", "pretrain_network_g") is None:
+    loads_its_weights = options.get("network_g", "type") == "Spandrel"
+    if command == "test" and options.get("path", "pretrain_network_g") is None and not loads_its_weights:
         findings.warnings.append("path.pretrain_network_g is not set: an untrained network is tested")
     return findings
 

@@ -95,6 +95,11 @@ def fill_defaults(options: Options, command: str) -> list[str]:
     for section, defaults in DEFAULTS.items():
         if isinstance(values.get(section), dict):
             values[section] = defaults | values[section]
+    if options.section("val").get("consistency") is False:
+        values["val"]["consistency"] = "off"  # YAML reads the word off as false
+    for key, network in values.items():
+        if str(key).startswith("network_") and isinstance(network, dict) and network.get("type") == "Spandrel":
+            network.setdefault("upscale", values.get("scale"))
     for name, dataset in options.section("datasets").items():
         if isinstance(dataset, dict):
             dataset.setdefault("name", str(name))

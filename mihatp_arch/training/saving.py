@@ -43,7 +43,7 @@ def save_network(
 ) -> None:
     """Save a network, or several of them below one key each, to `<net_label>_<current_iter>.pth`.
 
-    -1 stands for `latest`.
+    -1 stands for `latest`. The key `kernel` says how the LR of the training data was made, where that is known.
 
     Raises:
         UserError: the file cannot be written; this ends the training.
@@ -52,10 +52,13 @@ def save_network(
         return
     networks: list[nn.Module] = net if isinstance(net, list) else [net]
     keys = param_key if isinstance(param_key, list) else [param_key]
-    content = {}
+    content: dict[str, Any] = {}
     for network, key in zip(networks, keys, strict=True):
         state: Mapping[str, torch.Tensor] = self.get_bare_model(network).state_dict()
         content[key] = {name.removeprefix("module."): tensor.cpu() for name, tensor in state.items()}
+    kernel = (self.opt.get("datasets", {}).get("train") or {}).get("kernel")
+    if kernel is not None:
+        content["kernel"] = kernel
     name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
     save_whole(content, Path(self.opt["path"]["models"]) / name)
 

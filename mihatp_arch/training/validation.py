@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from os import path as osp
 from pathlib import Path
 from statistics import mean, stdev
@@ -18,8 +19,37 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from datasets_prep.common.files import write_file
+from mihatp_arch.archs.layers.consistency import project
 
 Row = tuple[int, str, dict[str, float]]  # index in the set, name of the image, metric -> value
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """The output as it is measured and written: as the network gives it, or projected.
+
+    Attributes:
+        projected: whether the consistency projection comes first.
+        root: of the experiment or of the results; `metrics/` lies below it.
+        visualization: folder of the pictures.
+        suffix: ends the names of the pictures of a test.
+    """
+
+    projected: bool
+    root: Path
+    visualization: Path
+    suffix: str
+
+
+def _variants(opt: Mapping[str, Any]) -> list[_Variant]:
+    """The variants that `val.consistency` asks for; the first one decides which network is the best."""
+    root = Path(opt["path"]["experiments_root" if opt["is_train"] else "results_root"])
+    mode, suffix = opt["val"].get("consistency", "off"), opt["val"].get("suffix") or opt.get("name", "")
+    plain = _Variant(mode == "area", root, Path(opt["path"]["visualization"]), suffix)
+    if mode != "both" or opt["is_train"]:
+        return [plain]
+    beside = root.with_name(f"{root.name}_consistent")
+    return [plain, _Variant(True, beside, beside / "visualization", f"{suffix}_consistent")]
 
 
 def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logger: Any, save_img: bool) -> None:
@@ -29,81 +59,120 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
     the order of the set, then averaged. A set without HR runs without metrics. The log names infinite and undefined
     values; the mean leaves them out. `metrics/<set>_<iteration>.csv` in the experiment (`metrics/<set>.csv` in the
     results of a test) has a line for each image.
+
+    With `val.consistency: area` the output is projected (archs/layers/consistency.py) before it is clamped, rounded,
+    measured and written. With `both`, a test does this beside its other results, in the folder `<results>_consistent`;
+    a training validates the output as it is.
     """
     opt, name = self.opt, dataloader.dataset.opt["name"]  # type: ignore[attr-defined]
     metrics: Mapping[str, Any] = opt["val"].get("metrics") or {}
+    variants = _variants(opt)
     rank, world = opt.get("rank", 0), opt.get("world_size", 1) if opt["dist"] else 1
     indices = range(rank, len(dataloader.dataset), world)  # type: ignore[arg-type]
     own = DataLoader(Subset(dataloader.dataset, indices), batch_size=1, generator=dataloader.generator)
-    rows: list[Row] = []
+    rows: list[list[Row]] = [[] for _ in variants]
     bar = tqdm(total=len(indices), unit="image", disable=not opt["val"].get("pbar", False) or rank != 0)
     with bar:
         for index, data in zip(indices, own, strict=True):
-            image, values = _run(self, data, metrics)
             image_name = osp.splitext(osp.basename(data["lq_path"][0]))[0]
-            if save_img:
-                imwrite(image, _picture_path(opt, name, image_name, current_iter))
-            if values is not None:
-                rows.append((index, image_name, values))
+            for number, (image, values) in enumerate(_run(self, data, metrics, variants)):
+                if save_img:
+                    imwrite(image, _picture_path(opt, variants[number], name, image_name, current_iter))
+                if values is not None:
+                    rows[number].append((index, image_name, values))
             bar.update()
             bar.set_description(f"Test {image_name}")
     if world > 1:
-        everyone: list[list[Row]] = [[] for _ in range(world)]
+        everyone: list[list[list[Row]]] = [[] for _ in range(world)]
         distributed.all_gather_object(everyone, rows)
-        rows = sorted(row for process in everyone for row in process)
-    if rows and metrics and rank == 0:
-        _report(self, name, rows, list(metrics), current_iter, tb_logger)
+        rows = [sorted(row for process in parts for row in process) for parts in zip(*everyone, strict=True)]
+    if rows[0] and metrics and rank == 0:
+        # The table of the first variant is the last file: a set that has it counts as tested.
+        for variant, measured in reversed([*zip(variants, rows, strict=True)]):
+            file = _write_table(opt, variant, name, measured, current_iter)
+            means = _means(name, measured)
+            if variant is not variants[0]:
+                numbers = ", ".join(f"{metric}: {value:.4f}" for metric, (value, _) in means.items())
+                get_root_logger().info(f"{name}, after the consistency projection: {numbers}; each is in {file}")
+                continue
+            _report(self, name, means, file, len(measured), current_iter, tb_logger)
 
 
-def _run(model: Any, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> tuple[Any, dict[str, float] | None]:
-    """The network's image ([H, W, 3], uint8, BGR), and its metrics where there is HR."""
+def _run(
+    model: Any, data: Mapping[str, Any], metrics: Mapping[str, Any], variants: Sequence[_Variant]
+) -> list[tuple[Any, dict[str, float] | None]]:
+    """For each variant its image ([H, W, 3], uint8, BGR), and the metrics of the image where there is HR."""
     model.feed_data(data)
     model.test()
     visuals = model.get_current_visuals()
-    image, values = tensor2img([visuals["result"]]), None
+    images: list[tuple[Any, dict[str, float] | None]] = []
+    for variant in variants:
+        # LR comes from the data, because a model may get another input (a first stage gets HR).
+        result = project(visuals["result"], data["lq"]) if variant.projected else visuals["result"]
+        image, values = tensor2img([result]), None
+        if "gt" in data:
+            compared = {"img": image, "img2": tensor2img([visuals["gt"]])}
+            values = {name: float(calculate_metric(compared, options)) for name, options in metrics.items()}
+        images.append((image, values))
     if "gt" in data:
-        compared = {"img": image, "img2": tensor2img([visuals["gt"]])}
-        values = {name: float(calculate_metric(compared, options)) for name, options in metrics.items()}
         del model.gt
     del model.lq, model.output
-    return image, values
+    return images
 
 
-def _picture_path(opt: Mapping[str, Any], dataset: str, image: str, current_iter: int) -> str:
+def _picture_path(opt: Mapping[str, Any], variant: _Variant, dataset: str, image: str, current_iter: int) -> str:
     """The path at which BasicSR saves the picture of an image."""
-    folder = opt["path"]["visualization"]
     if opt["is_train"]:
-        return osp.join(folder, image, f"{image}_{current_iter}.png")
-    return osp.join(folder, dataset, f"{image}_{opt['val'].get('suffix') or opt['name']}.png")
+        return str(variant.visualization / image / f"{image}_{current_iter}.png")
+    return str(variant.visualization / dataset / f"{image}_{variant.suffix}.png")
 
 
-def _report(
-    model: Any, dataset: str, rows: Sequence[Row], metrics: Sequence[str], current_iter: int, tb_logger: Any
-) -> None:
-    logger = get_root_logger()
-    root = Path(model.opt["path"]["experiments_root" if model.opt["is_train"] else "results_root"])
-    file = root / "metrics" / (f"{dataset}_{current_iter}.csv" if model.opt["is_train"] else f"{dataset}.csv")
+def _write_table(
+    opt: Mapping[str, Any], variant: _Variant, dataset: str, rows: Sequence[Row], current_iter: int
+) -> Path:
+    """Write the metrics of all images as CSV, and return the file."""
+    file = variant.root / "metrics" / (f"{dataset}_{current_iter}.csv" if opt["is_train"] else f"{dataset}.csv")
     file.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["image", *metrics])
-    lines.writerows([image, *(values[metric] for metric in metrics)] for _, image, values in rows)
+    lines.writerow(["image", *rows[0][2]])
+    lines.writerows([image, *values.values()] for _, image, values in rows)
     write_file(file, text.getvalue().encode())  # without this file the set counts as not validated
-    model._initialize_best_metric_results(dataset)
-    model.metric_results, deviations = {}, []
-    for metric in metrics:
+    return file
+
+
+def _means(dataset: str, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """Metric -> mean and standard deviation of its finite values; a warning names the images with others."""
+    means: dict[str, tuple[float, float]] = {}
+    for metric in rows[0][2]:
         finite = [values[metric] for _, _, values in rows if math.isfinite(values[metric])]
         left_out = [image for _, image, values in rows if not math.isfinite(values[metric])]
         if left_out:
-            logger.warning(
+            get_root_logger().warning(
                 f"{dataset}: {metric} of {len(left_out)} of {len(rows)} images is infinite or undefined, and left out "
                 f"of the mean: {', '.join(left_out[:5])}{' …' if len(left_out) > 5 else ''}"
             )
-        model.metric_results[metric] = mean(finite) if finite else math.nan
-        deviations.append(f"{metric} {stdev(finite) if len(finite) > 1 else 0.0:.4f}")
-        model._update_best_metric_result(dataset, metric, model.metric_results[metric], current_iter)
+        means[metric] = (mean(finite) if finite else math.nan, stdev(finite) if len(finite) > 1 else 0.0)
+    return means
+
+
+def _report(
+    model: Any,
+    dataset: str,
+    means: Mapping[str, tuple[float, float]],
+    file: Path,
+    images: int,
+    current_iter: int,
+    tb_logger: Any,
+) -> None:
+    """Give the means to the model, which remembers the best, and log them."""
+    model._initialize_best_metric_results(dataset)
+    model.metric_results = {metric: value for metric, (value, _) in means.items()}
+    for metric, value in model.metric_results.items():
+        model._update_best_metric_result(dataset, metric, value, current_iter)
     model._log_validation_metric_values(current_iter, dataset, tb_logger)
-    logger.info(f"{dataset}: standard deviation over {len(rows)} images: {', '.join(deviations)}; each is in {file}")
+    deviations = ", ".join(f"{metric} {deviation:.4f}" for metric, (_, deviation) in means.items())
+    get_root_logger().info(f"{dataset}: standard deviation over {images} images: {deviations}; each is in {file}")
 
 
 def test(self: Any) -> None:

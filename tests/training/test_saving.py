@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.model import build
 
-from mihatp_arch.checkpoints import find_training_state, load_tensors, weights_below
+from mihatp_arch.checkpoints import find_training_state, kernel_of_weights, load_tensors, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.saving import archive, prune, save_whole
 
@@ -117,3 +118,15 @@ def test_weights_are_found_wherever_they_lie(tmp_path):
     for name in ("code.pth", "damaged.safetensors"):
         with pytest.raises(UserError, match=name):
             load_tensors(tmp_path / name)
+
+
+def test_a_network_is_saved_with_the_kernel_of_its_training_data(tmp_path):
+    model = build(tmp_path)
+    for number, (datasets, kernel) in enumerate([({}, None), ({"train": {"kernel": "bicubic"}}, "bicubic")], 1):
+        model.opt["datasets"] = datasets
+        model.save(0, number)
+        file = tmp_path / f"net_g_{number}.pth"
+        assert kernel_of_weights(file) == kernel
+        content = load_tensors(file)
+        assert list(content) == ["params", "params_ema", *(["kernel"] if kernel else [])]
+        assert weights_below(file, content, "params_ema").keys() == model.net_g.state_dict().keys()

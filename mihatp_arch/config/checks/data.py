@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from mihatp_arch.config.checks.image_store import ImageStore, StoreError, read_folder, read_lmdb
+from mihatp_arch.config.checks.image_store import ImageStore, StoreError, listed, read_folder, read_lmdb, renamed
 from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.read import KeyPath, Options
 from mihatp_arch.errors import UserError
@@ -84,16 +84,16 @@ def _check_pairs(options: Options, name: str, processes: int, least: int) -> Ite
     dataset = options.section(*path)
     sides: dict[str, ImageStore] = {}
     try:
-        names = _listed(dataset.get("meta_info_file")) if dataset["io_backend"]["type"] != "lmdb" else None
+        names = listed(dataset.get("meta_info_file")) if dataset["io_backend"]["type"] != "lmdb" else None
         for side in ("gt", "lq"):
             folder = Path(dataset[f"dataroot_{side}"]).expanduser()
             if dataset["io_backend"]["type"] == "lmdb":
                 sides[side] = read_lmdb(folder)
             else:
                 template = dataset.get("filename_tmpl", "{}") if side == "lq" else "{}"
-                sides[side] = read_folder(folder, names and [_renamed(template, image) for image in names])
+                sides[side] = read_folder(folder, names and [renamed(template, image) for image in names])
         template = dataset.get("filename_tmpl", "{}") if dataset["io_backend"]["type"] != "lmdb" else None
-        partners = {image: image if template is None else _renamed(template, image) for image in sides["gt"].names}
+        partners = {image: image if template is None else renamed(template, image) for image in sides["gt"].names}
     except StoreError as error:
         yield options.problem(path, str(error))
         return
@@ -108,24 +108,6 @@ def _check_pairs(options: Options, name: str, processes: int, least: int) -> Ite
     yield from _check_sizes(options, name, gt, lq, partners, least)
     if name == "train":
         yield from _check_batch(options, len(gt.names), processes)
-
-
-def _listed(file: str | None) -> list[str] | None:
-    if file is None:
-        return None
-    try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise StoreError(f"the meta_info_file '{file}' cannot be read") from error
-    return [line.split(" ")[0] for line in lines]
-
-
-def _renamed(template: str, name: str) -> str:
-    file = Path(name)
-    try:
-        return template.format(file.stem) + file.suffix
-    except (AttributeError, LookupError, ValueError) as error:
-        raise StoreError(f"filename_tmpl {template!r} cannot be filled in: one {{}} stands for the name") from error
 
 
 def _check_sizes(

@@ -73,5 +73,25 @@ def read_folder(folder: Path, names: list[str] | None = None) -> ImageStore:
     return ImageStore(names, sizes)
 
 
+def listed(file: str | None) -> list[str] | None:
+    """The HR image names in a meta_info_file; None for None. Raises `StoreError` where it cannot be read."""
+    if file is None:
+        return None
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the meta_info_file '{file}' cannot be read") from error
+    return [line.split(" ")[0] for line in lines]
+
+
+def renamed(template: str, name: str) -> str:
+    """The name of the LR image of the HR image `name`. Raises `StoreError` where `filename_tmpl` is no template."""
+    file = Path(name)
+    try:
+        return template.format(file.stem) + file.suffix
+    except (AttributeError, LookupError, ValueError) as error:
+        raise StoreError(f"filename_tmpl {template!r} cannot be filled in: one {{}} stands for the name") from error
+
+
 def _text(size: tuple[int, ...]) -> str:
     return f"{size[0]}x{size[1]}"

@@ -49,6 +49,9 @@ class PairedImageDataset(Dataset):
     ] = None
     filename_tmpl: Annotated[str, about("The name of the LR image; `{}` stands for the name of the HR image.")] = "{}"
     color: Annotated[Literal["y"] | None, about("`y` converts to luminance.")] = None
+    kernel: Annotated[
+        str | None, about("How LR was made from HR: area, bicubic, pyramid.", default="by manifest.csv or the images")
+    ] = None
     use_hflip: Annotated[bool, about("Random horizontal flips. Training only.")] = NONE
     use_rot: Annotated[bool, about("Random vertical flips and quarter turns. Training only.")] = NONE
 
@@ -58,6 +61,7 @@ class SingleImageDataset(Dataset):
 
     meta_info_file: Annotated[str, about("A text file with an image name a line.", default="the folder")] = NONE
     color: Annotated[Literal["y"] | None, about("`y` converts to luminance.")] = None
+    kernel: Annotated[str | None, about("How LR was made: area, bicubic, pyramid; null: not known.")] = None
 
 
 # BasicSR's other types (videos, faces, Real-ESRGAN) have keys that are not listed here.

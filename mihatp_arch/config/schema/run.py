@@ -27,6 +27,14 @@ class Val(Section):
         str | None, about("A name in metrics: the best network by it is saved as net_g_best.pth, and tested.")
     ] = None
     pbar: Annotated[bool, about("Show a progress bar.")] = False
+    consistency: Annotated[
+        Literal["off", "area", "both"],
+        about(
+            "area: project every output onto the images whose k×k mean is LR, before it is measured and written. both: "
+            "a test also measures and writes the projected output, into results/<name>_consistent. Refused where LR is "
+            "not the k×k mean of HR."
+        ),
+    ] = "off"
 
 
 class DiffusionVal(Val):
