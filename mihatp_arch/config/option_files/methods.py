@@ -43,6 +43,7 @@ img_range: 1.
 upsampler: pixelshuffle
 resi_connection: 1conv
 use_checkpoint: $use_checkpoint
+consistency: false  # true: the last layer makes the k×k mean of the output equal to LR (only where LR is that of HR)
 """,
     by_scale={
         "stride": {2: "12", 4: "6", 8: "3"},
@@ -100,6 +101,7 @@ img_range: 1.
 upsampler: pixelshuffle
 resi_connection: 1conv
 use_checkpoint: $use_checkpoint
+consistency: false  # true: the last layer makes the k×k mean of the output equal to LR (only where LR is that of HR)
 """,
     by_scale={
         "window_size": {
