@@ -7,12 +7,14 @@ import pytest
 from helpers.end_to_end import ONE_SET, equal, files, schedule, weights
 from helpers.small_data import write_data
 
+from mihatp_arch.config.option_files.first_stages import STAGES as OF_SCALE
 from mihatp_arch.config.option_files.table import METHODS
 from mihatp_arch.evaluation.results.scores import over_sets, read_scores
 from mihatp_cli.basicsr import main
 
 DIFFUSION = ("LDM", "IDM", "ResShift")
-REGRESSION = [method.name for method in METHODS if method.name not in (*DIFFUSION, "VQF4")]
+STAGES = {method.name: method.scales for method in METHODS if "Stage" in method.model_type}
+REGRESSION = [method.name for method in METHODS if method.name not in (*DIFFUSION, *STAGES)]
 SIZE = "datasets:train:gt_size=64"  # window 8 at x8
 
 
@@ -51,25 +53,33 @@ def small(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first_stage(small, tmp_path_factory) -> Path:
-    """One for all scales: it sees HR alone."""
-    folder = tmp_path_factory.mktemp("first_stage")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        given = command("VQF4", 4, small)
-        assert main(["train", *given, *schedule(2, of=4), SIZE]) == 0
-        assert main(["train", "--auto_resume", *given, *schedule(4), SIZE]) == 0
-        assert main(["test", *given]) == 0
-    check_results(folder, "VQF4_x4", 4, 2)
-    return folder / "experiments" / "VQF4_x4" / "models" / "net_g_latest.pth"
+def first_stages(small, tmp_path_factory) -> dict[str, Path]:
+    """The first stage of each name, trained with a stop and tested: it sees HR alone, so any scale will do."""
+    files: dict[str, Path] = {}
+    for name, scales in STAGES.items():
+        folder = tmp_path_factory.mktemp(name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            given = command(name, scales[0], small)
+            assert main(["train", *given, *schedule(2, of=4), SIZE]) == 0
+            assert main(["train", "--auto_resume", *given, *schedule(4), SIZE]) == 0
+            assert main(["test", *given]) == 0
+            assert main(["train", *given, *schedule(4), SIZE, "name=straight"]) == 0
+        check_results(folder, f"{name}_x{scales[0]}", 4, 2)
+        straight, files[name] = (
+            folder / "experiments" / run / "models" / "net_g_latest.pth" for run in ("straight", f"{name}_x{scales[0]}")
+        )
+        assert equal(straight, files[name])
+    return files
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("method", DIFFUSION)
 def test_every_diffusion_method_trains_resumes_and_is_tested(
-    small, first_stage, tmp_path, monkeypatch, capsys, method, scale
+    small, first_stages, tmp_path, monkeypatch, capsys, method, scale
 ):
     monkeypatch.chdir(tmp_path)
+    first_stage = first_stages[OF_SCALE[scale]]
     stage = [] if method == "IDM" else [f"path:pretrain_network_first_stage={first_stage}"]
     given = command(
         method, scale, small, "train:ema_decay=0.9", *(["network_g:steps=4"] if method != "ResShift" else [])

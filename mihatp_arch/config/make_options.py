@@ -27,7 +27,7 @@ def option_files() -> dict[str, str]:
     """File name -> text, for every file in options/ that is made from the table."""
     texts: dict[str, str] = {}
     for scale in SCALES:
-        for method in METHODS:
+        for method in (method for method in METHODS if scale in method.scales):
             texts[f"train_{method.name}_x{scale}.yml"] = _FOR_THE_EDITOR + training_file(method, scale)
         texts[f"test_{MIHATP.name}_x{scale}.yml"] = _FOR_THE_EDITOR + test_file(MIHATP, scale)
         texts[f"benchmark_x{scale}.yml"] = benchmark_file(METHODS, scale)

@@ -49,6 +49,8 @@ def test_a_first_stage_that_is_not_there(refused, tmp_path):
     options["path"]["pretrain_network_first_stage"] = "experiments/VQF4_x4/models/net_g_latest.pth"
     line = refused(options)
     assert "there is no file 'experiments/VQF4_x4/models/net_g_latest.pth' (`basicsr train -opt " in line
+    options["path"]["pretrain_network_first_stage"] = "experiments/KLF2_x2/models/net_g_latest.pth"
+    assert "(`basicsr train -opt options/train_KLF2_x2.yml` makes one)" in refused(options)
     options["path"] = {}
     assert "LDM needs a trained first stage: `basicsr train -opt options/train_VQF4_x4.yml` makes one" in refused(
         options

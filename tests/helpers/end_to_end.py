@@ -19,7 +19,8 @@ ONE_SET = [
 
 def files(method: str, scale: int, *, tiny: bool = True) -> list[str]:
     """The option files of a method, with the overlays that make it small."""
-    overlays = [OPTIONS / "overlays" / name for name in ("tiny.yml", f"tiny_{method}.yml")]
+    names = ("tiny.yml", f"tiny_{method}.yml", f"tiny_{method}_x{scale}.yml")
+    overlays = [OPTIONS / "overlays" / name for name in names]
     full = OPTIONS / f"train_{method}_x{scale}.yml"
     return [str(full), *(str(path) for path in overlays if tiny and path.is_file())]
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def _check_files(options: Options) -> Iterator[str]:
         if value is not None and (key.startswith("pretrain_network") or key == "resume_state"):
             file = Path(value).expanduser()
             if not (file.exists() if key != "resume_state" else file.is_file()):
-                hint = " (`basicsr train -opt options/train_VQF4_x4.yml` makes one)" if "first_stage" in key else ""
+                stage = "first_stage" in key and re.search(r"([^/]+)/models/[^/]+$", file.as_posix())
+                hint = f" (`basicsr train -opt options/train_{stage[1]}.yml` makes one)" if stage else ""
                 yield options.problem(
                     ("path", key), f"there is no file '{file}'{hint}; name one that is there, or null"
                 )

@@ -1,29 +1,21 @@
-"""The table of diffusion methods and of the first stage that two of them need."""
+"""The table of diffusion methods."""
 
+from mihatp_arch.config.option_files.first_stages import FIRST_STAGE, STAGES
 from mihatp_arch.config.option_files.method import CONSTANT_RATE, MSE, Method
 
-_FIRST_STAGE = """
-first_stage:  # as in options/train_VQF4_x$scale.yml
-  kind: vq
-  channels: [128, 256, 512]
-  blocks: 2
-  latent_channels: 3
-  codes: 8192
-  norm_groups: 32
-""".strip()
-
 _FIRST_STAGE_WEIGHTS = (
-    "pretrain_network_first_stage: experiments/VQF4_x$scale/models/net_g_latest.pth  # or a folder of diffusers"
+    "pretrain_network_first_stage: experiments/${stage}_x$scale/models/net_g_latest.pth  # or a folder of diffusers"
 )
 
-_TRAIN_FIRST_STAGE = "Train its first stage before: basicsr train -opt options/train_VQF4_x$scale.yml"
+_TRAIN_FIRST_STAGE = "Train its first stage before: basicsr train -opt options/train_${stage}_x$scale.yml"
 
-# How LR stands beside the latent, which has a quarter of the width of HR.
 _UPSCALE = {
-    2: "2  # beside the latent: LR is folded to 12 channels",
-    4: "4  # beside the latent: LR as it is",
-    8: "8  # beside the latent: LR enlarged twofold",
+    2: "2  # beside the latent, which has half the width of HR: LR as it is",
+    4: "4  # beside the latent, which has a quarter of the width of HR: LR as it is",
+    8: "8  # beside the latent, which has a quarter of the width of HR: LR enlarged twofold",
 }
+
+_STAGE = {"upscale": _UPSCALE, "stage": STAGES, "first_stage": FIRST_STAGE}
 
 _VAL_FREQ = "50000  # sampling takes long"
 
@@ -79,10 +71,10 @@ LDM x$scale (Rombach et al., CVPR 2022, super-resolution), on the data of train_
 """,
     model_type="DiffusionModel",
     network_note="$size M parameters, without the first stage",
-    network=f"""
+    network="""
 type: LDM
 upscale: $upscale
-{_FIRST_STAGE}
+$first_stage
 channels: [160, 320, 320, 640]
 blocks: 2
 attention_levels: [3]  # the middle has attention too
@@ -96,8 +88,8 @@ eta: 0.0  # the same image for the same LR; the examples of LDM have 1, as overl
 seed: 0
 """,
     by_scale={
-        "upscale": _UPSCALE,
-        "size": {2: "113.64", 4: "113.62", 8: "113.62"},
+        **_STAGE,
+        "size": {2: "113.63", 4: "113.62", 8: "113.62"},
         "weights_note": {2: "", 4: "at x4 also a folder as CompVis/ldm-super-resolution-4x-openimages", 8: ""},
     },
     batch_size="16  # the authors have 64",
@@ -116,7 +108,7 @@ betas: [0.9, 0.999]
     pixel_note="on the noise ε",
     val_freq=_VAL_FREQ,
     keep_checkpoints="3  # 2.3 GB each",
-    benchmark="first_stage: VQF4  # train_VQF4_x$scale.yml; it is trained before LDM and ResShift",
+    benchmark="first_stage: $stage  # train_${stage}_x$scale.yml; it is trained before LDM and ResShift",
 )
 
 RESSHIFT = Method(
@@ -128,10 +120,10 @@ Four steps, as in the journal version: steps: 4, min_noise: 0.2
 """,
     model_type="DiffusionModel",
     network_note="$size M parameters, without the first stage",
-    network=f"""
+    network="""
 type: ResShift
 upscale: $upscale
-{_FIRST_STAGE}
+$first_stage
 model_channels: 160
 channel_mult: [1, 2, 2, 4]
 num_res_blocks: 2
@@ -148,7 +140,7 @@ max_root: 0.99
 power: 0.3
 seed: 0
 """,
-    by_scale={"upscale": _UPSCALE, "size": {2: "118.60", 4: "118.58", 8: "118.58"}},
+    by_scale={**_STAGE, "size": {2: "118.59", 4: "118.58", 8: "118.58"}},
     batch_size="16  # the authors have 64",
     path=_FIRST_STAGE_WEIGHTS,
     ema_decay="0.999",
@@ -165,39 +157,5 @@ betas: [0.9, 0.999]
     pixel_note="on x_0, in the latent",
     val_freq=_VAL_FREQ,
     keep_checkpoints="3  # 2.3 GB each",
-    benchmark="first_stage: VQF4",
-)
-
-VQF4 = Method(
-    name="VQF4",
-    about="""
-The first stage of LDM and ResShift x$scale (VQ-f4 of Rombach et al., CVPR 2022), on the HR of train_MiHATP_x$scale.yml.
-The autoencoder gets HR and must return it; its PSNR is the highest that LDM and ResShift can reach. It does not read
-LR: one first stage serves every scale of the same HR.
-""",
-    model_type="FirstStageModel",
-    network_note="55.32 M parameters",
-    network="""
-type: Autoencoder
-kind: vq  # kl: as kl-f4, with train.latent_weight 1e-6
-channels: [128, 256, 512]
-blocks: 2
-latent_channels: 3
-codes: 8192
-norm_groups: 32
-""",
-    batch_size="8",
-    ema_decay="0  # LDM trains the first stage without an average",
-    optimizer="""
-type: Adam
-lr: !!float 3.6e-5  # LDM: 4.5e-6 for each image of a batch
-weight_decay: 0
-betas: [0.5, 0.9]
-""",
-    milestones="[50000]  # constant",
-    total_iter="50000  # not in the paper",
-    pixel_note="LDM adds LPIPS and a discriminator, which lower PSNR",
-    train="latent_weight: 1.0  # weight of the loss of the codebook",
-    keep_checkpoints="3  # 0.7 GB each",
-    benchmark=None,
+    benchmark="first_stage: $stage",
 )

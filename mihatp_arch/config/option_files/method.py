@@ -36,6 +36,7 @@ class Method:
         model_type: the model.
         network: the lines of network_g.
         network_note: a comment beside `network_g:`.
+        scales: the scales at which it has a file.
         by_scale: the values that differ from scale to scale.
         batch_size: datasets.train.batch_size_per_gpu.
         path: more lines of `path`.
@@ -52,6 +53,7 @@ class Method:
     model_type: str
     network: str
     network_note: str = ""
+    scales: tuple[int, ...] = SCALES
     by_scale: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     batch_size: str = "8  # not in the paper"
     path: str = ""

@@ -1,6 +1,7 @@
 """Every method that has option files, in the order of Table 1 of the paper. A new method gets its name here."""
 
-from mihatp_arch.config.option_files.diffusion_methods import IDM, LDM, RESSHIFT, VQF4
+from mihatp_arch.config.option_files.diffusion_methods import IDM, LDM, RESSHIFT
+from mihatp_arch.config.option_files.first_stages import KLF2, KLF4, VQF4
 from mihatp_arch.config.option_files.methods import HAT, MIHATP, SHISRCNET, SRCNN, SWINIR
 
-METHODS = (SRCNN, LDM, IDM, RESSHIFT, SHISRCNET, SWINIR, HAT, MIHATP, VQF4)
+METHODS = (SRCNN, LDM, IDM, RESSHIFT, SHISRCNET, SWINIR, HAT, MIHATP, VQF4, KLF4, KLF2)

@@ -63,8 +63,9 @@ def read_plan(
     """Read a benchmark file and the options of its methods.
 
     Args:
-        files: the benchmark file, then overlays over the options of every method; `x_<method>.yml` beside an overlay
-            `x.yml` goes over that method. A name that is no file is looked for among the packaged options.
+        files: the benchmark file, then overlays over the options of every method; `x_<method>.yml` and
+            `x_<method>_x<scale>.yml` beside an overlay `x.yml` go over that method. A name that is no file is looked
+            for among the packaged options.
         data: every data set is read below this folder.
         forced: `key:key=value` for every method.
         methods: names of the methods that are compared; None: all of the file.
@@ -150,7 +151,11 @@ def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]
 
 def _options(name: str, files: Sequence[Path], forced: Sequence[str], request: _Request) -> Options:
     """The options of one method: its files, the overlays, then its own overlays, which take away what it has not."""
-    own = [overlay.with_name(f"{overlay.stem}_{name}{overlay.suffix}") for overlay in request.overlays]
+    own = [
+        overlay.with_name(f"{overlay.stem}_{name}{more}{overlay.suffix}")
+        for overlay in request.overlays
+        for more in ("", f"_x{request.scale}")
+    ]
     options = read_options([*files, *request.overlays, *(overlay for overlay in own if overlay.is_file())])
     options.open("path", "logger", "val")
     force(options, forced)

@@ -7,6 +7,7 @@ import torch
 import yaml
 from helpers.benchmark import FAST, OPTIONS, OVERLAYS, plan, write_benchmark
 
+from mihatp_arch.config.option_files.first_stages import STAGES
 from mihatp_arch.evaluation.run.benchmark_file import read_plan
 from mihatp_cli.mihatp import main
 
@@ -19,7 +20,7 @@ def test_the_projects_benchmark_files_have_every_method(scale):
     assert tuple(one.name for one in found.methods) == ALL
     assert [one.name for one in found.trained] == list(ALL[1:])
     assert found.ours == "MiHATP" and found.scale == scale and found.seeds == (None,)
-    assert [one.name for one in found.first_stages] == ["VQF4"]
+    assert [one.name for one in found.first_stages] == [STAGES[scale]]
     assert [one.name for one in found.trained if one.first_stage is not None] == ["LDM", "ResShift"]
     assert list(found.test_sets()) == ["test1", "test2", "test3", "test4", "test5"]
     for method in found.trained:
@@ -35,6 +36,12 @@ def test_overlays_go_over_every_method_and_its_own_goes_last(tmp_path, small_dat
     for method in (srcnn, mihatp):
         assert method.options.get("datasets", "train", "dataroot_gt") == str(small_data / "train" / "HR.lmdb")
         assert method.options.get("datasets", "train", "batch_size_per_gpu") == 2
+
+
+def test_an_overlay_of_a_method_may_have_one_for_its_scale(tmp_path, small_data):
+    (method,) = read_plan([write_benchmark(tmp_path, {"LDM": None}, scale=2), *OVERLAYS], data=small_data).trained
+    assert method.options.get("network_g", "first_stage", "channels") == [16, 32]  # tiny_LDM_x2.yml
+    assert method.options.get("network_g", "channels") == [32, 64]  # tiny_LDM.yml
 
 
 def test_the_command_line_goes_over_the_file(tmp_path, small_data):
