@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -58,10 +58,13 @@ def _reversible_options(*, k_p: int = 1, elements: Sequence[str] | None = None) 
 
 
 def _irreversible_options(
-    *, k_n: int = 4, operations: Mapping[str, Sequence[float] | None] | None = None
+    *,
+    k_n: int = 4,
+    operations_on: Literal["lr", "hr"] = "lr",
+    operations: Mapping[str, Sequence[float] | None] | None = None,
 ) -> dict[str, Any]:
     """The options `train.irreversible_opt`: those of the pool but the scale, which is the scale of the task."""
-    return {"k_n": k_n, "operations": operations}
+    return {"k_n": k_n, "operations_on": operations_on, "operations": operations}
 
 
 def _call(target: Callable[..., Any], options: dict[str, Any], section: str) -> Any:

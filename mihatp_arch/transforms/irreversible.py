@@ -7,7 +7,7 @@ of coarse sampling. Where BasicSR or kornia has an operator, it is used.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from basicsr.utils.diffjpeg import DiffJPEG
@@ -70,7 +70,7 @@ class DownUp:
 
     scale: int
 
-    def __call__(self, x: Tensor, low: float, high: float) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         small = (max(1, height // self.scale), max(1, width // self.scale))
         x = F.interpolate(x, size=small, mode="bicubic", antialias=True)
@@ -119,9 +119,14 @@ class IrreversiblePool:
     drawn without replacement, once for the whole batch; each sample has a severity of its own. Operations and
     severities come from torch's global CPU generator, noise from the generator of the images' device.
 
+    By default they are applied to the image of `down_up`, so that every negative is worse than bicubic interpolation
+    at any scale. On HR itself, most of them are better than the SR image at x4 and x8, and Eq. 9 pushes SR away from
+    HR. docs/paper.md has the numbers.
+
     Args:
         k_n: K_n, the number of negatives of each image.
         scale: the scale of the task, for `down_up`.
+        operations_on: `lr` applies the operations to the image of `down_up`, `hr` to the HR image.
         operations: the pool, as a mapping from an operation to its severity range [low, high] (None: the default);
             None takes all but stain_jitter. `down_up` has no severity and belongs to every pool. The units:
             gaussian_blur: sigma in pixels · defocus: radius in pixels · motion_blur: length in pixels ·
@@ -129,13 +134,19 @@ class IrreversiblePool:
             stain_jitter: relative change of each stain.
 
     Raises:
-        UserError: an operation is unknown, a range is invalid, k_n is below 1 or above the size of the pool, or scale
-            is below 2.
+        UserError: an operation or operations_on is unknown, a range is invalid, k_n is below 1 or above the size of the
+            pool, or scale is below 2.
     """
 
     def __init__(
-        self, *, k_n: int = 4, scale: int, operations: Mapping[str, Sequence[float] | None] | None = None
+        self,
+        *,
+        k_n: int = 4,
+        scale: int,
+        operations_on: Literal["lr", "hr"] = "lr",
+        operations: Mapping[str, Sequence[float] | None] | None = None,
     ) -> None:
+        check_choice(operations_on, ("lr", "hr"), what="irreversible pool: operations_on")
         if operations is None:
             operations = {name: None for name in SEVERITIES if name not in OFF_BY_DEFAULT}
         if not isinstance(operations, Mapping):
@@ -154,7 +165,8 @@ class IrreversiblePool:
             )
         if scale < 2:
             raise UserError(f"irreversible pool: scale: {scale} must be 2 or more, the scale of the task")
-        self.k_n, self.scale = k_n, scale
+        self.k_n, self.scale, self.operations_on = k_n, scale, operations_on
+        self._down_up = DownUp(scale)
         self._operations: dict[str, Callable[[Tensor, float, float], Tensor]] = {
             "gaussian_blur": gaussian_blur,
             "defocus": defocus,
@@ -163,27 +175,37 @@ class IrreversiblePool:
             "poisson": poisson,
             "jpeg": Jpeg.build(),
             "stain_jitter": stain_jitter,
-            "down_up": DownUp(scale),
         }
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(k_n={self.k_n}, scale={self.scale}, operations={self.severities})"
+        return (
+            f"{type(self).__name__}(k_n={self.k_n}, scale={self.scale}, operations_on={self.operations_on!r}, "
+            f"operations={self.severities})"
+        )
 
     def draw(self) -> list[str]:
         """The K_n operations of one call: down_up, then others without replacement."""
         names = list(self.severities)
         return ["down_up", *(names[i] for i in torch.randperm(len(names))[: self.k_n - 1].tolist())]
 
-    @torch.no_grad()
     def apply(self, gt: Tensor, operation: str) -> Tensor:
-        """One operation on HR images `[B, 3, H, W]` in [0, 1] -> the same shape and dtype, in [0, 1], no gradient."""
-        low, high = self.severities.get(operation, (0.0, 0.0))
-        with torch.autocast(gt.device.type, enabled=False):
-            x = gt.detach().float().contiguous()
-            return self._operations[operation](x, low, high).clamp(0, 1).to(gt.dtype)
+        """The negatives of HR images `[B, 3, H, W]` in [0, 1] by one operation: the same shape, dtype and range."""
+        return self._negatives(gt, [operation])[0]
 
     def __call__(self, gt: Tensor) -> Tensor:
         """X^N of Eq. 3: HR `[B, 3, H, W]` in [0, 1], of any size -> `[B, K_n, 3, H, W]` in [0, 1], no gradient."""
         if gt.dim() != 4 or gt.shape[1] != 3:
             raise UserError(f"irreversible pool: needs RGB images [B, 3, H, W], not {tuple(gt.shape)}")
-        return torch.stack([self.apply(gt, operation) for operation in self.draw()], dim=1)
+        return torch.stack(self._negatives(gt, self.draw()), dim=1)
+
+    @torch.no_grad()
+    def _negatives(self, gt: Tensor, operations: Sequence[str]) -> list[Tensor]:
+        with torch.autocast(gt.device.type, enabled=False):
+            hr = gt.detach().float().contiguous()
+            bicubic = self._down_up(hr).clamp(0, 1)
+            source = hr if self.operations_on == "hr" else bicubic
+            negatives = [
+                bicubic if name == "down_up" else self._operations[name](source, *self.severities[name])
+                for name in operations
+            ]
+        return [negative.clamp(0, 1).to(gt.dtype) for negative in negatives]

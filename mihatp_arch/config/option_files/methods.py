@@ -71,6 +71,7 @@ reversible_opt:  # RTP of Table 3, T_for and T_inv; ~ switches it off
   elements: ~  # not in the paper; ~: the seven flips and quarter turns of a square
 irreversible_opt:  # ITP of Table 3, T_irr; ~ switches it off
   k_n: 4  # K_n, not in the paper
+  operations_on: lr  # the paper: "low-quality negative samples"; hr: on HR, where many are better than SR at x4 and x8
   operations: ~  # not in the paper; ~: blurs, noises, JPEG; one of the K_n is always down-up by the scale
 share_branches: false  # paper 2.1: θ_base and θ_con
 detach_positive: false  # Eq. 5: gradients through both branches

@@ -69,6 +69,10 @@ class IrreversiblePool(Section):
     """`irreversible_opt`: ITP of Table 3, T_irr."""
 
     k_n: Annotated[Positive, about("K_n, negatives of each image.")] = 4
+    operations_on: Annotated[
+        Literal["lr", "hr"],
+        about("lr: the operations are applied to the image that bicubic makes of LR; hr: to HR itself."),
+    ] = "lr"
     operations: Annotated[
         dict[str, list[float] | None] | None,
         about("Operation to its severity [low, high]; null takes its default.", default="blurs, noises, JPEG, down-up"),
