@@ -17,6 +17,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.plan import Method, Plan, check_same_data, trained_network
 
 UNTRAINED = ("bicubic",)
+_METHOD_OF_FILE = re.compile(r"train_(.+)_x\d+\.yml")
 
 
 class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -64,8 +65,9 @@ def read_plan(
 
     Args:
         files: the benchmark file, then overlays over the options of every method; `x_<method>.yml` and
-            `x_<method>_x<scale>.yml` beside an overlay `x.yml` go over that method. A name that is no file is looked
-            for among the packaged options.
+            `x_<method>_x<scale>.yml` beside an overlay `x.yml` go over that method. A method without such files takes
+            those of its first option file, `train_<method>_x<scale>.yml`. A name that is no file is looked for among
+            the packaged options.
         data: every data set is read below this folder.
         forced: `key:key=value` for every method.
         methods: names of the methods that are compared; None: all of the file.
@@ -149,14 +151,21 @@ def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]
     raise UserError(with_hint(missing, did_you_mean(name, others)))
 
 
+def _own_overlays(overlay: Path, name: str, file: Path, scale: int) -> list[Path]:
+    """The overlays that belong to `overlay` and are for one method: of its name, else of its option file's name."""
+    of_file = _METHOD_OF_FILE.fullmatch(file.name)
+    for method in (name, *([of_file[1]] if of_file else [])):
+        paths = [overlay.with_name(f"{overlay.stem}_{method}{more}{overlay.suffix}") for more in ("", f"_x{scale}")]
+        there = [path for path in paths if path.is_file()]
+        if there:
+            return there
+    return []
+
+
 def _options(name: str, files: Sequence[Path], forced: Sequence[str], request: _Request) -> Options:
     """The options of one method: its files, the overlays, then its own overlays, which take away what it has not."""
-    own = [
-        overlay.with_name(f"{overlay.stem}_{name}{more}{overlay.suffix}")
-        for overlay in request.overlays
-        for more in ("", f"_x{request.scale}")
-    ]
-    options = read_options([*files, *request.overlays, *(overlay for overlay in own if overlay.is_file())])
+    own = [path for overlay in request.overlays for path in _own_overlays(overlay, name, files[0], request.scale)]
+    options = read_options([*files, *request.overlays, *own])
     options.open("path", "logger", "val")
     force(options, forced)
     if request.data is not None:

@@ -148,3 +148,10 @@ def test_a_mistake_in_the_options_of_a_method(tmp_path, refused):
 @pytest.mark.parametrize("more", [["--workers", "0"], ["--iterations", "0"], ["--storage", "sqlite:///x.db"]])
 def test_a_mistake_on_the_command_line(tmp_path, refused, more):
     refused(write_benchmark(tmp_path, {"HAT": None}), *more)
+
+
+def test_a_variant_of_a_method_takes_its_overlays(tmp_path, small_data):
+    variant = {"opt": "train_MiHATP_x4.yml", "force": ["train:share_branches=true"]}
+    (method,) = read_plan([write_benchmark(tmp_path, {"shared": variant}), *OVERLAYS], data=small_data).trained
+    assert method.options.get("network_g", "sample_grid") == 4  # tiny_MiHATP.yml
+    assert method.options.get("train", "share_branches") is True
