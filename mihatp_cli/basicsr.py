@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from mihatp_cli import command_line
@@ -51,15 +50,7 @@ def _parser() -> command_line.Parser:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-opt",
-        "--opt",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="YML",
-        help="option files, merged left to right; also names that `mihatp options` lists",
-    )
+    command_line.add_opt(parser, help="option files, merged left to right; also names that `mihatp options` lists")
     command_line.add_data(parser)
     parser.add_argument(
         "--force_yml", nargs="+", action="extend", default=[], metavar="KEY:KEY=VALUE", help="set single values"

@@ -11,13 +11,8 @@ SUMMARY = "Train and test methods on the same data and budget; tables, pictures 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "-opt",
-        "--opt",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="YML",
+    command_line.add_opt(
+        parser,
         help="the benchmark file, then overlays over the options of every method; also names of `mihatp options`",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the name of the benchmark")
@@ -26,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, metavar="N", help="the same iterations for every method")
     parser.add_argument("--seconds", type=float, metavar="S", help="the same time of training for every method")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="train each method with each seed")
+    parser.add_argument(
+        "--no-consistency", action="store_true", help="no rows with the consistency projection (METHOD*)"
+    )
     parser.add_argument("--cohort", choices=["COAD", "BRCA"], help="of the data: the paper's numbers stand beside ours")
     parser.add_argument(
         "--force_yml", nargs="+", action="extend", default=[], metavar="KEY:KEY=VALUE", help="for every method"
@@ -57,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": args.seconds,
         "seeds": args.seeds,
         "cohort": args.cohort,
+        "consistency": False if args.no_consistency else None,
     }
     data = None if args.data is None else data_root(args.data)
     plan = read_plan(args.opt, data=data, forced=args.force_yml, methods=args.methods, changes=changes)

@@ -4,6 +4,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from datasets_prep.common.errors import UserError
@@ -20,6 +21,11 @@ class Parser(argparse.ArgumentParser):
 def add_version(parser: argparse.ArgumentParser) -> None:
     """Add `--version`."""
     parser.add_argument("--version", action="version", version=f"{parser.prog} (mihatp) {__version__}")
+
+
+def add_opt(parser: argparse.ArgumentParser, *, help: str) -> None:
+    """Add `-opt`, one option file or several ones."""
+    parser.add_argument("-opt", "--opt", nargs="+", type=Path, required=True, metavar="YML", help=help)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

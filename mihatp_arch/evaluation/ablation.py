@@ -4,9 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mihatp_arch.config.read import Options
-from mihatp_arch.evaluation.benchmark import budget_note, images_of
+from mihatp_arch.evaluation.benchmark import budget_note
+from mihatp_arch.evaluation.blocks import facts_of_methods
 from mihatp_arch.evaluation.report import comparison, table
-from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, mean_and_sd, p_value, write_results
+from mihatp_arch.evaluation.report.columns import mean_and_sd
+from mihatp_arch.evaluation.report.numbers import write_results
+from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, p_value
 from mihatp_arch.evaluation.results.patients import find_patients
 from mihatp_arch.evaluation.results.statistics import MAIN_METRICS, MethodResult, compare
 from mihatp_arch.evaluation.run.execute import Setup, train_all
@@ -62,20 +65,13 @@ def run_ablation(plan: Plan, setup: Setup) -> int:
     """
     full = plan.mihatp("--ablation")
     methods = tuple(Method(experiment.name, variant(full, experiment)) for experiment in EXPERIMENTS)
-    plan = replace(plan, methods=methods, ours="Exp8")
+    plan = replace(plan, methods=methods, ours="Exp8", projected=False)
     outcome = train_all(plan, setup)
+    scores = outcome.plain.scores
     first = EXPERIMENTS[0].name
-    patients = find_patients(plan.test_sets(), images_of(outcome.scores))
-    results = compare(
-        outcome.scores,
-        plan.ours,
-        first if first in outcome.scores else None,
-        patients=patients,
-        paper={},
-        costs={},
-        iterations={run.method: run.total for run in outcome.runs},
-        bounds={},
-    )
+    patients = find_patients(plan.test_sets(), next(iter(scores.values()))[0]["psnr"])
+    facts = facts_of_methods(plan, outcome, setup.folder, costs={})
+    results = compare(scores, plan.ours, first if first in scores else None, patients=patients, facts=facts)
     note = budget_note(plan, outcome.failures.values())
     note += f" {comparison.method_note(patients)}"
     tables = [table3(results, title=f"{plan.name}: ablation x{plan.scale}", note=note)]

@@ -1,21 +1,22 @@
 """`mihatp benchmark`: every method trained and tested on the same data, then the tables, pictures and the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from mihatp_arch.evaluation.report import comparison, figure, plots, result_tables, table
+from mihatp_arch.evaluation.blocks import Block, compare_methods, patch_width
+from mihatp_arch.evaluation.report import comparison, figure, plots, remarks, result_tables, table
+from mihatp_arch.evaluation.report.numbers import write_results
 from mihatp_arch.evaluation.report.page import Crop, write_report
 from mihatp_arch.evaluation.results import statistics
-from mihatp_arch.evaluation.results.cost import Cost, measure, network_of
-from mihatp_arch.evaluation.results.paper_numbers import paper_numbers
-from mihatp_arch.evaluation.results.patients import Patients, find_patients
-from mihatp_arch.evaluation.results.scores import Scores, mean_of, over_sets, read_images, read_picture
-from mihatp_arch.evaluation.run.execute import Results, Setup, train_all
+from mihatp_arch.evaluation.results.kernels import kernels_of_sets, no_projection
+from mihatp_arch.evaluation.results.patients import Patients
+from mihatp_arch.evaluation.results.scores import Scores, read_images, read_picture
+from mihatp_arch.evaluation.run.execute import Setup, train_all
 from mihatp_arch.evaluation.run.plan import Plan
 from mihatp_arch.evaluation.run.trainings import run_name
 from mihatp_arch.metrics.images import BGRImage
+from mihatp_arch.training.run_record import device_name
 
 
 def run_benchmark(plan: Plan, setup: Setup) -> int:
@@ -27,26 +28,47 @@ def run_benchmark(plan: Plan, setup: Setup) -> int:
     Raises:
         UserError: a mistake in the options, a folder of another benchmark, or no method that finished.
     """
+    kernels = kernels_of_sets(plan)
+    reason = no_projection(kernels) if plan.projected else None
+    plan = replace(plan, projected=plan.projected and reason is None)
     outcome = train_all(plan, setup)
-    baseline = statistics.best_baseline(outcome.scores, outcome.validation, plan.ours)
-    patients = find_patients(plan.test_sets(), images_of(outcome.scores))
-    results = _compare(plan, outcome, baseline, patients, setup.folder)
+    blocks, patients = compare_methods(plan, outcome, setup.folder)
     title, note = f"{plan.name}: x{plan.scale}", budget_note(plan, outcome.failures.values())
-    tables = [
-        result_tables.quality(results, title=title, note=note),
-        comparison.significance(results, ours=plan.ours, baseline=baseline, patients=patients),
-        result_tables.cost(results, patch=_patch_width(plan), device=_device()),
-        result_tables.structure(results),
-        *_validation(outcome),
+    lines = [
+        *remarks.unreachable(blocks[0].results),
+        *remarks.other_kernels(blocks[0].results, kernels),
+        *([reason] if reason else []),
     ]
-    tables = [shown for shown in tables if shown.rows]
+    tables = _tables(plan, blocks, patients, title=title, note=note, lines=lines)
     table.write(tables, setup.folder / "table1")
-    result_tables.write_results(results, setup.folder / "table1.csv")
-    summary = [*comparison.verdict(results, plan.ours, baseline), note]
-    report = _draw(plan, outcome.scores, results, setup.folder, title, summary, tables)
+    write_results([result for block in blocks for result in block.results], setup.folder / "table1.csv")
+    verdicts = [line for block in blocks for line in comparison.verdict(block.results, block.ours, block.baseline)]
+    report = _draw(plan, outcome.plain.scores, blocks[0].results, setup.folder, title, [*verdicts, note], tables)
     print(table.markdown(tables))
     print(f"report: {report}")
     return 3 if outcome.failures else 0
+
+
+def _tables(
+    plan: Plan, blocks: Sequence[Block], patients: Patients, *, title: str, note: str, lines: Sequence[str]
+) -> list[table.Table]:
+    """All tables that have rows."""
+    results = [block.results for block in blocks]
+    if len(blocks) > 1:
+        note += " *: with the consistency projection. Each block is compared within itself."
+    tables = [
+        result_tables.quality(results, title=title, note=note, remarks=lines),
+        *(
+            comparison.significance(block.results, ours=block.ours, baseline=block.baseline, patients=patients)
+            for block in blocks
+        ),
+        result_tables.cost(blocks[0].results, patch=patch_width(plan), device=device_name()),
+        result_tables.structure(results),
+    ]
+    if blocks[0].validation:
+        name = ", ".join(plan.validation_set())
+        tables.append(result_tables.validation([block.validation for block in blocks], name=name))
+    return [shown for shown in tables if shown.rows]
 
 
 def budget_note(plan: Plan, failures: Iterable[str]) -> str:
@@ -59,63 +81,13 @@ def budget_note(plan: Plan, failures: Iterable[str]) -> str:
         budget = f"{plan.seconds:g} seconds of training each"
     seeds = f", {len(plan.seeds)} seeds" if len(plan.seeds) > 1 else ""
     failed = "".join(f" Failed: {reason}." for reason in failures)
-    spread = (
-        ""
-        if len(sets) == 1
-        else (
+    spread = ""
+    if len(sets) > 1:
+        spread = (
             " ± is the standard deviation between the means of the test sets: their spread, not the uncertainty of a "
             "difference between methods."
         )
-    )
     return f"Mean over {len(sets)} test sets ({', '.join(sets)}); {budget}{seeds}.{spread}{failed}"
-
-
-def images_of(scores: Mapping[str, Sequence[Scores]]) -> dict[str, list[str]]:
-    """Test set -> the names of its images, which are the same for every method."""
-    return {name: list(images) for name, images in next(iter(scores.values()))[0]["psnr"].items()}
-
-
-def _validation(outcome: Results) -> list[table.Table]:
-    """The table of the validation set; none where there is no such set."""
-    if not outcome.validation:
-        return []
-    pooled = {method: mean_of(seeds) for method, seeds in outcome.validation.items()}
-    means = {method: {metric: over_sets(sets) for metric, sets in scores.items()} for method, scores in pooled.items()}
-    results = [statistics.MethodResult(method, of, {}, {}) for method, of in means.items()]
-    name = ", ".join(next(iter(pooled.values()))["psnr"])
-    return [result_tables.validation(results, name=name)]
-
-
-def _compare(
-    plan: Plan, outcome: Results, baseline: statistics.Baseline | None, patients: Patients, folder: Path
-) -> list[statistics.MethodResult]:
-    """All numbers of all methods."""
-    return statistics.compare(
-        outcome.scores,
-        plan.ours,
-        baseline.name if baseline else None,
-        patients=patients,
-        paper={name: paper_numbers(plan.cohort, plan.scale, name) for name in outcome.scores},
-        costs=_costs(plan, outcome.scores, folder),
-        iterations={run.method: run.total for run in outcome.runs},
-        bounds={
-            method.name: outcome.bounds[method.first_stage.name]
-            for method in plan.trained
-            if method.first_stage is not None and method.first_stage.name in outcome.bounds
-        },
-    )
-
-
-def _costs(plan: Plan, scores: Mapping[str, Sequence[Scores]], folder: Path) -> dict[str, Cost]:
-    names = [method.name for method in plan.trained if method.name in scores]
-    networks = {name: network_of(folder / "plans" / f"{run_name(plan, name, plan.seeds[0])}.yml") for name in names}
-    return measure(networks, width=_patch_width(plan) // plan.scale)
-
-
-def _patch_width(plan: Plan) -> int:
-    """Width of the HR patches of the first test set: 192 in the paper."""
-    _, _, gt = next(read_images(next(iter(plan.test_sets().values())), plan.scale))
-    return min(gt.shape[:2])
 
 
 def _draw(
@@ -165,9 +137,3 @@ def _crop(patch: figure.Patch) -> Crop:
     height = patch.images["HR"].shape[0]
     images = {label: figure.enlarged(image, height) for label, image in patch.images.items()}
     return Crop(patch.title, images, patch.captions)
-
-
-def _device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"a CPU, {torch.get_num_threads()} threads"

@@ -50,6 +50,7 @@ def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str |
     Raises:
         UserError: an unknown parameter, a value that is no number, no MiHATP, other options than the storage has.
     """
+    plan = replace(plan, projected=False)
     method = plan.mihatp("--sweep")
     grid = read_grid(wanted)
     variants = tuple(_variant(method, name, value) for name, values in grid.items() for value in values)

@@ -29,12 +29,21 @@ def write_record(opt: Mapping[str, Any]) -> None:
             "python": platform.python_version(),
             "versions": {name: number for name in _PACKAGES if (number := _version(name))},
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+            "device": device_name(opt["num_gpu"]),
             "processes": opt["world_size"],
             "commit": _commit(),
             "data": _manifests(opt["datasets"]),
         }
     )
     write_file(file, msgspec.json.format(msgspec.json.encode(runs), indent=2) + b"\n")
+
+
+def device_name(num_gpu: int | None = None) -> str:
+    """The device that a run on `num_gpu` GPUs uses (None: one GPU, where there is one)."""
+    if num_gpu == 0 or not torch.cuda.is_available():
+        return f"CPU, {torch.get_num_threads()} threads"
+    count = f"{num_gpu} × " if num_gpu and num_gpu > 1 else ""
+    return f"{count}{torch.cuda.get_device_name()}"
 
 
 def _version(package: str) -> str | None:

@@ -42,7 +42,7 @@ def test_from_options_to_report_and_nothing_twice(tmp_path, benchmark):
     assert text in printed
     assert "| 23.11 | 0.7356 |" in text  # the paper's SRCNN on COAD at x4
     assert re.findall(r"^\| (bicubic|SRCNN) ", text, re.MULTILINE)[:2] == ["bicubic", "SRCNN"]
-    bicubic, srcnn = _rows(out)
+    bicubic, srcnn, bicubic_projected, srcnn_projected = _rows(out)
     assert float(bicubic["psnr"]) > float(srcnn["psnr"]) > 5  # two iterations
     assert (bicubic["parameters"], srcnn["iterations"]) == ("", "2")
     assert int(srcnn["parameters"]) > 1000 and float(srcnn["gflops"]) > 0 and float(srcnn["peak_mib"]) > 0
@@ -56,6 +56,13 @@ def test_from_options_to_report_and_nothing_twice(tmp_path, benchmark):
     assert "### Validation set val" in text and "is the best baseline by PSNR on val" in text
     assert "Every image counts as a patient of its own, because there is no '" in text
     assert float(bicubic["psnr_ours_over"]) == pytest.approx(float(srcnn["psnr"]) - float(bicubic["psnr"]))
+
+    for row, projected in ((bicubic, bicubic_projected), (srcnn, srcnn_projected)):  # LR is the area mean here
+        assert projected["method"] == f"{row['method']}*" and row["kernel"] == ("" if row is bicubic else "area")
+        assert float(projected["psnr"]) > float(row["psnr"])
+        assert float(projected["lr_consistency"]) < 0.1 < float(row["lr_consistency"])
+    assert "### SRCNN* minus each other method" in text and "LR of the test sets is made by: area." in text
+    assert float(srcnn["training_seconds"]) > 0 and srcnn["trained_on"].startswith("CPU, ")
 
     before = changed(out / "experiments") | changed(out / "results")
     assert benchmark(methods, *more, total_iter=2)[0] == 0
@@ -72,7 +79,7 @@ def test_a_method_that_fails_does_not_stop_the_others(tmp_path, benchmark):
     code, printed, _ = benchmark(methods, total_iter=4)
     assert code == 3
     assert "failed: train SRCNN_x4 failed with exit code 2 (see " in printed and "not finite" in printed
-    assert [row["method"] for row in _rows(tmp_path / "out")] == ["SHISRCNet"]
+    assert [row["method"] for row in _rows(tmp_path / "out")] == ["SHISRCNet", "SHISRCNet*"]
     assert "Failed: train SRCNN_x4" in (tmp_path / "out" / "table1.md").read_text(encoding="utf-8")
 
 
@@ -109,6 +116,21 @@ def test_weights_are_tested_as_they_are(tmp_path, benchmark):
     assert not (tmp_path / "out" / "experiments").exists()
     assert _rows(tmp_path / "out")[0]["iterations"] == "0"
     assert "srcnn.pth" in (tmp_path / "out" / "logs" / "test_SRCNN_x4.log").read_text()
+
+
+def test_without_the_consistency_projection(tmp_path, benchmark):
+    """Unwanted, it is not mentioned. On LR that is no area mean, a line says why there is none."""
+    assert benchmark({"bicubic": None, "SRCNN": None}, "--no-consistency", total_iter=2)[0] == 0
+    out = tmp_path / "out"
+    assert [row["method"] for row in _rows(out)] == ["bicubic", "SRCNN"]
+    assert not list((out / "results").glob("*_consistent"))
+    assert "projection" not in (out / "table1.md").read_text(encoding="utf-8")
+    other = [f"datasets:val_test{number}:kernel=bicubic" for number in range(1, 6)]
+    code, printed, _ = benchmark({"bicubic": None, "SRCNN": None}, *other, "-o", "other", total_iter=2)
+    assert code == 0
+    assert "There are no rows with the consistency projection" in printed
+    assert "the kernel of test1 is bicubic" in printed
+    assert "SRCNN was trained on LR made by area: another kernel alone can change its PSNR by 2 dB." in printed
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, benchmark):

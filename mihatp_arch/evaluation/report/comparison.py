@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 from math import isnan
 
-from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, mean_and_sd, p_value
+from mihatp_arch.evaluation.report.columns import mean_and_sd
+from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, p_value
 from mihatp_arch.evaluation.report.table import Table
 from mihatp_arch.evaluation.results.differences import FEWEST, Difference
 from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.statistics import Baseline, MethodResult
 
 _ALPHA = 0.05
+_CAPTIONS = {
+    "difference of PSNR (dB)": "mean over the patients",
+    "95 % interval": "of this difference, for other patients; it shows a difference where it excludes zero",
+    "p": "of the signed-rank test, for this row alone",
+    "p (Holm)": "corrected for the number of rows: judge by this one",
+    "patients with a gain": "share of the patients with a positive difference",
+}
 
 
 def interval(difference: Difference | None) -> str:
@@ -32,9 +40,8 @@ def significance(results: Sequence[MethodResult], *, ours: str, baseline: Baseli
             label = f"{method} (best baseline)" if method == reference else method
             rows.append([label, *_cells(difference)])
             differences.append(difference)
-    heads = ["method", "difference of PSNR (dB)", "95 % interval", "p", "p (Holm)", "patients with a gain"]
     note = " ".join([method_note(patients), *_limits(differences), *_baseline_note(baseline)])
-    return Table(f"{title}, paired by patient", heads, rows, note=note)
+    return Table(f"{title}, paired by patient", ["method", *_CAPTIONS], rows, note=note, captions=_CAPTIONS)
 
 
 def _cells(difference: Difference) -> list[str]:

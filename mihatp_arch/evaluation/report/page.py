@@ -159,8 +159,12 @@ def _table(table: Table) -> dict[str, Any]:
         ]
         for row, cells in enumerate(table.rows)
     ]
-    heads = [{"text": head, "numeric": is_number} for head, is_number in zip(table.columns, numeric, strict=True)]
-    return {"title": table.title, "note": table.note, "heads": heads, "rows": rows}
+    heads = [
+        {"text": head, "numeric": is_number, "caption": table.captions.get(head, "")}
+        for head, is_number in zip(table.columns, numeric, strict=True)
+    ]
+    below = {"note": table.note, "remarks": table.remarks, "captions": table.captions}
+    return {"title": table.title, "heads": heads, "rows": rows, **below}
 
 
 def _sort_value(cell: str) -> str | None:

@@ -18,14 +18,16 @@ def quality_against_cost(results: Sequence[MethodResult], path: Path) -> None:
         for axis, attribute, unit in zip(axes, ("gflops", "milliseconds"), ("GFLOPs", "ms"), strict=True):
             for result in results:
                 psnr, sd = result.means["psnr"]
-                if result.cost is None:
+                if result.facts.cost is None:
                     axis.axhline(psnr, linestyle="--", linewidth=1, color="grey")
                     axis.annotate(result.method, (0.01, psnr), xycoords=("axes fraction", "data"), va="bottom")
                     continue
-                axis.errorbar(getattr(result.cost, attribute), psnr, yerr=sd, marker="o", capsize=2, linewidth=0.8)
+                axis.errorbar(
+                    getattr(result.facts.cost, attribute), psnr, yerr=sd, marker="o", capsize=2, linewidth=0.8
+                )
                 axis.annotate(
                     result.method,
-                    (getattr(result.cost, attribute), psnr),
+                    (getattr(result.facts.cost, attribute), psnr),
                     xytext=(5, 4),
                     textcoords="offset points",
                 )

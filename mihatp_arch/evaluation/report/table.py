@@ -1,8 +1,8 @@
 """A table of text, written as Markdown and as LaTeX."""
 
 import re
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets_prep.common.files import write_file
@@ -23,6 +23,8 @@ class Table:
         rows: their cells.
         best: (row, column) of the cells that are set bold.
         note: below it.
+        captions: head of a column -> what it shows.
+        remarks: lines below the note.
     """
 
     title: str
@@ -30,6 +32,13 @@ class Table:
     rows: Sequence[Sequence[str]]
     best: Set[tuple[int, int]] = frozenset()
     note: str = ""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+    @property
+    def legend(self) -> str:
+        """All captions in one line."""
+        return "; ".join(f"{head}: {caption}" for head, caption in self.captions.items())
 
 
 def write(tables: Sequence[Table], path: Path) -> None:
@@ -49,7 +58,9 @@ def _markdown(table: Table) -> str:
         for row, cells in enumerate(table.rows)
     ]
     note = ["", table.note] if table.note else []
-    return "\n".join([f"### {table.title}", "", markdown_table(table.columns, rows), *note, ""])
+    remarks = ["", *(f"* {remark}" for remark in table.remarks)] if table.remarks else []
+    legend = ["", f"Columns: {table.legend}."] if table.captions else []
+    return "\n".join([f"### {table.title}", "", markdown_table(table.columns, rows), *note, *remarks, *legend, ""])
 
 
 def latex(tables: Sequence[Table]) -> str:
@@ -67,7 +78,7 @@ def _latex(table: Table) -> str:
     ]
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_tex(table.title)}. {_tex(table.note)}}}",
+        rf"\caption{{{_tex(' '.join([f'{table.title}.', table.note, *table.remarks]).strip())}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"\toprule",
         _latex_row([_tex(head) for head in table.columns]),

@@ -10,7 +10,13 @@ class PaperNumbers(NamedTuple):
     ssim: float
 
 
-# Table 1: cohort -> scale -> method. The row of MiHATP on BRCA is missing in our text of the paper.
+class DerivedNumbers(PaperNumbers):
+    """Numbers that follow from the percentages beside the printed ones of another method."""
+
+
+# Table 1: cohort -> scale -> method. Our text of the paper lacks the row of MiHATP on BRCA. It follows from the
+# percentages beside SwinIR's numbers: SwinIR = MiHATP · (1 - percentage), with 0.90 % and 0.18 % (PSNR and SSIM) at x2,
+# 1.05 % and 1.47 % at x4, 3.44 % and 2.47 % at x8.
 TABLE_1: dict[str, dict[int, dict[str, PaperNumbers]]] = {
     "COAD": {
         2: {
@@ -49,6 +55,7 @@ TABLE_1: dict[str, dict[int, dict[str, PaperNumbers]]] = {
             "ResShift": PaperNumbers(34.2976, 0.9412),
             "SHISRCNet": PaperNumbers(34.8323, 0.9528),
             "SwinIR": PaperNumbers(35.1081, 0.9600),
+            "MiHATP": DerivedNumbers(35.43, 0.9617),
         },
         4: {
             "SRCNN": PaperNumbers(27.2737, 0.8415),
@@ -57,6 +64,7 @@ TABLE_1: dict[str, dict[int, dict[str, PaperNumbers]]] = {
             "ResShift": PaperNumbers(28.9399, 0.8574),
             "SHISRCNet": PaperNumbers(29.7133, 0.8709),
             "SwinIR": PaperNumbers(29.8595, 0.8870),
+            "MiHATP": DerivedNumbers(30.18, 0.9002),
         },
         8: {
             "SRCNN": PaperNumbers(21.9137, 0.6151),
@@ -65,6 +73,7 @@ TABLE_1: dict[str, dict[int, dict[str, PaperNumbers]]] = {
             "ResShift": PaperNumbers(22.5324, 0.7032),
             "SHISRCNet": PaperNumbers(23.3348, 0.7112),
             "SwinIR": PaperNumbers(23.8881, 0.7296),
+            "MiHATP": DerivedNumbers(24.74, 0.7481),
         },
     },
 }

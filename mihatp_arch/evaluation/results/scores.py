@@ -10,12 +10,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from basicsr.data import build_dataset
 from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 from basicsr.utils.matlab_functions import imresize
 from tqdm import tqdm
 
+from mihatp_arch.archs.layers.consistency import project
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.csv_file import write_csv
 from mihatp_arch.metrics.images import BGRImage
@@ -80,14 +82,30 @@ def read_images(dataset: Mapping[str, Any], scale: int) -> Iterator[tuple[str, B
         yield name, lq, gt
 
 
-def bicubic(lq: BGRImage, scale: int) -> BGRImage:
-    """BasicSR's MATLAB-like bicubic interpolation, `[H, W, 3]` -> `[scale·H, scale·W, 3]`."""
+def bicubic(lq: BGRImage, scale: int, *, projected: bool = False) -> BGRImage:
+    """BasicSR's MATLAB-like bicubic interpolation, `[H, W, 3]` -> `[scale·H, scale·W, 3]`.
+
+    With `projected`, the consistency projection follows, before the image is clipped and rounded.
+    """
     enlarged = np.asarray(imresize(lq.astype(np.float32) / 255, scale))
+    if projected:
+        x, lr = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in (enlarged, lq.astype(np.float32) / 255))
+        enlarged = project(x, lr)[0].permute(1, 2, 0).numpy()
     return (enlarged.clip(0, 1) * 255).round().astype(np.uint8)
 
 
+def consistent(results: Path) -> Path:
+    """The folder beside `results` in which a test writes its pictures after the consistency projection."""
+    return results.with_name(f"{results.name}_consistent")
+
+
 def measure_bicubic(
-    sets: Mapping[str, Mapping[str, Any]], scale: int, metrics: Mapping[str, Any], results: Path
+    sets: Mapping[str, Mapping[str, Any]],
+    scale: int,
+    metrics: Mapping[str, Any],
+    results: Path,
+    *,
+    projected: bool = False,
 ) -> None:
     """Write the tables and pictures of `basicsr test`, for bicubic interpolation instead of a network.
 
@@ -96,19 +114,22 @@ def measure_bicubic(
         scale: of the super-resolution.
         metrics: name -> options, as below `val: metrics`.
         results: folder into which everything is written.
+        projected: whether the pictures after the consistency projection are written beside it too.
     """
+    folders = {results: False} | ({consistent(results): True} if projected else {})
     for name, dataset in sets.items():
-        if _table_of(results, name).is_file():
-            continue
-        rows = []
-        for image, lq, gt in tqdm(read_images(dataset, scale), desc=f"{'bicubic ' + name:<16}", unit="image"):
-            sr = bicubic(lq, scale)
-            both = {"img": sr, "img2": gt}
-            rows.append([image, *(calculate_metric(both, dict(options)) for options in metrics.values())])
-            picture = picture_of(results, name, image)
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(picture), sr)
-        write_csv(_table_of(results, name), ["image", *metrics], rows)
+        for folder, is_projected in folders.items():
+            if _table_of(folder, name).is_file():
+                continue
+            rows = []
+            for image, lq, gt in tqdm(read_images(dataset, scale), desc=f"{'bicubic ' + name:<16}", unit="image"):
+                sr = bicubic(lq, scale, projected=is_projected)
+                both = {"img": sr, "img2": gt}
+                rows.append([image, *(calculate_metric(both, dict(options)) for options in metrics.values())])
+                picture = picture_of(folder, name, image)
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(picture), sr)
+            write_csv(_table_of(folder, name), ["image", *metrics], rows)
 
 
 def picture_of(results: Path, name: str, image: str) -> Path:

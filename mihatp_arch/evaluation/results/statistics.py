@@ -10,8 +10,32 @@ from mihatp_arch.evaluation.results.differences import Difference, difference, w
 from mihatp_arch.evaluation.results.paper_numbers import PaperNumbers
 from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.scores import Scores, mean_of, over_sets
+from mihatp_arch.evaluation.results.training_time import TrainingTime
 
 MAIN_METRICS = ("psnr", "ssim")  # the metrics of the paper, which are compared between methods
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the tables say of a method besides its scores.
+
+    Attributes:
+        paper: the paper's numbers for this method, scale and cohort.
+        cost: of one patch; None without a network.
+        iterations: of the training, 0 for none.
+        training: its time; None without a training, or where its log is missing.
+        first_stage: the time of the training of its first stage.
+        bound: PSNR of its first stage's reconstruction of HR, mean and standard deviation over the test sets.
+        kernel: how LR of its training data was made; None without a training, or where it is not known.
+    """
+
+    paper: PaperNumbers | None = None
+    cost: Cost | None = None
+    iterations: int = 0
+    training: TrainingTime | None = None
+    first_stage: TrainingTime | None = None
+    bound: tuple[float, float] | None = None
+    kernel: str | None = None
 
 
 @dataclass(frozen=True)
@@ -25,10 +49,7 @@ class MethodResult:
         gain: metric -> change in percent: of ours against the best baseline, of others against ours (paper, Table 1).
         over_baseline: its PSNR minus that of the baseline, in dB; None for the baseline.
         ours_over: PSNR of ours minus its own, in dB; None for ours.
-        paper: the paper's numbers for this method, scale and cohort.
-        cost: of one patch; None without a network.
-        iterations: of the training, 0 for none.
-        bound: PSNR of its first stage's reconstruction of HR, mean and standard deviation over the test sets.
+        facts: all that is known besides.
     """
 
     method: str
@@ -37,10 +58,7 @@ class MethodResult:
     gain: Mapping[str, float]
     over_baseline: Difference | None = None
     ours_over: Difference | None = None
-    paper: PaperNumbers | None = None
-    cost: Cost | None = None
-    iterations: int = 0
-    bound: tuple[float, float] | None = None
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True)
@@ -80,10 +98,7 @@ def compare(
     baseline: str | None,
     *,
     patients: Patients,
-    paper: Mapping[str, PaperNumbers | None],
-    costs: Mapping[str, Cost],
-    iterations: Mapping[str, int],
-    bounds: Mapping[str, Scores],
+    facts: Mapping[str, Facts],
 ) -> list[MethodResult]:
     """The numbers of every method, in the order of `scores`.
 
@@ -92,10 +107,7 @@ def compare(
         ours: the method whose improvement is computed.
         baseline: the others are compared with this method.
         patients: of all images; differences are paired by patient.
-        paper: method -> the paper's numbers.
-        costs: method -> the cost of one patch.
-        iterations: method -> the iterations of its training.
-        bounds: method -> the scores of its first stage.
+        facts: method -> all that is known besides its scores.
     """
     pooled = {name: mean_of(seeds) for name, seeds in scores.items()}
     means = {name: {metric: over_sets(sets) for metric, sets in of.items()} for name, of in pooled.items()}
@@ -115,10 +127,7 @@ def compare(
                 gain,
                 over_baseline.get(name),
                 ours_over.get(name),
-                paper.get(name),
-                costs.get(name),
-                iterations.get(name, 0),
-                over_sets(bounds[name]["psnr"]) if name in bounds else None,
+                facts.get(name, Facts()),
             )
         )
     return results

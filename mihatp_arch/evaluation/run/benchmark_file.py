@@ -40,6 +40,7 @@ class BenchmarkFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     seeds: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
     total_iter: Annotated[int, Meta(ge=1)] | None = None
     seconds: Annotated[float, Meta(gt=0)] | None = None
+    consistency: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def read_plan(
         seeds=tuple(content.seeds or (None,)),
         total_iter=content.total_iter,
         seconds=content.seconds,
+        projected=content.consistency,
     )
     if not plan.trained:
         raise UserError(f"{file}: no method has options, which say where the data are: add one that is trained")

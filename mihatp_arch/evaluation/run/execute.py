@@ -1,7 +1,7 @@
 """All trainings and tests of a plan: checked first, then run one by one, several at once, or on a cluster."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
@@ -16,7 +16,7 @@ from basicsr.archs import build_network
 from datasets_prep.common.executors import open_executor, run_all
 from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores
+from mihatp_arch.evaluation.results.scores import Scores, consistent, measure_bicubic, read_scores
 from mihatp_arch.evaluation.run.plan import Method, Plan
 from mihatp_arch.evaluation.run.trainings import Run, prepare_first_stages, prepare_runs, train_and_test
 from mihatp_arch.metrics import METRIC_ROWS
@@ -40,20 +40,33 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """The scores of all methods that have finished, in the order of the plan.
+
+    Attributes:
+        scores: method -> the scores of each seed on the test sets.
+        validation: the same on the validation set; empty without one.
+    """
+
+    scores: Mapping[str, Sequence[Scores]]
+    validation: Mapping[str, Sequence[Scores]]
+
+
+@dataclass(frozen=True)
 class Results:
     """The outcome of a plan.
 
     Attributes:
-        runs: every training.
-        scores: method -> the scores of each seed on the test sets, in the order of the plan; failed runs are left out.
-        validation: the same on the validation set; empty without one.
+        runs: every training, those of first stages too.
+        plain: the methods as they are.
+        projected: the methods with the consistency projection; None where the plan has none.
         failures: run -> the reason of its failure.
         bounds: first stage -> the scores of its reconstruction of HR.
     """
 
     runs: Sequence[Run]
-    scores: Mapping[str, Sequence[Scores]]
-    validation: Mapping[str, Sequence[Scores]]
+    plain: Tested
+    projected: Tested | None
     failures: Mapping[str, str]
     bounds: Mapping[str, Scores]
 
@@ -80,15 +93,19 @@ def train_all(plan: Plan, setup: Setup) -> Results:
     }
     runs = prepare_runs(plan, setup.folder, metrics)
     failures |= _execute(runs, setup)
-    finished = _finished(plan, runs, setup.folder, failures)
-    test_sets, validation = list(plan.test_sets()), list(plan.validation_set())
-    scores = {method: [read_scores(results, test_sets) for results in folders] for method, folders in finished.items()}
-    on_validation = {
-        method: [read_scores(results, validation) for results in folders]
-        for method, folders in finished.items()
-        if validation
-    }
-    return Results(runs, scores, on_validation, failures, bounds)
+    folders = _finished(plan, runs, setup.folder, failures)
+    projected = _tested(plan, folders, consistent) if plan.projected else None
+    return Results([*first, *runs], _tested(plan, folders), projected, failures, bounds)
+
+
+def _tested(plan: Plan, folders: Mapping[str, Sequence[Path]], variant: Callable[[Path], Path] = Path) -> Tested:
+    """Read the scores below `folders`, method -> the results of each seed; `variant` makes a folder of a folder."""
+
+    def read(sets: Sequence[str]) -> dict[str, list[Scores]]:
+        return {method: [read_scores(variant(one), sets) for one in results] for method, results in folders.items()}
+
+    validation = list(plan.validation_set())
+    return Tested(read(list(plan.test_sets())), read(validation) if validation else {})
 
 
 def check_methods(plan: Plan) -> None:
@@ -149,7 +166,7 @@ def _finished(plan: Plan, runs: Sequence[Run], folder: Path, failures: Mapping[s
         if method.options is None:
             results = folder / "results" / f"{method.name}_x{plan.scale}"
             sets = plan.test_sets() | plan.validation_set()
-            measure_bicubic(sets, plan.scale, metric_options(plan.scale), results)
+            measure_bicubic(sets, plan.scale, metric_options(plan.scale), results, projected=plan.projected)
             folders[method.name] = [results]
         by_seed = [folder / "results" / run.name for run in finished if run.method == method.name]
         if by_seed:

@@ -54,6 +54,7 @@ class Plan:
         seeds: each method is trained with each; (None,) with the one of its options.
         total_iter: the same iterations for every method; None and no `seconds`: each its own.
         seconds: the same time for every method.
+        projected: whether each method is tested with the consistency projection too.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Plan:
     seeds: tuple[int | None, ...] = (None,)
     total_iter: int | None = None
     seconds: float | None = None
+    projected: bool = False
 
     @cached_property
     def trained(self) -> tuple[Method, ...]:

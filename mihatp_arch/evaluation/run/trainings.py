@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from datasets_prep.common.files import write_file
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.results.scores import consistent
 from mihatp_arch.evaluation.run.basicsr_process import Job
 from mihatp_arch.evaluation.run.budget import seconds_per_iteration, with_iterations
 from mihatp_arch.evaluation.run.plan import TEST_SET, VALIDATION_SET, Method, Plan, trained_network
@@ -28,6 +29,7 @@ class Run:
         total: iterations, 0 where weights are tested.
         sets: names of the test sets.
         validation: name of the validation set; empty without one.
+        projected: whether it is tested with the consistency projection too.
         options: its option file.
     """
 
@@ -37,6 +39,7 @@ class Run:
     sets: tuple[str, ...]
     validation: tuple[str, ...]
     options: Path
+    projected: bool = False
 
 
 def run_name(plan: Plan, method: str, seed: int | None) -> str:
@@ -50,7 +53,11 @@ def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[R
     Raises:
         UserError: `folder` holds a run of that name with other options, or cannot be written.
     """
-    return [_prepare(plan, method, seed, folder, metrics) for method in plan.trained for seed in plan.seeds]
+    return [
+        replace(_prepare(plan, method, seed, folder, metrics), projected=plan.projected)
+        for method in plan.trained
+        for seed in plan.seeds
+    ]
 
 
 def prepare_first_stages(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
@@ -180,12 +187,15 @@ def _train(run: Run, folder: Path, threads: int, position: int) -> None:
 
 
 def _test(run: Run, folder: Path, threads: int, position: int) -> None:
-    metrics = folder / "results" / run.name / "metrics"
-    if all((metrics / f"{name}.csv").is_file() for name in (*run.sets, *run.validation)):
+    results = folder / "results" / run.name
+    folders = (results, consistent(results)) if run.projected else (results,)
+    if all((path / "metrics" / f"{name}.csv").is_file() for path in folders for name in (*run.sets, *run.validation)):
         return
-    arguments = ["test", "-opt", str(run.options)]
+    forced = ["val:consistency=both"] if run.projected else []
     if not run.total:
-        weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
-        arguments += ["--force_yml", f"path:pretrain_network_g={weights}"]
+        forced.append(
+            f"path:pretrain_network_g={yaml_files.read(run.options).get('path', {}).get('pretrain_network_g')}"
+        )
+    arguments = ["test", "-opt", str(run.options), *(["--force_yml", *forced] if forced else [])]
     log = folder / "logs" / f"test_{run.name}.log"
     Job(f"test {run.name}", arguments, folder, _lock(folder, run.name), log, threads).run(position=position)

@@ -7,7 +7,7 @@ import pytest
 from mihatp_arch.evaluation.report import plots
 from mihatp_arch.evaluation.report.figure import Patch, busiest_crop, draw_crops, enlarged
 from mihatp_arch.evaluation.results.cost import Cost
-from mihatp_arch.evaluation.results.statistics import MethodResult
+from mihatp_arch.evaluation.results.statistics import Facts, MethodResult
 
 
 def flat_with_detail(width: int, y: int, x: int, size: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def test_the_crop_shows_the_same_place_of_every_method(tmp_path):
 def test_plots_are_drawn_with_and_without_a_network(tmp_path):
     lines = [
         MethodResult("bicubic", {"psnr": (26.0, 0.5)}, {}, {}),
-        MethodResult("HAT", {"psnr": (28.0, 0.5)}, {}, {}, cost=Cost(100, 0, 1.5, 20.0, 3.0)),
+        MethodResult("HAT", {"psnr": (28.0, 0.5)}, {}, {}, facts=Facts(cost=Cost(100, 0, 1.5, 20.0, 3.0))),
     ]
     both, one = tmp_path / "both.png", tmp_path / "one.png"
     plots.quality_against_cost(lines, both)

@@ -2,23 +2,20 @@
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 
-from mihatp_arch.evaluation.report.result_tables import (
-    cost,
-    mean_and_sd,
-    p_value,
-    quality,
-    structure,
-    validation,
-    write_results,
-)
+from mihatp_arch.evaluation.report.columns import mean_and_sd
+from mihatp_arch.evaluation.report.numbers import write_results
+from mihatp_arch.evaluation.report.result_tables import cost, p_value, quality, structure, validation
 from mihatp_arch.evaluation.report.table import Table, latex, markdown, write
 from mihatp_arch.evaluation.results.cost import Cost
-from mihatp_arch.evaluation.results.paper_numbers import PaperNumbers
+from mihatp_arch.evaluation.results.paper_numbers import DerivedNumbers, PaperNumbers
 from mihatp_arch.evaluation.results.patients import Patients
-from mihatp_arch.evaluation.results.statistics import MethodResult, compare
+from mihatp_arch.evaluation.results.scores import over_sets
+from mihatp_arch.evaluation.results.statistics import Facts, MethodResult, compare
+from mihatp_arch.evaluation.results.training_time import TrainingTime
 
 
 def scores(psnr: tuple[float, ...], ssim: tuple[float, ...]) -> list[dict]:
@@ -42,37 +39,70 @@ PATIENTS = Patients({"test0": {"a": "P"}, "test1": {"a": "Q"}})
 
 @pytest.fixture
 def compared() -> list[MethodResult]:
-    return compare(
-        SCORES,
-        "MiHATP",
-        "HAT",
-        patients=PATIENTS,
-        paper={"MiHATP": PaperNumbers(26.5634, 0.7834)},
-        costs={"HAT": Cost(20_772_507, 0, 1234.5, 12.34, 100.0), "MiHATP": Cost(999, 0, 0.5, 1234.5, 8.25)},
-        iterations={"HAT": 150_000},
-        bounds={},
-    )
+    facts = {
+        "HAT": Facts(cost=Cost(20_772_507, 0, 1234.5, 12.34, 100.0), iterations=150_000, kernel="area"),
+        "MiHATP": Facts(paper=PaperNumbers(26.5634, 0.7834), cost=Cost(999, 0, 0.5, 1234.5, 8.25)),
+    }
+    return compare(SCORES, "MiHATP", "HAT", patients=PATIENTS, facts=facts)
 
 
 QUALITY = """\
 ### A title
 
-| method | PSNR (dB) | SSIM | Δ PSNR | Δ SSIM | paper: PSNR | paper: SSIM |
-|---|---|---|---|---|---|---|
-| bicubic | 28.50 ± 0.71 | 0.7500 ± 0.0000 | -5.79 % | -16.67 % |  |  |
-| HAT | **30.50 ± 0.71** | 0.8438 ± 0.0442 | +0.83 % | -6.25 % |  |  |
-| MiHATP | 30.25 ± 0.35 | **0.9000 ± 0.0000** | -0.82 % | +6.67 % | 26.56 | 0.7834 |
+| method | PSNR (dB) | SSIM | Δ PSNR | Δ SSIM | paper: PSNR | paper: SSIM | trained on LR by |
+|---|---|---|---|---|---|---|---|
+| bicubic | 28.50 ± 0.71 | 0.7500 ± 0.0000 | -5.79 % | -16.67 % |  |  |  |
+| HAT | **30.50 ± 0.71** | 0.8438 ± 0.0442 | +0.83 % | -6.25 % |  |  | area |
+| MiHATP | 30.25 ± 0.35 | **0.9000 ± 0.0000** | -0.82 % | +6.67 % | 26.56 | 0.7834 |  |
 
 Two sets.
+
+* A line.
+
 """
 
 
 def test_quality(compared):
-    assert markdown([quality(compared, title="A title", note="Two sets.")]) == QUALITY
+    text = markdown([quality([compared], title="A title", note="Two sets.", remarks=["A line."])])
+    assert text.startswith(QUALITY)
+    legend = text.removeprefix(QUALITY)
+    assert (
+        legend.startswith("Columns: PSNR (dB): peak signal-to-noise ratio") and "; trained on LR by: how LR" in legend
+    )
+
+
+def test_every_column_has_a_caption(compared):
+    tables = [quality([compared], title=""), cost(compared, patch=192, device=""), validation([compared], name="val")]
+    for table in [*tables, structure([compared])]:
+        assert list(table.captions) == list(table.columns[1:]) and all(table.captions.values())
+
+
+def test_numbers_that_the_paper_does_not_print_are_marked(compared, tmp_path):
+    derived = replace(compared[1], facts=Facts(paper=DerivedNumbers(35.43, 0.9617)))
+    table = quality([[compared[0], derived]], title="")
+    assert table.rows[1][-2:] == ["35.43 (derived)", "0.9617 (derived)"]
+    write_results([derived, compared[2]], tmp_path / "table1.csv")
+    with (tmp_path / "table1.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["paper_is_derived"] for row in csv.DictReader(file)] == ["1", "0"]
+
+
+def test_the_methods_with_projection_are_a_block_of_their_own(compared):
+    starred = [replace(result, method=f"{result.method}*") for result in compared]
+    table = quality([compared, starred], title="")
+    assert [row[0] for row in table.rows] == ["bicubic", "HAT", "MiHATP", "bicubic*", "HAT*", "MiHATP*"]
+    assert table.best == {(1, 1), (2, 2), (4, 1), (5, 2)}
+
+
+def test_the_time_of_a_training_stands_beside_its_cost(compared):
+    ours = replace(compared[2].facts, training=TrainingTime(61.2, ("CPU, 2 threads",)))
+    ours = replace(ours, first_stage=TrainingTime(30.0, ("H100", "CPU, 2 threads")))
+    table = cost([compared[1], replace(compared[2], facts=ours)], patch=192, device="")
+    assert table.columns[-2:] == ["training (s)", "trained on"]
+    assert [row[-2:] for row in table.rows] == [["", ""], ["61 + 30", "CPU, 2 threads, H100"]]
 
 
 def test_the_validation_set_has_its_own_table(compared):
-    table = validation(compared, name="val")
+    table = validation([compared], name="val")
     assert table.title == "Validation set val" and table.rows[1] == ["HAT", "30.50", "0.8438"]
     assert "no number of it is a result" in table.note
 
@@ -90,9 +120,9 @@ def test_cost_leaves_what_has_no_network_out(compared):
 def test_a_first_stage_stands_beside_the_method_that_works_in_it(tmp_path):
     found = {"LDM": SCORES["bicubic"], "HAT": SCORES["HAT"]}
     costs = {"LDM": Cost(1000, 55_322_782, 1.0, 2.0, 3.0)}
-    bounds = {"LDM": scores((31.0, 33.0), (1, 1))[0]}
-    both = compare(found, "HAT", "LDM", patients=PATIENTS, paper={}, costs=costs, iterations={}, bounds=bounds)
-    table = quality(both, title="")
+    facts = {"LDM": Facts(cost=costs["LDM"], bound=over_sets(scores((31.0, 33.0), (1, 1))[0]["psnr"]))}
+    both = compare(found, "HAT", "LDM", patients=PATIENTS, facts=facts)
+    table = quality([both], title="")
     assert table.columns[-1] == "first stage: PSNR"
     assert [row[-1] for row in table.rows] == ["32.00 ± 1.41", ""]
     paid = cost(both, patch=192, device="a CPU")
@@ -107,13 +137,13 @@ def test_a_first_stage_stands_beside_the_method_that_works_in_it(tmp_path):
 def test_the_ratio_that_is_nearest_to_one_is_best(compared):
     values = {"a": 0.9, "b": 1.05, "c": 1.2}
     three = [MethodResult(name, {"hematoxylin_ratio": (value, 0.0)}, {}, {}) for name, value in values.items()]
-    assert structure(three).best == {(1, 1)}
-    assert structure(compared).columns == ["method", "hematoxylin p99 ratio"]
+    assert structure([three]).best == {(1, 1)}
+    assert structure([compared]).columns == ["method", "hematoxylin p99 ratio"]
 
 
 def test_equal_methods_are_both_bold(compared):
-    assert quality([compared[1], compared[1]], title="").best == {(0, 1), (0, 2), (1, 1), (1, 2)}
-    assert quality([compared[1]], title="").best == set()  # nothing to compare with
+    assert quality([[compared[1], compared[1]]], title="").best == {(0, 1), (0, 2), (1, 1), (1, 2)}
+    assert quality([[compared[1]]], title="").best == set()  # nothing to compare with
 
 
 def test_what_was_not_measured_is_blank():
@@ -142,10 +172,10 @@ def test_latex_escapes_what_latex_reads():
 
 
 def test_files(tmp_path, compared):
-    tables = [quality(compared, title="A title", note="Two sets.")]
+    tables = [quality([compared], title="A title", note="Two sets.", remarks=["A line."])]
     write(tables, tmp_path / "table1")
     write_results(compared, tmp_path / "table1.csv")
-    assert (tmp_path / "table1.md").read_text(encoding="utf-8") == QUALITY
+    assert (tmp_path / "table1.md").read_text(encoding="utf-8") == markdown(tables)
     assert (tmp_path / "table1.tex").read_text(encoding="utf-8") == latex(tables)
     with (tmp_path / "table1.csv").open(newline="", encoding="utf-8") as file:
         bicubic, hat, mihatp = csv.DictReader(file)

@@ -13,6 +13,7 @@ from helpers.small_data import picture
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import (
     bicubic,
+    consistent,
     mean_of,
     measure_bicubic,
     over_sets,
@@ -40,6 +41,17 @@ def test_bicubic_does_not_wrap_where_it_overshoots():
     assert enlarged[:, 18:].min() > 215
 
 
+def test_bicubic_with_projection_has_the_mean_of_lr_and_is_nearer_to_hr():
+    """Smooth colours: no pixel is clipped. LR of 8 bits and rounding move a mean by less than one level."""
+    gt = (picture(3, 64) // 2 + 50).astype(np.uint8)
+    exact = gt.reshape(16, 4, 16, 4, 3).mean((1, 3))
+    lq = (exact + 0.5).astype(np.uint8)
+    plain, projected = (bicubic(lq, 4, projected=flag).astype(float) for flag in (False, True))
+    means = projected.reshape(16, 4, 16, 4, 3).mean((1, 3))
+    assert np.abs(means - lq).max() < 0.51 < np.abs(plain.reshape(16, 4, 16, 4, 3).mean((1, 3)) - lq).max()
+    assert ((projected - gt) ** 2).mean() < ((plain - gt) ** 2).mean()
+
+
 @pytest.fixture(scope="module")
 def measured(small_data, tmp_path_factory):
     """Bicubic's folder at x4, and the test sets."""
@@ -64,6 +76,17 @@ def test_every_patch_is_measured_against_its_own_hr(measured):
             assert scores["psnr"][name][key] == calculate_psnr(sr, gt, crop_border=0, test_y_channel=False)
             ssim = calculate_ssim(sr, gt, crop_border=0, test_y_channel=False)
             assert scores["ssim"][name][key] == pytest.approx(ssim, abs=1e-9)
+
+
+def test_the_projected_pictures_stand_beside_the_others(measured):
+    results, sets = measured
+    first = {"test1": sets["test1"]}
+    measure_bicubic(first, 4, metric_options(4), results, projected=True)
+    beside = consistent(results)
+    assert beside == results.parent / "bicubic_x4_consistent"
+    plain, projected = (read_scores(folder, ["test1"]) for folder in (results, beside))
+    assert all(projected["psnr"]["test1"][image] > value for image, value in plain["psnr"]["test1"].items())
+    assert (read_picture(beside, "test1", "test1-0") != read_picture(results, "test1", "test1-0")).any()
 
 
 def test_what_is_measured_is_not_measured_again(measured):
