@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 
 from mihatp_arch.archs.hat_arch import HAT, Upsampler
 from mihatp_arch.archs.layers.deformable_attention import DeformableAttention, Position
@@ -18,6 +19,7 @@ class DATOptions:
     """Options that the deformable branches of all blocks share."""
 
     beta: float
+    learnable_scales: bool
     norm_residual: bool
     num_groups: int
     sample_grid: int
@@ -34,11 +36,17 @@ class MHAB(HAB):
     X_M-HAB = X_Norm + MLP(Norm(X_Med + X)) + X_Med + X
 
     With `norm_residual` false the last line has no X_Norm of its own; with β = 0 the block is then exactly HAB.
+    With `learnable_scales` each block learns its α (`conv_scale`) and β (`beta`), which are then parameters of it.
     """
+
+    beta: float | nn.Parameter
 
     def __init__(self, options: BlockOptions, *, shifted: bool, drop_path: float, dat: DATOptions) -> None:
         super().__init__(options, shifted=shifted, drop_path=drop_path)
-        self.beta = dat.beta
+        if dat.learnable_scales:
+            self.conv_scale, self.beta = (nn.Parameter(torch.tensor(float(x))) for x in (options.conv_scale, dat.beta))
+        else:
+            self.beta = dat.beta
         self.norm_residual = dat.norm_residual
         self.dat = DeformableAttention(
             options.dim,
@@ -78,10 +86,12 @@ class MiHATP(HAT):
     """One branch of MiHATP: `[B, 3, H, W]` in [0, 1] -> `[B, 3, s·H, s·W]`, any H, W >= 1.
 
     Its state dict is HAT's with `layers.*.residual_group.blocks.*.dat.*` added: HAT weights load with `strict=False`.
+    `learnable_scales` adds `layers.*.residual_group.blocks.*.conv_scale` (α) and `….beta` (β), one number each.
 
     Args:
         alpha: α of Eq. 4, weight of CAB (HAT's conv_scale).
         beta: β of Eq. 4, weight of the deformable attention.
+        learnable_scales: whether each block learns an α and a β of its own, from `alpha` and `beta` on.
         norm_residual: whether X_Norm is added to the block's output, as Eq. 4 prints it.
         img_size: width of the training LR patch; with `sample_grid` it fixes the sampling stride.
         sample_grid: G; deformable attention reads G×G keys on a training patch.
@@ -100,6 +110,7 @@ class MiHATP(HAT):
         *,
         alpha: float = 0.01,
         beta: float = 0.01,
+        learnable_scales: bool = False,
         norm_residual: bool = True,
         sample_grid: int = 8,
         num_groups: int = 2,
@@ -125,7 +136,9 @@ class MiHATP(HAT):
         fused_attn: bool = True,
         consistency: bool = False,
     ) -> None:
-        dat = DATOptions(beta, norm_residual, num_groups, sample_grid, img_size, offset_range, position)
+        dat = DATOptions(
+            beta, learnable_scales, norm_residual, num_groups, sample_grid, img_size, offset_range, position
+        )
         super().__init__(
             upscale=upscale,
             in_chans=in_chans,

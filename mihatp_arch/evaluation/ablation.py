@@ -16,7 +16,7 @@ from mihatp_arch.evaluation.run.execute import Setup, train_all
 from mihatp_arch.evaluation.run.plan import Method, Plan
 
 # Options that MiHATP's blocks have and HAT's have not. HAT calls alpha conv_scale.
-_M_HAB = ("beta", "norm_residual", "sample_grid", "num_groups", "offset_range", "position")
+_M_HAB = ("beta", "learnable_scales", "norm_residual", "sample_grid", "num_groups", "offset_range", "position")
 
 
 PARTS = ("IS", "ITP", "RTP", "M-HAB", "X_Norm")

@@ -39,6 +39,51 @@ def test_block_is_equation_4(norm_residual):
     assert block.shifted
 
 
+def learnable(**options) -> MiHATP:
+    return MiHATP(**TINY, alpha=0.3, beta=0.7, learnable_scales=True, **options)
+
+
+def blocks_of(net: MiHATP) -> list[nn.Module]:
+    return [block for layer in net.layers for block in layer.residual_group.blocks]
+
+
+def test_learnable_scales_are_one_alpha_and_one_beta_in_each_block():
+    torch.manual_seed(0)
+    fixed, net = MiHATP(**TINY, alpha=0.3, beta=0.7, drop_path_rate=0.0), learnable(drop_path_rate=0.0)
+    missing, unexpected = net.load_state_dict(fixed.state_dict(), strict=False)
+    scales = {
+        f"layers.{g}.residual_group.blocks.{b}.{s}" for g in (0, 1) for b in (0, 1) for s in ("conv_scale", "beta")
+    }
+    assert set(missing) == scales and unexpected == []
+    x = torch.rand(2, 3, 9, 11)
+    torch.testing.assert_close(net(x), fixed(x))
+
+    with torch.no_grad():
+        for block in blocks_of(net):
+            block.conv_scale.fill_(0.1)
+            block.beta.fill_(0.2)
+    again = MiHATP(**TINY, alpha=0.1, beta=0.2, drop_path_rate=0.0)
+    again.load_state_dict({k: v for k, v in net.state_dict().items() if k not in scales})
+    torch.testing.assert_close(net(x), again(x))
+
+
+@pytest.mark.parametrize("use_checkpoint", [False, True])
+def test_alpha_and_beta_learn(use_checkpoint):
+    torch.manual_seed(0)
+    net = learnable(drop_path_rate=0.0, use_checkpoint=use_checkpoint)
+    x, weight = torch.rand(1, 3, 8, 8), torch.randn(1, 3, 32, 32)
+    (weight * net(x)).sum().backward()
+    beta, step = blocks_of(net)[1].beta, 0.05
+    outputs = []
+    with torch.no_grad():
+        for value in (0.7 - step, 0.7 + step):
+            beta.fill_(value)
+            outputs.append(net.eval()(x))
+    difference = (weight * (outputs[1] - outputs[0])).sum().item() / (2 * step)
+    assert beta.grad.item() == pytest.approx(difference, rel=0.02)
+    assert all(b.conv_scale.grad.abs() > 0 and b.beta.grad.abs() > 0 for b in blocks_of(net))
+
+
 def test_paper_size():
     with torch.device("meta"):
         net = MiHATP(upscale=8, img_size=24, window_size=12)

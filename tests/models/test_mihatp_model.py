@@ -56,6 +56,23 @@ def test_every_parameter_of_both_branches_learns(tmp_path):
     assert not any(torch.equal(a.grad, b.grad) for a, b in pairs)
 
 
+@pytest.mark.parametrize("threads", [True, False])
+def test_learnable_scales_train_in_both_branches_and_the_average_follows(tmp_path, threads):
+    opt = options(tmp_path, branch_threads=threads, optim_g={"type": "AdamW", "lr": 1e-3, "weight_decay": 0.1})
+    opt["network_g"] |= {"learnable_scales": True}
+    torch.manual_seed(3)
+    model = MiHATPModel(opt)
+    names = [name for name, p in model.net_g.named_parameters() if p.ndim == 0]
+    assert len(names) == 4
+    step(model)
+    for net in (model.net_g, model.net_c, model.net_g_ema):
+        assert all(net.get_parameter(name) != 0.01 for name in names)
+    decays = {id(p): group["weight_decay"] for group in model.optimizer_g.param_groups for p in group["params"]}
+    assert {decays[id(p)] for p in model.net_g.parameters() if p.ndim == 0} == {0}
+    assert {decays[id(p)] for p in model.net_c.parameters() if p.ndim > 0} == {0.1}
+    assert decays.keys() == {id(p) for net in (model.net_g, model.net_c) for p in net.parameters()}
+
+
 def test_branches_learn_and_the_loss_falls(tmp_path):
     model = build(tmp_path)
     colours = torch.rand(2, 3, 1, 1)

@@ -69,6 +69,8 @@ class WindowGeometry:
 class HAB(nn.Module):
     """Hybrid attention block: x + (S)W-MSA(n) + conv_scale·CAB(n), n = Norm(x), then the MLP; `[B, H, W, C]`."""
 
+    conv_scale: float | nn.Parameter
+
     def __init__(self, options: BlockOptions, *, shifted: bool, drop_path: float) -> None:
         super().__init__()
         self.shifted = shifted

@@ -33,6 +33,7 @@ mlp_ratio: 2
 qkv_bias: true
 alpha: 0.01  # paper 3.1
 beta: 0.01  # paper 3.1
+learnable_scales: false  # the paper gives α and β as numbers; true: each block learns its own, from these on
 norm_residual: true  # Eq. 4 as printed; false to start from HAT weights
 sample_grid: 8  # not in the paper: deformable attention reads 8×8 keys on a training patch
 num_groups: 2  # not in the paper
