@@ -10,8 +10,12 @@ from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.losses.stlpips import holds_stlpips, torchvision_names, weights_file
-from mihatp_arch.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, VGG, VGGName, imagenet_weights
+from mihatp_arch.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, VGG, VGGName, layer_indices
+from mihatp_arch.losses.weight_files import first_line, imagenet_weights, load_tensors, read_state_dict
 from mihatp_arch.transforms.choices import check_choice
+
+_WHAT = "features: weights"
+_OTHERWISE = "give a state dict, imagenet or random"
 
 RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed training has the same features
 
@@ -105,6 +109,7 @@ class FeatureNetwork(nn.Module):
 def _vgg(network: VGGName, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
     # ST-LPIPS's images in [-1, 1] are normalised to the same numbers.
     trained_on = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    layers = layer_indices(layers, network)  # an unknown layer is an error before anything is downloaded
     if weights == "random":
         body = VGG(network, layers)
         body.reset_parameters()
@@ -112,12 +117,16 @@ def _vgg(network: VGGName, weights: str, layers: Sequence[str | int] | None) -> 
     if weights == "stlpips":
         path = _stlpips_file(network)
     else:
-        path = imagenet_weights(network) if weights == "imagenet" else Path(weights)
-    state = _read(path)
+        path = _imagenet(network) if weights == "imagenet" else Path(weights)
+    state = read_state_dict(path, what=_WHAT, otherwise=_OTHERWISE)
     shift_tolerant = network == "vgg16" and holds_stlpips(state)
     body = VGG(network, layers, shift_tolerant=shift_tolerant)
-    _fit(body, torchvision_names(state, "vgg16") if shift_tolerant else state, path)
+    load_tensors(body, torchvision_names(state, "vgg16") if shift_tolerant else state, path, what=_WHAT)
     return body, trained_on
+
+
+def _imagenet(network: str) -> Path:
+    return imagenet_weights(network, what="features", otherwise="say weights: random")
 
 
 def _stlpips_file(network: str) -> Path:
@@ -136,7 +145,7 @@ def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -
         body = timm.create_model(network, features_only=True, **indices)
     except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
-            f"features: timm's {network} gives no layers {layers or 'at all'} ({_first_line(error)}): "
+            f"features: timm's {network} gives no layers {layers or 'at all'} ({first_line(error)}): "
             "layers are its out_indices, 0 for the first"
         ) from error
     if weights == "imagenet":
@@ -144,41 +153,13 @@ def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -
             body = timm.create_model(network, features_only=True, pretrained=True, **indices)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"features: the pretrained weights of {network} could not be had ({_first_line(error)}): "
+                f"features: the pretrained weights of {network} could not be had ({first_line(error)}): "
                 "download them elsewhere and give the path of the file as weights, or say weights: random"
             ) from error
     elif weights == "stlpips":
         _stlpips_file(network)
     elif weights != "random":
-        _fit(body, _read(Path(weights)), Path(weights))
+        state = read_state_dict(Path(weights), what=_WHAT, otherwise=_OTHERWISE)
+        load_tensors(body, state, Path(weights), what=_WHAT)
     trained_on: Any = body.pretrained_cfg
     return body, trained_on
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    from timm.models import load_state_dict  # takes 0.7 s
-
-    if not path.is_file():
-        raise UserError(f"features: weights: there is no file {path}: give a state dict, imagenet or random")
-    try:
-        return load_state_dict(str(path), use_ema=False, weights_only=True)
-    except Exception as error:  # a damaged file fails in as many ways as there are formats
-        raise UserError(f"features: weights: {path} holds no state dict ({_first_line(error)})") from error
-
-
-def _fit(body: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load the tensors of `body` from a state dict, which may hold more (a classifier, later layers)."""
-    # timm's feature extractors rename stages.0 to stages_0 and wrap some networks as `model`.
-    plain = {key.replace("_", "."): value for key, value in state.items()}
-    names = {key: key.removeprefix("model.").replace("_", ".") for key in body.state_dict()}
-    missing = [key for key, name in names.items() if name not in plain]
-    if missing:
-        raise UserError(f"features: weights: {path} lacks {missing[0]} and {len(missing) - 1} more: another network's?")
-    try:
-        body.load_state_dict({key: plain[name] for key, name in names.items()})
-    except RuntimeError as error:
-        raise UserError(f"features: weights: {path} does not fit: {str(error).splitlines()[-1].strip()}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,6 @@
-"""torchvision's VGG16 and VGG19 up to the last layer that a loss uses, and the files of their weights."""
+"""torchvision's VGG16 and VGG19 up to the last layer that a loss uses."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -49,7 +48,7 @@ class VGG(nn.Module):
 
         super().__init__()
         self.network = network
-        self.layers = [_index(layer, network) for layer in layers or PAPER_LAYERS]
+        self.layers = layer_indices(layers, network)
         with torch.device("meta"):  # no memory and no time for layers that are left out or loaded
             features = list(make_layers(cfgs[_CONFIGURATIONS[network]]))[: max(self.layers) + 1]
         pools = sum(isinstance(module, nn.MaxPool2d) for module in features)
@@ -86,36 +85,15 @@ class VGG(nn.Module):
         return [outputs[index] for index in self.layers]
 
 
-def _index(layer: str | int, network: VGGName) -> int:
-    names = LAYERS[network]
-    if isinstance(layer, int) and 0 <= layer < len(names):
-        return layer
-    check_choice(layer, names, what=f"features: {network}: layer")
-    return names.index(str(layer))
-
-
-def imagenet_weights(network: VGGName) -> Path:
-    """The file of torchvision's ImageNet weights: BasicSR's folder, else torch.hub's, else downloaded to the latter.
+def layer_indices(layers: Sequence[str | int] | None, network: VGGName) -> list[int]:
+    """torchvision's indices of `layers`, which are names or such indices; None: those of the paper's loss.
 
     Raises:
-        UserError: it is in neither folder and cannot be downloaded.
+        UserError: an unknown layer.
     """
-    from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH
-    from torchvision.models import get_model_weights  # takes a second
-
-    url: str = get_model_weights(network)["IMAGENET1K_V1"].value.url
-    in_basicsr = Path(VGG_PRETRAIN_PATH).with_name(Path(url).name)
-    in_hub = Path(torch.hub.get_dir()) / "checkpoints" / in_basicsr.name
-    for path in (in_basicsr, in_hub):
-        if path.is_file():
-            return path
-    hash_prefix = in_basicsr.stem.rpartition("-")[2]
-    try:
-        in_hub.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(in_hub), hash_prefix=hash_prefix)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"features: the ImageNet weights of {network} are missing and their download failed ({error}): "
-            f"download {url} to {in_basicsr} or {in_hub}, or say weights: random"
-        ) from error
-    return in_hub
+    names, indices = LAYERS[network], []
+    for layer in layers or PAPER_LAYERS:
+        if not (isinstance(layer, int) and 0 <= layer < len(names)):
+            check_choice(layer, names, what=f"features: {network}: layer")
+        indices.append(layer if isinstance(layer, int) else names.index(layer))
+    return indices

@@ -7,7 +7,8 @@ from mihatp_arch.metrics.rows import MetricRow
 METRIC_ROWS: tuple[MetricRow, ...] = (
     psnr.ROW,
     ssim.ROW,
-    lpips.ROW,
+    lpips.LPIPS_ROW,
+    lpips.ST_LPIPS_ROW,
     stain.HED_ERROR_ROW,
     stain.HEMATOXYLIN_RATIO_ROW,
     lr_consistency.ROW,

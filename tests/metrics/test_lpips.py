@@ -1,4 +1,4 @@
-"""LPIPS is that of its authors' package, on the scale and in the order of colours that it wants."""
+"""LPIPS and ST-LPIPS are those of their packages, on the scale and in the order of colours that they want."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,10 @@ from torchvision.models import alexnet
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.execute import metric_options
-from mihatp_arch.metrics.lpips import alexnet_weights, calculate_lpips
+from mihatp_arch.losses import PerceptualDistance, stlpips
+from mihatp_arch.metrics.lpips import alexnet_weights, calculate_lpips, calculate_st_lpips
+
+needs_package = pytest.mark.skipif(not stlpips.is_installed(), reason="needs: pip install stlpips-pytorch==0.0.2")
 
 
 @pytest.fixture
@@ -70,3 +73,30 @@ def test_without_weights_the_error_says_where_they_go_and_the_benchmark_does_wit
 
 def test_with_weights_the_benchmark_measures_it(weights):
     assert metric_options(4)["lpips"] == {"type": "calculate_lpips", "crop_border": 0, "better": "lower"}
+
+
+@needs_package
+def test_st_lpips_is_the_distance_of_the_rgb_images_without_their_border():
+    one, other = picture(0), picture(1)
+    rgb = [torch.from_numpy(image[4:-4, 4:-4, ::-1].copy()).permute(2, 0, 1)[None] / 255 for image in (one, other)]
+    wanted = PerceptualDistance("st-alex", what="test")(*rgb).item()
+    assert calculate_st_lpips(one, other, 4, better="lower") == pytest.approx(wanted, rel=1e-5)
+    assert wanted > 0.01 and calculate_st_lpips(one, one, 0, better="lower") == 0
+
+
+@needs_package
+def test_a_shift_of_a_pixel_costs_less_than_a_blur():
+    """On a photograph-like texture; a plain pixel-wise distance sees it the other way round."""
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (97, 97, 3), dtype=np.uint8), (0, 0), 1.2)
+    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    hr, shifted, blurred = image[:96, :96], image[:96, 1:], cv2.GaussianBlur(image, (0, 0), 1.2)[:96, :96]
+    errors = [np.square(sr.astype(float) - hr).mean() for sr in (shifted, blurred)]
+    distances = [calculate_st_lpips(sr.copy(), hr.copy(), 0, better="lower") for sr in (shifted, blurred)]
+    assert errors[0] > errors[1] and distances[0] < distances[1]
+
+
+def test_without_the_package_the_benchmark_does_without_st_lpips(monkeypatch):
+    monkeypatch.setattr(stlpips, "find_spec", lambda name: None)
+    assert "st_lpips" not in metric_options(4)
+    with pytest.raises(UserError, match=r"calculate_st_lpips: .* pip install stlpips-pytorch==0\.0\.2"):
+        calculate_st_lpips(picture(0), picture(1), 0, better="lower")

@@ -29,6 +29,7 @@ def test_heads_and_formats():
         "psnr": ("PSNR (dB)", "0.99"),
         "ssim": ("SSIM", "0.9877"),
         "lpips": ("LPIPS", "0.9877"),
+        "st_lpips": ("ST-LPIPS", "0.9877"),
         "hed_error": ("HED error (OD)", "0.9877"),
         "hematoxylin_ratio": ("hematoxylin p99 ratio", "0.988"),
         "lr_consistency": ("LR consistency (grey levels)", "0.988"),
