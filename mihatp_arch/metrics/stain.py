@@ -9,6 +9,7 @@ light passes. scikit-image's `rgb2hed` gives values that are 6 times smaller, an
 import math
 from typing import Literal
 
+import cv2
 import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
@@ -39,6 +40,10 @@ _OD_OF_LEVEL = -np.log10(np.maximum(np.arange(256), 1) / 255)
 # Below it there is no hematoxylin. The p99 of empty slide is 0 to 0.03, of 192×192 patches with nuclei 0.25 and more
 # (measured on MoNuSeg).
 _LEAST_HEMATOXYLIN = 0.05
+# Pixels, the standard deviation of the blur before the percentile. Measured on the 33 tiles of MoNuSeg: Gaussian noise
+# of 12 grey levels has the ratio 1.12 (up to 1.34) without a blur, 1.012 (up to 1.04) with this one. A wider blur hides
+# more of the paling that the metric is for: bicubic at x8 has .80 without, .84 with this one, and .87 at 1.5 pixels.
+_BLUR = 1.0
 
 
 @METRIC_REGISTRY.register()
@@ -72,6 +77,9 @@ def calculate_hematoxylin_ratio(
 
     1 is perfect. Below 1 SR is too light, above 1 too dark. Report this number, but do not select a network by it.
 
+    Both images are blurred first (Gaussian, standard deviation 1 pixel, on the light that passes). A percentile of
+    single pixels would take noise for dark chromatin, because the logarithm makes dark noise larger than bright noise.
+
     Args:
         img: SR, `[H, W, 3]`.
         img2: HR, `[H, W, 3]`.
@@ -85,11 +93,16 @@ def calculate_hematoxylin_ratio(
     Raises:
         UserError: the images are not uint8 BGR of one shape, or no pixel is left.
     """
-    hematoxylin = _hed_from_bgr()[:, 0]
-    sr, hr = (
-        float(np.percentile(_optical_density(image) @ hematoxylin, 99)) for image in crop_pair(img, img2, crop_border)
-    )
+    sr, hr = (_dark_chromatin(image) for image in crop_pair(img, img2, crop_border))
     return sr / hr if hr >= _LEAST_HEMATOXYLIN else math.nan
+
+
+def _dark_chromatin(image: BGRImage) -> float:
+    """The 99th percentile of the density of hematoxylin, after the blur."""
+    check_color(image, metric="stain metrics")
+    light = cv2.GaussianBlur(image.astype(np.float64), (0, 0), _BLUR)
+    density = -np.log10(np.maximum(light, 1) / 255) @ _hed_from_bgr()[:, 0]
+    return float(np.percentile(density, 99))
 
 
 def _hed_from_bgr() -> NDArray[np.float64]:
