@@ -70,6 +70,8 @@ def first_stages(small, tmp_path_factory) -> dict[str, Path]:
             folder / "experiments" / run / "models" / "net_g_latest.pth" for run in ("straight", f"{name}_x{scales[0]}")
         )
         assert equal(straight, files[name])
+        if name.endswith("gan"):
+            assert equal(*(file.with_name("net_d_latest.pth") for file in (straight, files[name])))
     return files
 
 

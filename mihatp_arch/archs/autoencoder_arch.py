@@ -81,6 +81,11 @@ class Autoencoder(nn.Module):
                 "idle", torch.full((codes,), _RESET_AFTER)
             )  # training steps since a latent used each code
 
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The weight of the last convolution of the decoder."""
+        return self.vae.decoder.conv_out.weight
+
     def encode(self, image: Tensor) -> Tensor:
         """Image in [-1, 1] -> (z - μ) / σ, for `vq` before quantisation: `[B, 3, H, W]` -> `[B, C, H/f, W/f]`."""
         return (self._encode(image) - self.latent_mean) / self._sigma()

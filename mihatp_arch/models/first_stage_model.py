@@ -18,7 +18,7 @@ class FirstStageModel(LossModel):
     """Trains an `Autoencoder`, which gets HR in the place of LR: the PSNR is that of the reconstruction.
 
     `train.latent_weight` is the weight of the loss of the latents (codebook or divergence). The original training of
-    LDM adds LPIPS and a discriminator. Here `perceptual_opt` takes the place of LPIPS, and there is no discriminator:
+    LDM adds LPIPS (`perceptual_opt: {type: LPIPSLoss}`) and a discriminator (`AdversarialFirstStageModel`).
     L1 alone gives the highest PSNR, and the PSNR of the first stage is the limit for the PSNR of the whole network.
     """
 

@@ -71,7 +71,7 @@ def take_step(
     Raises:
         UserError: a loss or the norm is not finite; the weights are as they were.
     """
-    bf16, grad_clip = train_opt.get("precision") == "bf16", train_opt.get("grad_clip")
+    bf16 = train_opt.get("precision") == "bf16"
     model.optimizer_g.zero_grad()
     model.lq = augment_lq(model.lq, train_opt)
     logged: OrderedDict[str, Tensor] = OrderedDict()
@@ -87,11 +87,8 @@ def take_step(
         for name, value in {**terms, **values}.items():
             logged[name] = logged.get(name, torch.zeros_like(value)) + share * value.detach()
     model.log_dict = model.reduce_loss_dict(logged)
-    if grad_clip is not None:
-        parameters = [p for group in model.optimizer_g.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, grad_clip)
-        _refuse_not_finite({"norm of the gradients": norm.item()}, model, current_iter)
-    _refuse_not_finite(model.log_dict, model, current_iter)
+    clip_gradients(model, model.optimizer_g, train_opt.get("grad_clip"), current_iter)
+    refuse_not_finite(model.log_dict, model, current_iter)
     model.optimizer_g.step()
     if model.ema_decay > 0:
         model.model_ema(decay=model.ema_decay)
@@ -109,7 +106,15 @@ def _parts_of_batch(model: Any, count: int) -> Iterator[tuple[float, bool]]:
     model.lq, model.gt = lq, gt
 
 
-def _refuse_not_finite(values: Mapping[str, float], model: Any, current_iter: int) -> None:
+def clip_gradients(model: Any, optimizer: torch.optim.Optimizer, largest: float | None, current_iter: int) -> None:
+    """Scale the gradients down to the norm `largest`, if it is given. Raises `UserError` where they are not finite."""
+    if largest is not None:
+        norm = nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], largest)
+        refuse_not_finite({"norm of the gradients": norm.item()}, model, current_iter)
+
+
+def refuse_not_finite(values: Mapping[str, float], model: Any, current_iter: int) -> None:
+    """Raise `UserError`, which names the images of the batch, if a value is infinite or no number."""
     wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
     if wrong:
         names = ", ".join(map(str, getattr(model, "image_names", [])[:8])) or "unknown"

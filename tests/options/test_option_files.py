@@ -80,7 +80,13 @@ def test_every_method_has_its_file_at_every_scale():
     assert {path.stem for path in TRAINING} >= {
         f"train_{method}_x{scale}" for method in METHODS + DIFFUSION for scale in SCALES
     }
-    assert FIRST_STAGES == {"VQF4": SCALES, "KLF4": (4, 8), "KLF2": (2,)}
+    assert FIRST_STAGES == {
+        "VQF4": SCALES,
+        "KLF4": (4, 8),
+        "KLF2": (2,),
+        "VQF4gan": (4, 8),
+        "KLF2gan": (2,),
+    }
     assert {path.stem for path in TEST} == {f"test_MiHATP_x{scale}" for scale in SCALES}
 
 

@@ -38,6 +38,7 @@ class Method:
         network_note: a comment beside `network_g:`.
         scales: the scales at which it has a file.
         by_scale: the values that differ from scale to scale.
+        network_d: the lines of network_d.
         batch_size: datasets.train.batch_size_per_gpu.
         path: more lines of `path`.
         weights_note: a comment beside path.pretrain_network_g.
@@ -55,6 +56,7 @@ class Method:
     network_note: str = ""
     scales: tuple[int, ...] = SCALES
     by_scale: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    network_d: str = ""
     batch_size: str = "8  # not in the paper"
     path: str = ""
     weights_note: str = ""

@@ -27,6 +27,7 @@ def training_file(method: Method, scale: int) -> str:
             "data_sets": _data_sets({"val": "val"} | test_sets, scale, notes={"val_test1": _TEST_SETS_NOTE}),
             "network_note": _note(_at(method.network_note, method, scale)),
             "network": indent(_at(method.network, method, scale), "  "),
+            "network_d": method.network_d and "\nnetwork_d:\n" + indent(method.network_d.strip(), "  "),
             "weights_note": _note(_at(method.weights_note, method, scale)),
             "path": indent(_at(method.path, method, scale), "  "),
             "ema_decay": method.ema_decay,

@@ -50,6 +50,7 @@ $data_sets
 
 network_g:$network_note
 $network
+$network_d
 
 path:
   pretrain_network_g: ~$weights_note

@@ -26,7 +26,15 @@ from mihatp_arch.config.schema.run import (
     Path,
     Val,
 )
-from mihatp_arch.config.schema.train import FirstStageTrain, GANTrain, Loss, MiHATPTrain, Optimizer, Train
+from mihatp_arch.config.schema.train import (
+    AdversarialFirstStageTrain,
+    FirstStageTrain,
+    GANTrain,
+    Loss,
+    MiHATPTrain,
+    Optimizer,
+    Train,
+)
 from mihatp_arch.config.schema.types import NONE, Constructor, Count, Section, about
 
 _LARGEST_SEED = 2**32 - 2**16 - 1  # numpy's limit, with room for ranks and workers
@@ -79,6 +87,14 @@ class FirstStageFile(OptionFile):
     train: Annotated[FirstStageTrain | None, about("The training.")] = NONE
 
 
+class AdversarialFirstStageFile(OptionFile):
+    """AdversarialFirstStageModel: a first stage with a discriminator."""
+
+    network_d: Annotated[Network, about("The discriminator.")] = NONE
+    path: Annotated[GANPath | None, about("Files that a run starts from.")] = NONE
+    train: Annotated[AdversarialFirstStageTrain | None, about("The training.")] = NONE
+
+
 class GANFile(OptionFile):
     """BasicSR's SRGANModel and ESRGANModel."""
 
@@ -95,6 +111,7 @@ MODELS: dict[str, type[OptionFile]] = {
     "MiHATPModel": MiHATPFile,
     "DiffusionModel": DiffusionFile,
     "FirstStageModel": FirstStageFile,
+    "AdversarialFirstStageModel": AdversarialFirstStageFile,
     "SRGANModel": GANFile,
     "ESRGANModel": GANFile,
 }

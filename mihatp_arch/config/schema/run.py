@@ -74,7 +74,7 @@ class DiffusionPath(Path):
 
 
 class GANPath(Path):
-    """BasicSR's SRGANModel and ESRGANModel: the discriminator."""
+    """Models with a discriminator."""
 
     pretrain_network_d: Annotated[str | None, about("Weights that network_d starts from.")] = None
     param_key_d: Annotated[str | None, about("Their key in the file.")] = "params"

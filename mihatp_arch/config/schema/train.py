@@ -134,6 +134,14 @@ class FirstStageTrain(Train):
     latent_weight: Annotated[Weight, about("Weight of the loss on the latent (codebook or KL).")] = 1.0
 
 
+class AdversarialFirstStageTrain(FirstStageTrain):
+    """AdversarialFirstStageModel: the discriminator."""
+
+    optim_d: Annotated[Optimizer, about("The optimizer of network_d.")] = NONE
+    gan_opt: Annotated[Loss, about("The adversarial loss: GANLoss.")] = NONE
+    disc_start: Annotated[Count, about("Iterations before the discriminator takes part.")] = 0
+
+
 class GANTrain(Train):
     """BasicSR's SRGANModel and ESRGANModel."""
 

@@ -23,8 +23,9 @@ def with_iterations(options: dict[str, Any], total: int) -> None:
     if "periods" in scheduler:
         scaled = [max(1, round(share * period)) for period in scheduler["periods"]]
         scheduler["periods"] = [*scaled[:-1], max(1, scaled[-1], total - sum(scaled[:-1]))]
-    if train.get("warmup_iter", -1) > 0:
-        train["warmup_iter"] = max(1, round(share * train["warmup_iter"]))
+    for key in ("warmup_iter", "disc_start"):
+        if train.get(key, -1) > 0:
+            train[key] = max(1, round(share * train[key]))
     train["total_iter"] = total
     logger["save_checkpoint_freq"] = min(logger["save_checkpoint_freq"], max(1, total // 5))
     logger["print_freq"] = min(logger["print_freq"], max(1, total // 50))
