@@ -11,10 +11,11 @@ def options(**train):
 
 
 def test_the_schedule_keeps_its_shape():
-    one = options(scheduler={"type": "MultiStepLR", "milestones": [300, 600]}, warmup_iter=50)
+    one = options(scheduler={"type": "MultiStepLR", "milestones": [300, 600]}, warmup_iter=50, disc_start=500)
     with_iterations(one, 100)
     assert one["train"]["scheduler"]["milestones"] == [30, 60]
     assert (one["train"]["total_iter"], one["train"]["warmup_iter"]) == (100, 5)
+    assert one["train"]["disc_start"] == 50
     assert one["val"]["val_freq"] == 100
     assert one["logger"] == {"print_freq": 2, "save_checkpoint_freq": 20}
 
