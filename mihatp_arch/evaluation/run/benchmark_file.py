@@ -1,7 +1,7 @@
 """Reads a benchmark file: the methods that are compared, each with its complete options."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from datasets_prep.common.packaged_options import find_option_file, packaged_options
 from datasets_prep.common.text import did_you_mean
+from mihatp_arch.archs.spandrel_arch import MissingPackageError, is_packaged, weights_file
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root, with_hint
 from mihatp_arch.errors import UserError
@@ -26,6 +27,7 @@ class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     opt: str | list[str] | None = None
     weights: str | None = None
     first_stage: str | None = None
+    zero_shot: bool = False
     force: list[str] = []
 
 
@@ -91,7 +93,7 @@ def read_plan(
     plan = Plan(
         name=content.name,
         scale=content.scale,
-        methods=tuple(_method(name, content.methods[name], request) for name in names),
+        methods=tuple(_methods(names, content, request)),
         ours=ours if ours in names else names[-1],
         cohort=content.cohort,
         seeds=tuple(content.seeds or (None,)),
@@ -112,6 +114,15 @@ def _decode(file: Path, changes: Mapping[str, Any]) -> BenchmarkFile:
         raise UserError(f"{file}: {error}; a benchmark file has name, scale, methods, ours, cohort, seeds …") from error
 
 
+def _methods(names: Sequence[str], content: BenchmarkFile, request: _Request) -> Iterator[Method]:
+    """The named methods; a line instead of a method whose weights are in a package that is not installed."""
+    for name in names:
+        try:
+            yield _method(name, content.methods[name], request)
+        except MissingPackageError as error:
+            print(f"left out: method '{name}': {error}")
+
+
 def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
     if not re.fullmatch(r"[\w.+-]+", name):
         raise UserError(
@@ -125,12 +136,28 @@ def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
     weights = None if entry.weights is None else Path(entry.weights).expanduser()
     if weights is not None:
         options.section("path").update(pretrain_network_g=str(weights.resolve()), strict_load_g=True)
+    own_weights = _own_weights(options)
+    if entry.zero_shot and own_weights is None:
+        raise UserError(f"{request.file}: method '{name}': zero_shot needs a network_g of the type Spandrel")
+    if entry.zero_shot:
+        weights = own_weights
     if entry.first_stage is None:
         return Method(name, options, weights)
     beside = replace(request, file=files[0].parent / request.file.name)
     first_stage = _method(entry.first_stage, None, beside)
     options.section("path")["pretrain_network_first_stage"] = trained_network(f"{entry.first_stage}_x{request.scale}")
     return Method(name, options, weights, first_stage)
+
+
+def _own_weights(options: Options) -> Path | None:
+    """The weights that the network loads itself (Spandrel); their path becomes absolute. None for other networks."""
+    network = options.section("network_g")
+    if network.get("type") != "Spandrel":
+        return None
+    network.setdefault("upscale", options.get("scale"))
+    if not is_packaged(str(network.get("file"))):
+        network["file"] = str(Path(str(network.get("file"))).expanduser().resolve())
+    return weights_file(network["file"], network["upscale"])
 
 
 def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]:

@@ -193,9 +193,8 @@ def _test(run: Run, folder: Path, threads: int, position: int) -> None:
         return
     forced = ["val:consistency=both"] if run.projected else []
     if not run.total:
-        forced.append(
-            f"path:pretrain_network_g={yaml_files.read(run.options).get('path', {}).get('pretrain_network_g')}"
-        )
+        weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
+        forced.append(f"path:pretrain_network_g={weights or 'null'}")
     arguments = ["test", "-opt", str(run.options), *(["--force_yml", *forced] if forced else [])]
     log = folder / "logs" / f"test_{run.name}.log"
     Job(f"test {run.name}", arguments, folder, _lock(folder, run.name), log, threads).run(position=position)

