@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datasets_prep.common.errors import UserError
 from mihatp_cli import command_line
+
+if TYPE_CHECKING:
+    from mihatp_arch.evaluation.run.plan import Plan
 
 SUMMARY = "Train and test methods on the same data and budget; tables, pictures and a report."
 
@@ -28,6 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force_yml", nargs="+", action="extend", default=[], metavar="KEY:KEY=VALUE", help="for every method"
     )
+    lists = parser.add_mutually_exclusive_group()
+    lists.add_argument(
+        "--freeze",
+        type=Path,
+        metavar="CSV",
+        help="train nothing: write the patients, images and hashes of the test sets as a frozen list",
+    )
+    lists.add_argument(
+        "--against", type=Path, metavar="CSV", help="refuse test sets that are not those of this frozen list"
+    )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="trainings at once on this machine")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786")
     kinds = parser.add_mutually_exclusive_group()
@@ -46,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--storage: only a sweep has one; give --sweep too")
     from mihatp_arch.evaluation.ablation import run_ablation
     from mihatp_arch.evaluation.benchmark import run_benchmark
+    from mihatp_arch.evaluation.frozen_list import check_against
     from mihatp_arch.evaluation.run.benchmark_file import read_plan
     from mihatp_arch.evaluation.run.execute import Setup
     from mihatp_cli.data_root import data_root
@@ -59,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
     }
     data = None if args.data is None else data_root(args.data)
     plan = read_plan(args.opt, data=data, forced=args.force_yml, methods=args.methods, changes=changes)
+    if args.freeze is not None:
+        return _freeze(plan, args.freeze)
+    if args.against is not None:
+        check_against(plan, args.against)
     output = (args.output or Path(plan.name)).absolute()
     setup = Setup(output, workers=args.workers, scheduler=args.scheduler)
     if args.ablation:
@@ -67,4 +86,12 @@ def run(args: argparse.Namespace) -> int:
         from mihatp_arch.evaluation.sweep import run_sweep  # it needs optuna, which is optional
 
         return run_sweep(plan, setup, args.sweep, storage=args.storage)
-    return run_benchmark(plan, setup)
+    return run_benchmark(plan, setup, against=args.against)
+
+
+def _freeze(plan: "Plan", file: Path) -> int:
+    from mihatp_arch.evaluation.frozen_list import freeze, today
+
+    images = freeze(plan, file, date=today())
+    print(f"{file}: {images} images")
+    return 0

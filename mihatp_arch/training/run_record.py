@@ -31,7 +31,7 @@ def write_record(opt: Mapping[str, Any]) -> None:
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
             "device": device_name(opt["num_gpu"]),
             "processes": opt["world_size"],
-            "commit": _commit(),
+            "commit": commit(),
             "data": _manifests(opt["datasets"]),
         }
     )
@@ -53,7 +53,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout that this package runs from, with `+` where files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
     try:

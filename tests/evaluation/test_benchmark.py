@@ -62,6 +62,7 @@ def test_from_options_to_report_and_nothing_twice(tmp_path, benchmark):
         assert float(projected["psnr"]) > float(row["psnr"])
         assert float(projected["lr_consistency"]) < 0.1 < float(row["lr_consistency"])
     assert "### SRCNN* minus each other method" in text and "LR of the test sets is made by: area." in text
+    assert "### What was measured" in text and "| iterations and seconds | SRCNN 2 in " in text
     assert float(srcnn["training_seconds"]) > 0 and srcnn["trained_on"].startswith("CPU, ")
 
     before = changed(out / "experiments") | changed(out / "results")

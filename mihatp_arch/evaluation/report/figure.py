@@ -9,7 +9,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
+from mihatp_arch.evaluation.results.examples import error_on_tissue
 from mihatp_arch.metrics.images import BGRImage
 
 
@@ -28,17 +30,23 @@ class Patch:
     captions: Mapping[str, str]
 
 
-def busiest_crop(gt: BGRImage, width: int) -> tuple[int, int]:
-    """Top left (y, x) of the width×width crop with the greatest variance of brightness, on a grid of half crops."""
+def worst_crop(error: NDArray[np.float64], width: int) -> tuple[int, int]:
+    """Top left (y, x) of the width×width crop with the greatest error, on a grid of half crops.
+
+    Args:
+        error: of each pixel, `[H, W]`.
+        width: of the crop.
+    """
     step = max(width // 2, 1)
-    grey = gt.mean(-1)
-    tops = range(0, gt.shape[0] - width + 1, step)
-    lefts = range(0, gt.shape[1] - width + 1, step)
-    return max(((y, x) for y in tops for x in lefts), key=lambda at: grey[at[0] :, at[1] :][:width, :width].var())
+    tops = range(0, error.shape[0] - width + 1, step)
+    lefts = range(0, error.shape[1] - width + 1, step)
+    return max(((y, x) for y in tops for x in lefts), key=lambda at: error[at[0] :, at[1] :][:width, :width].sum())
 
 
 def draw_crops(patches: Sequence[Patch], path: Path, *, crop: int = 64) -> None:
-    """Save a PNG with a row for each patch: the whole HR patch, then its busiest crop of all methods.
+    """Save a PNG with a row for each patch: the whole HR patch, then one crop of all images.
+
+    It is the crop in which the restored images together have the greatest error on tissue.
 
     Args:
         patches: all with the same labels.
@@ -52,7 +60,9 @@ def draw_crops(patches: Sequence[Patch], path: Path, *, crop: int = 64) -> None:
         for row, patch in zip(axes, patches, strict=True):
             gt = patch.images[labels[-1]]
             width = min(crop, *gt.shape[:2])
-            y, x = busiest_crop(gt, width)
+            restored = [image for label, image in patch.images.items() if label != labels[-1]]
+            same_size = [image for image in restored if image.shape == gt.shape]
+            y, x = worst_crop(error_on_tissue(same_size, gt), width)
             row[0].imshow(gt[..., ::-1])
             row[0].add_patch(Rectangle((x, y), width, width, fill=False, edgecolor="yellow", linewidth=1.2))
             row[0].set_title(fill(patch.title, 30), fontsize=7)

@@ -27,8 +27,28 @@ class Patients:
         return len({patient for images in self.of.values() for patient in images.values()})
 
 
+def manifest_of(dataset: Mapping[str, Any]) -> Path:
+    """The path of the manifest of a data set, `<folder>/manifest.csv` beside `<folder>/<split>/HR.lmdb`."""
+    return _split_of(dataset).parent / MANIFEST
+
+
+def patients_of_split(dataset: Mapping[str, Any]) -> dict[str, str]:
+    """Image -> patient, for the split whose HR a data set reads; empty without a manifest.
+
+    Raises:
+        UserError: the manifest is damaged.
+    """
+    split = _split_of(dataset)
+    rows = read_manifest(split.parent) or []
+    return {row.key: row.patient for row in rows if row.split == split.name and row.patient}
+
+
+def _split_of(dataset: Mapping[str, Any]) -> Path:
+    return Path(dataset["dataroot_gt"]).expanduser().absolute().parent
+
+
 def find_patients(sets: Mapping[str, Mapping[str, Any]], images: Mapping[str, Iterable[str]]) -> Patients:
-    """The patients of `images`, from the `manifest.csv` beside the folders of the splits (`<split>/HR.lmdb`).
+    """The patients of `images`, from the `manifest.csv` beside the folders of the splits.
 
     An image without a patient makes every image its own patient: a mixture of both would be neither.
 
@@ -41,18 +61,11 @@ def find_patients(sets: Mapping[str, Mapping[str, Any]], images: Mapping[str, It
     """
     patients: dict[str, dict[str, str]] = {}
     for name, keys in images.items():
-        hr = Path(sets[name]["dataroot_gt"]).expanduser().absolute()
-        split = hr.parent
-        rows = read_manifest(split.parent)
-        if rows is None:
-            return _each_its_own(images, f"there is no '{split.parent / MANIFEST}'")
-        known = {row.key: row.patient for row in rows if row.split == split.name and row.patient}
+        manifest, known = manifest_of(sets[name]), patients_of_split(sets[name])
         unknown = next((key for key in keys if key not in known), None)
         if unknown is not None:
-            return _each_its_own(images, f"'{split.parent / MANIFEST}' has no patient of {name} {unknown}")
+            there = manifest.exists()
+            missing = f"'{manifest}' has no patient of {name} {unknown}" if there else f"there is no '{manifest}'"
+            return Patients({name: {key: f"{name}/{key}" for key in keys} for name, keys in images.items()}, missing)
         patients[name] = {key: known[key] for key in keys}
     return Patients(patients)
-
-
-def _each_its_own(images: Mapping[str, Iterable[str]], missing: str) -> Patients:
-    return Patients({name: {key: f"{name}/{key}" for key in keys} for name, keys in images.items()}, missing)

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
-from statistics import mean, stdev
+from statistics import stdev
 
 from mihatp_arch.evaluation.results.cost import Cost
 from mihatp_arch.evaluation.results.differences import Difference, difference, with_holm
@@ -149,19 +148,3 @@ def _differences(
     if from_reference:
         return with_holm({name: difference(pooled[reference], other, patients) for name, other in others.items()})
     return with_holm({name: difference(other, pooled[reference], patients) for name, other in others.items()})
-
-
-def example_images(scores: Mapping[str, Sequence[Scores]]) -> list[tuple[str, str, str]]:
-    """The worst, the median and the best image by PSNR, averaged over all methods: title, test set, image.
-
-    The average chooses them, so that no method chooses its own.
-    """
-    pooled = [mean_of(seeds)["psnr"] for seeds in scores.values()]
-    ranked = sorted(
-        (mean(psnr[name][image] for psnr in pooled), name, image)
-        for name, images in pooled[0].items()
-        for image in images
-        if all(isfinite(psnr[name][image]) for psnr in pooled)
-    )
-    chosen = {"worst": ranked[:1], "median": ranked[len(ranked) // 2 :][:1], "best": ranked[-1:]}
-    return [(title, name, image) for title, images in chosen.items() for _, name, image in images]

@@ -1,12 +1,15 @@
 """The side-by-side picture: every image and its crop where they belong; the plots have what they are told."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from mihatp_arch.evaluation.report import plots
-from mihatp_arch.evaluation.report.figure import Patch, busiest_crop, draw_crops, enlarged
+from mihatp_arch.evaluation.report.figure import Patch, draw_crops, enlarged, worst_crop
 from mihatp_arch.evaluation.results.cost import Cost
+from mihatp_arch.evaluation.results.differences import Difference
 from mihatp_arch.evaluation.results.statistics import Facts, MethodResult
 
 
@@ -19,18 +22,18 @@ def flat_with_detail(width: int, y: int, x: int, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("at", [(0, 0), (64, 32), (128, 128), (96, 0)])
-def test_the_crop_is_where_the_detail_is(at):
-    assert busiest_crop(flat_with_detail(192, *at, 64), 64) == at
+def test_the_crop_is_where_the_error_is(at):
+    detail = flat_with_detail(192, *at, 64)
+    assert worst_crop(np.square(detail.astype(float) - 128).mean(-1), 64) == at
 
 
 def test_the_crop_stays_inside_an_image_that_is_not_square():
-    image = np.random.default_rng(0).integers(0, 256, (70, 150, 3), dtype=np.uint8)
-    y, x = busiest_crop(image, 64)
+    y, x = worst_crop(np.random.default_rng(0).random((70, 150)), 64)
     assert 0 <= y <= 70 - 64 and 0 <= x <= 150 - 64
 
 
 def test_the_crop_may_be_the_whole_image():
-    assert busiest_crop(flat_with_detail(64, 0, 0, 8), 64) == (0, 0)
+    assert worst_crop(np.ones((64, 64)), 64) == (0, 0)
 
 
 def test_pixels_are_repeated_not_blended():
@@ -82,10 +85,29 @@ def test_plots_are_drawn_with_and_without_a_network(tmp_path):
         MethodResult("HAT", {"psnr": (28.0, 0.5)}, {}, {}, facts=Facts(cost=Cost(100, 0, 1.5, 20.0, 3.0))),
     ]
     both, one = tmp_path / "both.png", tmp_path / "one.png"
-    plots.quality_against_cost(lines, both)
-    plots.quality_against_cost(lines[:1], one)
+    plots.quality_against_cost(lines, both, baseline=None)
+    plots.quality_against_cost(lines[:1], one, baseline=None)
     assert cv2.imread(str(both)).shape == cv2.imread(str(one)).shape
     assert (cv2.imread(str(both)) != cv2.imread(str(one))).any()
+
+
+def test_the_plot_of_cost_shows_the_paired_difference_and_not_the_spread_of_the_sets(tmp_path):
+    """Another spread of the sets changes nothing; another interval does."""
+
+    def drawn(name: str, *, sd: float, low: float) -> np.ndarray:
+        over = Difference(0.5, (low, 0.9), 0.01, 0.01, 1.0, 8)
+        cost = Facts(cost=Cost(100, 0, 1.5, 20.0, 3.0))
+        lines = [
+            MethodResult("bicubic", {"psnr": (26.0, sd)}, {}, {}),
+            MethodResult("HAT", {"psnr": (28.0, sd)}, {}, {}, over, facts=cost),
+            MethodResult("SwinIR", {"psnr": (28.0, sd)}, {}, {}, replace(over, interval=None), facts=cost),
+        ]
+        plots.quality_against_cost(lines, tmp_path / name, baseline="bicubic")
+        return cv2.imread(str(tmp_path / name))
+
+    first = drawn("a.png", sd=0.5, low=0.1)
+    assert (drawn("b.png", sd=2.0, low=0.1) == first).all()
+    assert (drawn("c.png", sd=0.5, low=0.4) != first).any()
 
 
 def test_the_sweep_has_a_panel_for_each_parameter(tmp_path):

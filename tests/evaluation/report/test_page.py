@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 
@@ -108,6 +109,16 @@ def test_the_policy_allows_this_script_and_this_style_alone(tmp_path):
         (part,) = page.all(tag)
         assert rules[f"{tag}-src"] == f"'sha256-{base64.b64encode(sha256(part['text'].encode()).digest()).decode()}'"
     assert len((page.all("script")[0])["text"].splitlines()) < 120
+
+
+def test_a_caption_is_on_its_head_and_in_a_list_and_remarks_are_lines(tmp_path):
+    table = replace(TABLE, captions={"PSNR (dB)": 'higher is "better"'}, remarks=["one <remark>", "two"])
+    page = report(tmp_path / "report.html", tables=[table])
+    assert [head.get("title") for head in page.all("th", scope="col")] == [None, 'higher is "better"', None]
+    assert [line["text"] for line in page.all("dt")] == ["PSNR (dB)"]
+    assert [line["text"] for line in page.all("dd")] == ['higher is "better"']
+    (list_,) = page.all("ul", **{"class": "note"})
+    assert list_["text"].split("\n") == ["", "one <remark>", "two", ""]
 
 
 def test_every_pixel_of_every_crop_once(tmp_path):

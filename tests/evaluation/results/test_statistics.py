@@ -6,7 +6,7 @@ import pytest
 
 from mihatp_arch.evaluation.results.paper_numbers import TABLE_1, DerivedNumbers, paper_numbers
 from mihatp_arch.evaluation.results.patients import Patients
-from mihatp_arch.evaluation.results.statistics import Baseline, best_baseline, compare, example_images
+from mihatp_arch.evaluation.results.statistics import Baseline, best_baseline, compare
 
 
 def scores(psnr: dict[str, dict[str, float]], ssim: float = 0.5) -> dict:
@@ -94,10 +94,3 @@ def test_the_validation_set_chooses_the_best_baseline():
     tested = {"SwinIR": [scores({"test1": {"a": 27.0}})], "HAT": [scores({"test1": {"a": 29.0}})]}
     validated = {"SwinIR": [scores({"val": {"b": 28.0}})], "HAT": [scores({"val": {"b": 26.0}})]}
     assert best_baseline(tested, validated, "MiHATP") == Baseline("SwinIR", "val")
-
-
-def test_places_are_the_worst_median_and_best_of_all_methods_together():
-    one = {"t": {"a": 20.0, "b": 25.0, "c": 30.0, "d": math.inf}, "u": {"e": 24.0, "f": 26.0}}
-    other = {"t": {"a": 22.0, "b": 25.0, "c": 29.0, "d": 99.0}, "u": {"e": 10.0, "f": 26.0}}
-    found = example_images({"one": [scores(one)], "other": [scores(other)]})
-    assert found == [("worst", "u", "e"), ("median", "t", "b"), ("best", "t", "c")]

@@ -1,0 +1,70 @@
+"""The pictures of a benchmark: patches and crops side by side, quality against cost, and the HTML report."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mihatp_arch.evaluation.report import figure, plots, table
+from mihatp_arch.evaluation.report.page import Crop, write_report
+from mihatp_arch.evaluation.results.examples import example_images, tissue
+from mihatp_arch.evaluation.results.scores import Scores, read_images, read_picture
+from mihatp_arch.evaluation.results.statistics import MethodResult
+from mihatp_arch.evaluation.run.plan import Plan
+from mihatp_arch.evaluation.run.trainings import run_name
+from mihatp_arch.metrics.images import BGRImage
+
+_PATCHES = "Worst, median and best patch by the error on tissue of all methods, and the crop with the greatest error"
+
+
+def draw(
+    plan: Plan,
+    scores: Mapping[str, Sequence[Scores]],
+    results: Sequence[MethodResult],
+    folder: Path,
+    *,
+    baseline: str | None,
+    title: str,
+    summary: Sequence[str],
+    tables: Sequence[table.Table],
+) -> Path:
+    """Draw Figure 2 and the cost plot, write the report, and return its path."""
+    patches = example_patches(plan, scores, folder)
+    figures = {_PATCHES: folder / "figure2.png", "Quality against cost": folder / "cost.png"}
+    figure.draw_crops(patches, folder / "figure2.png")
+    plots.quality_against_cost(results, folder / "cost.png", baseline=baseline)
+    write_report(
+        folder / "report.html",
+        title=title,
+        summary=summary,
+        tables=tables,
+        crops=[_crop(patch) for patch in patches],
+        figures=figures,
+        left=next(iter(scores)),
+        right=plan.ours if plan.ours in scores else list(scores)[-1],
+    )
+    return folder / "report.html"
+
+
+def example_patches(plan: Plan, scores: Mapping[str, Sequence[Scores]], folder: Path) -> list[figure.Patch]:
+    """The worst, median and best patch with LR, every method and HR."""
+    trained = {method.name for method in plan.trained}
+    patches = []
+    shares = {
+        name: {image: float(tissue(gt).mean()) for image, _, gt in read_images(dataset, plan.scale)}
+        for name, dataset in plan.test_sets().items()
+    }
+    for title, name, image in example_images(scores, shares):
+        lq, gt = next((lq, gt) for key, lq, gt in read_images(plan.test_sets()[name], plan.scale) if key == image)
+        images: dict[str, BGRImage] = {f"LR x{plan.scale}": lq}
+        captions = {}
+        for method, seeds in scores.items():
+            run = run_name(plan, method, plan.seeds[0]) if method in trained else f"{method}_x{plan.scale}"
+            images[method] = read_picture(folder / "results" / run, name, image)
+            captions[method] = f"{seeds[0]['psnr'][name][image]:.2f} dB"
+        patches.append(figure.Patch(f"{title}: {name} {image}", {**images, "HR": gt}, captions))
+    return patches
+
+
+def _crop(patch: figure.Patch) -> Crop:
+    height = patch.images["HR"].shape[0]
+    images = {label: figure.enlarged(image, height) for label, image in patch.images.items()}
+    return Crop(patch.title, images, patch.captions)
