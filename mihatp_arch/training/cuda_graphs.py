@@ -17,11 +17,27 @@ def use_graphs(net: nn.Module) -> None:
     graphs.
 
     Raises:
-        UserError: the network recomputes activations in the backward pass, which a graph cannot record.
+        UserError: the network recomputes activations in the backward pass, which a graph cannot record, or it was
+            compiled as a whole.
     """
     if getattr(net, "use_checkpoint", False):
         raise UserError("train.cuda_graphs: use_checkpoint cannot be recorded; set one of them to false")
+    if net._compiled_call_impl is not None:  # set by nn.Module.compile, whose trace would contain the recording
+        raise UserError(f"train.cuda_graphs: {not_with_compile(type(net).__name__)}")
     net.forward = Graphs(net)
+
+
+def compiles_by_blocks(network: object) -> bool:
+    """Whether a class of networks compiles its blocks one by one. Only then can graphs record the compiled network."""
+    return getattr(network, "compile", nn.Module.compile) is not nn.Module.compile
+
+
+def not_with_compile(network: str) -> str:
+    """The message for a network that cannot have both `train.compile` and `train.cuda_graphs`."""
+    return (
+        f"with train.compile only for networks that are compiled block by block (HAT, MiHATP), not for {network}; "
+        "set one of them to false"
+    )
 
 
 class Graphs:

@@ -4,10 +4,13 @@ import copy
 
 import pytest
 import torch
+from basicsr.models.base_model import BaseModel
 from helpers.model import build
 from torch import nn
 
-from mihatp_arch.archs import MiHATP
+from mihatp_arch.archs import SRCNN, MiHATP
+from mihatp_arch.config.checks.training import check_training
+from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 from mihatp_arch.models import DiffusionModel, FirstStageModel
 from mihatp_arch.training.cuda_graphs import use_graphs
@@ -43,6 +46,32 @@ def test_elsewhere_nothing_changes():
 def test_checkpointing_is_refused():
     with pytest.raises(UserError, match="use_checkpoint"):
         use_graphs(network(use_checkpoint=True))
+
+
+def test_a_network_that_is_compiled_as_a_whole_is_refused():
+    """Its trace would contain the recording. MiHATP is compiled block by block."""
+    whole, blocks = SRCNN(upscale=2), network()
+    for net in (whole, blocks):
+        net.compile(dynamic=False)
+    use_graphs(blocks)
+    with pytest.raises(UserError, match=r"^train\.cuda_graphs: with train\.compile only for .* not for SRCNN; set one"):
+        use_graphs(whole)
+    use_graphs(SRCNN(upscale=2))
+
+
+@pytest.mark.parametrize("type_", ["SRCNN", "SwinIR", "SHISRCNet", "HAT", "MiHATP"])
+def test_the_check_of_options_refuses_compiled_graphs_of_networks_of_others(type_):
+    def lines(**train: bool) -> list[str]:
+        options = Options({"network_g": {"type": type_}, "network_c": None, "train": train})
+        return [line for line in check_training(options, BaseModel) if "cuda_graphs" in line]
+
+    assert lines(compile=True) == lines(cuda_graphs=True) == []
+    mistakes = lines(compile=True, cuda_graphs=True)
+    if type_ in ("HAT", "MiHATP"):
+        assert mistakes == []
+    else:
+        assert len(mistakes) == 1 and "train.cuda_graphs: with train.compile only for" in mistakes[0]
+        assert f"not for {type_}; set one of them to false" in mistakes[0]
 
 
 @pytest.mark.parametrize("model", [DiffusionModel, FirstStageModel])

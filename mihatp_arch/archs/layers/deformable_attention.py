@@ -3,6 +3,8 @@
 Queries are all pixels. Keys and values are read at a coarse grid of points, which the network moves. Three differences
 from the official code: each point starts in the centre of its cell (some official points lie outside the image), so
 that every size works; the offsets start at zero; the training patch fixes the sampling density for inputs of any size.
+Cells are squares of `stride` pixels from the upper left corner, those that the convolution of the offsets reads. At the
+right and the lower edge only a part of a cell may lie in the image; its point starts in the centre of this part.
 """
 
 import math
@@ -99,30 +101,37 @@ class DeformableAttention(nn.Module):
         return self.proj(out)
 
     def points(self, q: Tensor) -> Tensor:
-        """The sampling points of each group: `[B·groups, I, J, 2]`, as (x, y) in [-1, 1] over the image, fp32."""
+        """The sampling points of each group: `[B·groups, I, J, 2]`, as (x, y) in [-1, 1] over the image.
+
+        They are fp32 in fp32 and in smaller types: bf16 would round them to whole pixels. In a fp64 network they are
+        fp64.
+        """
         grouped = rearrange(q.to(self.offset_conv.weight.dtype), "b y x (g c) -> (b g) c y x", g=self.num_groups)
         grouped = F.pad(grouped, (0, -q.shape[2] % self.stride, 0, -q.shape[1] % self.stride))
         with torch.autocast(q.device.type, enabled=False):  # bf16 is slower for a strided depth-wise convolution
             hidden = self.offset_norm(self.offset_conv(grouped).permute(0, 2, 3, 1))
             offset = self.offset_out(F.gelu(hidden).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        offset = offset.float()
-        I, J = offset.shape[1:3]  # noqa: E741
-        points = cell_centres(I, J, offset) + self.offset_range * offset.tanh() * _xy(1 / J, 1 / I, offset)
+        offset = offset.to(torch.promote_types(offset.dtype, torch.float32))
+        rows, columns = q.shape[1] / self.stride, q.shape[2] / self.stride
+        half_cell = _xy(1 / columns, 1 / rows, offset)
+        points = cell_centres(rows, columns, offset) + self.offset_range * offset.tanh() * half_cell
         return points.nan_to_num()  # grid_sample crashes on NaN on the CPU; a diverged network must end in a message
 
     def sample(self, x: Tensor, points: Tensor) -> tuple[Tensor, ...]:
         """Keys and values, read from x at the points: `[B, heads, I·J, d]` each."""
         grouped = rearrange(x, "b y x (g c) -> (b g) c y x", g=self.num_groups)
-        sampled = F.grid_sample(grouped.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
+        sampled = F.grid_sample(
+            grouped.to(points.dtype), points, mode="bilinear", padding_mode="border", align_corners=False
+        )
         sampled = rearrange(sampled.to(x.dtype), "(b g) c i j -> b (i j) (g c)", g=self.num_groups)
         return rearrange(self.kv(sampled), "b n (t h d) -> t b h n d", t=2, h=self.num_heads).unbind(0)
 
     def displacement_bias(self, points: Tensor, H: int, W: int) -> Tensor:
         """The table at the displacement, in cells, of each pixel from each point: `[B, heads, H·W, I·J]`."""
-        I, J = points.shape[1:3]  # noqa: E741
         pixels = cell_centres(H, W, points).flatten(0, 1)
-        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * _xy(J / 2, I / 2, points)
-        table = rearrange(self.bias_table.float(), "(g h) y x -> g h y x", g=self.num_groups)
+        cells = _xy(W / self.stride / 2, H / self.stride / 2, points)  # in a distance of 1, which is half of the image
+        displacement = (pixels[None, :, None] - points.flatten(1, 2)[:, None]) * cells
+        table = rearrange(self.bias_table.to(points.dtype), "(g h) y x -> g h y x", g=self.num_groups)
         table = table.repeat(points.shape[0] // self.num_groups, 1, 1, 1)
         bias = F.grid_sample(table, displacement / self.reach, padding_mode="border", align_corners=True)
         return rearrange(bias, "(b g) h n m -> b (g h) n m", g=self.num_groups)
@@ -139,8 +148,19 @@ def _xy(x: float, y: float, like: Tensor) -> Tensor:
     return torch.cat([like.new_full((1,), x), like.new_full((1,), y)])
 
 
-def cell_centres(rows: int, columns: int, like: Tensor) -> Tensor:
-    """Centres of rows×columns equal cells over an image: rowsxcolumnsx2, as (x, y) in (-1, 1)."""
-    y = (torch.arange(rows, device=like.device, dtype=like.dtype) + 0.5) * (2 / rows) - 1
-    x = (torch.arange(columns, device=like.device, dtype=like.dtype) + 0.5) * (2 / columns) - 1
+def cell_centres(rows: float, columns: float, like: Tensor) -> Tensor:
+    """Centres of the cells of an image that is `rows` cells high and `columns` cells wide.
+
+    The cells begin at the upper left corner. Of the last row and column only a part may lie in the image; then the
+    centre is that of this part.
+
+    Returns:
+        `[ceil(rows), ceil(columns), 2]`, as (x, y) in (-1, 1).
+    """
+    x, y = _centres(columns, like), _centres(rows, like)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+
+
+def _centres(cells: float, like: Tensor) -> Tensor:
+    start = torch.arange(math.ceil(cells), device=like.device, dtype=like.dtype)
+    return (start + (start + 1).clamp(max=cells)) / 2 * (2 / cells) - 1

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import ARCH_REGISTRY
 
+from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.cuda_graphs import compiles_by_blocks, not_with_compile
 from mihatp_arch.training.ema import model_ema, share_of_start
 from mihatp_arch.training.lq_augment import LQAugment
 
@@ -26,6 +29,11 @@ def check_training(options: Options, model: type) -> Iterator[str]:
             yield options.problem(("train",), "there is no loss: give pixel_opt or perceptual_opt")
     if train.get("total_iter") is None:
         yield options.problem(("train",), "'total_iter' is missing: how many iterations to train")
+    if train.get("compile") and train.get("cuda_graphs"):
+        types = [options.get(key, "type") for key in options.values if str(key).startswith("network_")]
+        refused = [name for name in types if name and not compiles_by_blocks(find(ARCH_REGISTRY, name))]
+        if refused:
+            yield options.problem(("train", "cuda_graphs"), not_with_compile(refused[0]))
     if isinstance(train.get("lq_augment"), dict):
         try:
             LQAugment(**options.section("train", "lq_augment"))

@@ -56,6 +56,36 @@ def test_points_start_at_cell_centres_inside_the_image():
     torch.testing.assert_close(points[0, :, 0, 1], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
 
 
+@pytest.mark.parametrize("width", [12, 13, 14, 17, 18, 64])
+def test_points_of_any_size_start_in_the_cells_that_the_offsets_see(width):
+    """Cells are as wide as the stride, and the last one ends with the image."""
+    module = dat(train_size=24)  # stride 6
+    points = module.points(torch.randn(1, width, 6, 12))
+    starts = range(0, width, 6)
+    centres = [(start + min(start + 6, width)) / 2 for start in starts]  # pixels from the upper edge
+    expected = torch.tensor([2 * centre / width - 1 for centre in centres])
+    torch.testing.assert_close(points[0, :, 0, 1], expected)
+    torch.testing.assert_close(points[:, :, 0, 0], torch.zeros(2, len(starts)))
+    assert points.abs().max() < 1
+
+
+def test_what_is_far_from_the_lower_edge_is_sampled_alike_whatever_the_height():
+    """The keys of a part of an image stay where they are when rows are added below it."""
+    module = with_offsets(dat(position="none"))  # stride 2
+    x = torch.randn(1, 13, 8, 12)
+    (k, _), (above, _) = (module.sample(part, module.points(module.q(part))) for part in (x, x[:, :12]))
+    torch.testing.assert_close(k[:, :, :16], above[:, :, :16], atol=1e-5, rtol=1e-4)  # 4 rows of 4 keys
+
+
+@pytest.mark.parametrize("width", [12, 13, 17])
+def test_offsets_move_points_by_half_a_stride_at_any_size(width):
+    module = dat(train_size=24, offset_range=1.0)  # stride 6
+    still = module.points(torch.randn(1, width, width, 12))
+    nn.init.constant_(module.offset_out.weight, 1e3)
+    moved = (module.points(torch.randn(1, width, width, 12)) - still).abs() * width / 2  # pixels
+    assert 2.9 < moved.max() <= 3 + 1e-5
+
+
 @pytest.mark.parametrize("train_size", [4, 8, 12, 24])
 def test_offsets_see_their_own_cell_so_that_flips_commute(train_size):
     module = with_offsets(dat(position="none", train_size=train_size)).double()
@@ -118,6 +148,21 @@ def test_gradients_reach_the_offsets_and_agree_with_finite_differences(position)
         weight[index] -= 2 * step
         below = value()
     assert weight.grad[index].item() == pytest.approx(((above - below) / (2 * step)).item(), rel=0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize("position", ["lepe", "bias", "none"])
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+def test_a_network_in_fp64_computes_in_fp64(position, size):
+    module = with_offsets(dat(position=position, fused=False)).double()
+    x = torch.randn(1, *size, 12, dtype=torch.float64, requires_grad=True)
+    assert module.points(module.q(x)).dtype == torch.float64
+    weights = (module.offset_out.weight, module.kv.weight)
+    assert torch.autograd.gradcheck(lambda x, *_: module(x), (x, *weights), fast_mode=True)
+
+
+def test_points_are_fp32_in_fp32_and_bf16():
+    x = torch.randn(1, 8, 8, 12)
+    assert dat().points(x).dtype == dat().bfloat16().points(x.bfloat16()).dtype == torch.float32
 
 
 def test_offsets_get_a_gradient_from_their_zero_start():
