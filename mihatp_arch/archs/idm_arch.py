@@ -67,6 +67,7 @@ class IDM(Diffusion):
         continuous: train with random p instead of p = 1.
         full_scale_share: share of samples with p = 1 in `continuous` training; the others have p uniform in (0, 1).
         seed: of the sampling.
+        samples: k; SR is the mean of k samples with the seeds seed, seed + 1, …
 
     Raises:
         UserError: the options do not fit together.
@@ -96,6 +97,7 @@ class IDM(Diffusion):
         continuous: bool = True,
         full_scale_share: float = 0.5,
         seed: int = 0,
+        samples: int = 1,
     ) -> None:
         check_steps(steps, timesteps, eta)
         if not 0 < beta_start <= beta_end < 1:
@@ -118,7 +120,7 @@ class IDM(Diffusion):
                 f"network: attention_levels {list(attention_levels)}: the levels of mult are 0 to {len(mult) - 1}"
             )
         unit = 2 ** (len(mult) - 1)
-        super().__init__(upscale=upscale, multiple=unit // math.gcd(unit, upscale), seed=seed)
+        super().__init__(upscale=upscale, multiple=unit // math.gcd(unit, upscale), seed=seed, samples=samples)
         self.unit = unit
         widths = [num_feat * factor for factor in mult]
         self.encoder = Encoder(encoder_feat, encoder_blocks)

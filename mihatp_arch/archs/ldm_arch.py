@@ -34,6 +34,7 @@ class LDM(LatentDiffusion):
         steps: of the sampling (DDIM); divides T.
         eta: 0 samples without new noise, 1 as DDPM.
         seed: of the sampling.
+        samples: k; SR is the mean of k samples with the seeds seed, seed + 1, …
 
     Raises:
         UserError: the options do not fit together.
@@ -55,6 +56,7 @@ class LDM(LatentDiffusion):
         steps: int = 100,
         eta: float = 0.0,
         seed: int = 0,
+        samples: int = 1,
     ) -> None:
         from diffusers import DDIMScheduler, UNet2DModel  # takes a second to import
 
@@ -67,7 +69,9 @@ class LDM(LatentDiffusion):
                 f"{head_dim} where there is attention"
             )
         levels = len(channels)
-        super().__init__(upscale=upscale, first_stage=first_stage, multiple=2 ** (levels - 1), seed=seed)
+        super().__init__(
+            upscale=upscale, first_stage=first_stage, multiple=2 ** (levels - 1), seed=seed, samples=samples
+        )
         has_attention = [level in attention_levels for level in range(levels)]
         self.unet: Any = UNet2DModel(
             in_channels=self.latent_channels + self.condition_channels,

@@ -36,6 +36,7 @@ class ResShift(LatentDiffusion):
         max_root: √η_T.
         power: p.
         seed: of the sampling.
+        samples: k; SR is the mean of k samples with the seeds seed, seed + 1, …
 
     Raises:
         UserError: the options do not fit together.
@@ -61,9 +62,10 @@ class ResShift(LatentDiffusion):
         max_root: float = 0.99,
         power: float = 0.3,
         seed: int = 0,
+        samples: int = 1,
     ) -> None:
         multiple = window_size * 2 ** (len(channel_mult) - 1)
-        super().__init__(upscale=upscale, first_stage=first_stage, multiple=multiple, seed=seed)
+        super().__init__(upscale=upscale, first_stage=first_stage, multiple=multiple, seed=seed, samples=samples)
         self.chain = ResidualShift(steps=steps, kappa=kappa, min_noise=min_noise, max_root=max_root, power=power)
         self.unet = SwinUNet(
             in_channels=self.latent_channels + self.condition_channels,

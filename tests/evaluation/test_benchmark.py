@@ -119,6 +119,24 @@ def test_weights_are_tested_as_they_are(tmp_path, benchmark):
     assert "srcnn.pth" in (tmp_path / "out" / "logs" / "test_SRCNN_x4.log").read_text()
 
 
+def test_a_row_tests_the_network_of_another_row(tmp_path, benchmark):
+    """Nothing is trained twice; the mean of three samples costs three samples, and its error is smaller."""
+    mean = {"opt": None, "weights_of": "IDM", "force": ["network_g:samples=3"]}
+    methods = {"IDM_mean3": mean, "IDM": {"force": ["network_g:steps=4", "network_g:eta=0"]}}
+    code, _, error = benchmark(methods, "--no-consistency", total_iter=2, ours="IDM")
+    assert code == 0, error
+    out = tmp_path / "out"
+    assert [path.name for path in (out / "experiments").iterdir()] == ["IDM_x4"]
+    mean_of_three, single = _rows(out)
+    assert (mean_of_three["iterations"], single["iterations"]) == ("0", "2")
+    assert float(mean_of_three["psnr"]) > float(single["psnr"])
+    assert float(mean_of_three["gflops"]) == pytest.approx(3 * float(single["gflops"]), rel=0.01)
+    assert "experiments/IDM_x4/models/net_g_latest.pth" in (out / "logs" / "test_IDM_mean3_x4.log").read_text()
+    before = changed(out / "experiments") | changed(out / "results")
+    assert benchmark(methods, "--no-consistency", total_iter=2, ours="IDM")[0] == 0
+    assert changed(out / "experiments") | changed(out / "results") == before
+
+
 def test_without_the_consistency_projection(tmp_path, benchmark):
     """Unwanted, it is not mentioned. On LR that is no area mean, a line says why there is none."""
     assert benchmark({"bicubic": None, "SRCNN": None}, "--no-consistency", total_iter=2)[0] == 0

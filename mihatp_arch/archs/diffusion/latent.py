@@ -19,12 +19,16 @@ class LatentDiffusion(Diffusion):
         first_stage: options of `Autoencoder`; None takes its defaults, VQ-f4.
         multiple: the network takes latents whose sides are multiples of it.
         seed: of the sampling.
+        samples: SR is the mean of this number of samples.
     """
 
-    def __init__(self, *, upscale: int, first_stage: Mapping[str, Any] | None, multiple: int, seed: int) -> None:
+    def __init__(
+        self, *, upscale: int, first_stage: Mapping[str, Any] | None, multiple: int, seed: int, samples: int
+    ) -> None:
         stage = Autoencoder(**first_stage or {}).requires_grad_(False)
         # The multiple in LR pixels: at least one pixel, and large enough for the latent's grid.
-        super().__init__(upscale=upscale, multiple=max(1, -(-multiple * stage.factor // upscale)), seed=seed)
+        least = max(1, -(-multiple * stage.factor // upscale))
+        super().__init__(upscale=upscale, multiple=least, seed=seed, samples=samples)
         self.first_stage = stage
         self.latent_channels = stage.latent_channels
 

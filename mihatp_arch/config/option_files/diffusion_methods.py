@@ -17,6 +17,12 @@ _UPSCALE = {
 
 _STAGE = {"upscale": _UPSCALE, "stage": STAGES, "first_stage": FIRST_STAGE}
 
+_MEAN = """
+{name}_mean8:  # the same network; SR is the mean of 8 samples
+  weights_of: {name}
+  force: ["network_g:samples=8"]
+"""
+
 _VAL_FREQ = "50000  # sampling takes long"
 
 _SAME_LENGTH = "150000  # as every method here"
@@ -47,6 +53,7 @@ eta: 0.0
 continuous: true  # trains on other HR sizes too, from the size of LR to the full size
 full_scale_share: 0.5  # ours: half of the samples have the full size, at which the method is tested
 seed: 0
+samples: 1  # k: SR is the mean of k samples
 """,
     batch_size="16  # the authors have 32 or more",
     ema_decay="0.9999",
@@ -86,6 +93,7 @@ beta_end: 0.0155
 steps: 100  # DDIM
 eta: 0.0  # the same image for the same LR; the examples of LDM have 1, as overlays/tiny_LDM.yml
 seed: 0
+samples: 1  # k: SR is the mean of k samples
 """,
     by_scale={
         **_STAGE,
@@ -109,6 +117,7 @@ betas: [0.9, 0.999]
     val_freq=_VAL_FREQ,
     keep_checkpoints="3  # 2.3 GB each",
     benchmark="first_stage: $stage  # train_${stage}_x$scale.yml; it is trained before LDM and ResShift",
+    more_rows=_MEAN.format(name="LDM"),
 )
 
 RESSHIFT = Method(
@@ -139,6 +148,7 @@ min_noise: 0.04
 max_root: 0.99
 power: 0.3
 seed: 0
+samples: 1  # k: SR is the mean of k samples
 """,
     by_scale={**_STAGE, "size": {2: "118.59", 4: "118.58", 8: "118.58"}},
     batch_size="16  # the authors have 64",
@@ -158,4 +168,5 @@ betas: [0.9, 0.999]
     val_freq=_VAL_FREQ,
     keep_checkpoints="3  # 2.3 GB each",
     benchmark="first_stage: $stage",
+    more_rows=_MEAN.format(name="ResShift"),
 )

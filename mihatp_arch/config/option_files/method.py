@@ -47,6 +47,7 @@ class Method:
         train: more lines of `train`.
         val_freq, keep_checkpoints: as in `val` and `logger`; without the latter, every checkpoint stays.
         benchmark: the lines below its name in the benchmark files; None: it is no row of Table 1.
+        more_rows: lines after those of the method in the benchmark files: rows that test its network in another way.
     """
 
     name: str
@@ -71,3 +72,4 @@ class Method:
     val_freq: str = "5000"
     keep_checkpoints: str = ""
     benchmark: str | None = ""
+    more_rows: str = ""

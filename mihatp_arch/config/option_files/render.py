@@ -68,6 +68,7 @@ def benchmark_file(methods: Sequence[Method], scale: int) -> str:
     for method in methods:
         if method.benchmark is not None and scale in method.scales:
             lines += [f"{method.name}:", *indent(_at(method.benchmark, method, scale), "  ").splitlines()]
+            lines += method.more_rows.strip().splitlines()
     return _filled(BENCHMARK, {"scale": str(scale), "methods": indent("\n".join(lines), "  ")})
 
 

@@ -121,7 +121,7 @@ BENCHMARK = """
 # Table 1 at x$scale: mihatp benchmark -opt options/benchmark_x$scale.yml [overlays …]. The options of a method are in
 # train_<method>_x$scale.yml beside this file, or: {opt: [FILES], weights: FILE, zero_shot: true, first_stage: NAME,
 # force: […]}. A method with weights, or with zero_shot and a network of the type Spandrel, is tested without training.
-# bicubic needs no options.
+# {weights_of: NAME, force: […]} tests the network of another row. bicubic needs no options.
 name: benchmark_x$scale
 scale: $scale
 methods:

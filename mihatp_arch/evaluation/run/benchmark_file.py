@@ -28,6 +28,7 @@ class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     weights: str | None = None
     first_stage: str | None = None
     zero_shot: bool = False
+    weights_of: str | None = None
     force: list[str] = []
 
 
@@ -118,17 +119,39 @@ def _methods(names: Sequence[str], content: BenchmarkFile, request: _Request) ->
     """The named methods; a line instead of a method whose weights are in a package that is not installed."""
     for name in names:
         try:
-            yield _method(name, content.methods[name], request)
+            yield _row(name, content.methods, names, request)
         except MissingPackageError as error:
             print(f"left out: method '{name}': {error}")
 
 
-def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
+def _row(name: str, entries: Mapping[str, MethodFile | None], names: Sequence[str], request: _Request) -> Method:
+    """The method `name`; with `weights_of` it has the entry of that other method, and its own `force` after it."""
+    entry = entries[name]
+    if entry is None or entry.weights_of is None:
+        return _method(name, entry, request)
+    other = entries.get(entry.weights_of)
+    if entry.weights_of not in names or entry.weights_of in UNTRAINED or (other and other.weights_of):
+        raise UserError(
+            f"{request.file}: method '{name}': weights_of: '{entry.weights_of}' is no method of this comparison that "
+            "has weights of its own"
+        )
+    if entry.opt or entry.weights or entry.first_stage:
+        raise UserError(f"{request.file}: method '{name}': weights_of stands beside force alone")
+    other = other or MethodFile()
+    method = _method(entry.weights_of, msgspec.structs.replace(other, force=[*other.force, *entry.force]), request)
+    return replace(method, name=_checked(name, request), weights_of=None if method.weights else entry.weights_of)
+
+
+def _checked(name: str, request: _Request) -> str:
     if not re.fullmatch(r"[\w.+-]+", name):
         raise UserError(
             f"{request.file}: method '{name}': its name becomes one of files: letters, digits and . _ + - alone"
         )
-    if name in UNTRAINED and entry is None:
+    return name
+
+
+def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
+    if _checked(name, request) in UNTRAINED and entry is None:
         return Method(name)
     entry = entry or MethodFile()
     files = _option_files(name, entry, request)

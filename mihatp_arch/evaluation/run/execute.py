@@ -92,7 +92,8 @@ def train_all(plan: Plan, setup: Setup) -> Results:
         if run.name not in failures
     }
     runs = prepare_runs(plan, setup.folder, metrics)
-    failures |= _execute(runs, setup)
+    failures |= _execute([run for run in runs if run.source is None], setup)
+    failures |= _execute([run for run in runs if run.source is not None], setup)  # they test networks of the former
     folders = _finished(plan, runs, setup.folder, failures)
     projected = _tested(plan, folders, consistent) if plan.projected else None
     return Results([*first, *runs], _tested(plan, folders), projected, failures, bounds)

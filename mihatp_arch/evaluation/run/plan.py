@@ -23,12 +23,14 @@ class Method:
         options: of its training, complete but for its name and budget; None where nothing is trained.
         weights: a file of weights that is tested without training; None trains.
         first_stage: an autoencoder that is trained before it; the method works in its latent space. It has no row.
+        weights_of: another row of the comparison, whose trained network is tested with these options.
     """
 
     name: str
     options: Options | None = None
     weights: Path | None = None
     first_stage: "Method | None" = None
+    weights_of: str | None = None
 
     def trained_options(self) -> Options:
         """A copy of its options, which may be changed. It must be a method that has options."""

@@ -9,6 +9,7 @@ from shutil import rmtree
 from typing import Any
 
 from datasets_prep.common.files import write_file
+from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import consistent
@@ -26,11 +27,12 @@ class Run:
     Attributes:
         name: of the experiment.
         method: its row in the table.
-        total: iterations, 0 where weights are tested.
+        total: iterations, 0 where nothing is trained.
         sets: names of the test sets.
         validation: name of the validation set; empty without one.
         projected: whether it is tested with the consistency projection too.
         options: its option file.
+        source: the run whose trained network it tests; None: its own, or the weights in its options.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Run:
     validation: tuple[str, ...]
     options: Path
     projected: bool = False
+    source: str | None = None
 
 
 def run_name(plan: Plan, method: str, seed: int | None) -> str:
@@ -70,7 +73,9 @@ def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics
     options = _complete(method, name, seed, metrics)
     file = folder / "plans" / f"{name}.yml"
     before = yaml_files.read(file) if file.is_file() else None
-    if method.weights is None:
+    source = None if method.weights_of is None else run_name(plan, method.weights_of, seed)
+    trains = method.weights is None and source is None
+    if trains:
         total = plan.total_iter or options["train"]["total_iter"]
         if plan.seconds is not None:
             total = before["train"]["total_iter"] if before else _iterations_in(plan.seconds, options, folder)
@@ -82,7 +87,8 @@ def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics
     names = {key: dataset["name"] for key, dataset in options["datasets"].items() if dataset}
     sets = tuple(name for key, name in names.items() if key.startswith(TEST_SET))
     validation = tuple(name for key, name in names.items() if key == VALIDATION_SET)
-    return Run(name, method.name, 0 if method.weights else options["train"]["total_iter"], sets, validation, file)
+    total = options["train"]["total_iter"] if trains else 0
+    return Run(name, method.name, total, sets, validation, file, source=source)
 
 
 def _complete(method: Method, name: str, seed: int | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,8 +199,18 @@ def _test(run: Run, folder: Path, threads: int, position: int) -> None:
         return
     forced = ["val:consistency=both"] if run.projected else []
     if not run.total:
-        weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
-        forced.append(f"path:pretrain_network_g={weights or 'null'}")
+        forced += _tested_weights(run, folder)
     arguments = ["test", "-opt", str(run.options), *(["--force_yml", *forced] if forced else [])]
     log = folder / "logs" / f"test_{run.name}.log"
     Job(f"test {run.name}", arguments, folder, _lock(folder, run.name), log, threads).run(position=position)
+
+
+def _tested_weights(run: Run, folder: Path) -> list[str]:
+    """The options that name the weights of a run that trains nothing."""
+    if run.source is None:
+        weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
+        return [f"path:pretrain_network_g={weights or 'null'}"]
+    network = newest_network(folder / "experiments" / run.source / "models")
+    if network is None:
+        raise UserError(f"{run.name}: there is no trained network of {run.source}")
+    return [f"path:pretrain_network_g={network}", "path:param_key_g=params_ema"]

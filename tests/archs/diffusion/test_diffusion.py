@@ -45,6 +45,21 @@ def test_a_sample_depends_on_its_image_alone(method, upscale):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_the_mean_of_samples_is_that_of_their_seeds(method):
+    lq = torch.rand(2, 3, 9, 10)
+    single = torch.stack([build(method, seed=seed)(lq) for seed in (3, 4, 5)])
+    mean = build(method, seed=3, samples=3)(lq)
+    torch.testing.assert_close(mean, single.mean(0))
+    assert torch.equal(mean, build(method, seed=3, samples=3)(lq))
+    assert torch.equal(build(method, seed=3, samples=1)(lq), single[0])
+    # The error of the mean is at most the mean error, for any HR.
+    hr = torch.rand_like(mean)
+    assert (mean - hr).square().mean() <= (single - hr).square().mean()
+    with pytest.raises(UserError, match="samples 0: the mean needs at least one"):
+        build(method, samples=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_legal_image_is_not_padded(method):
     """The network sees nothing of a border beyond the image."""
     net = build(method, upscale=2)

@@ -12,7 +12,11 @@ from mihatp_arch.config.option_files.first_stages import STAGES
 from mihatp_arch.evaluation.run.benchmark_file import read_plan
 from mihatp_cli.mihatp import main
 
-ALL = ("bicubic", "SRCNN", "LDM", "IDM", "ResShift", "SHISRCNet", "SwinIR", "DAT-light", "HAT", "MiHATP")
+MEANS = {"LDM_mean8": "LDM", "ResShift_mean8": "ResShift"}
+ALL = (
+    *("bicubic", "SRCNN", "LDM", "LDM_mean8", "IDM", "ResShift", "ResShift_mean8", "SHISRCNet", "SwinIR"),
+    *("DAT-light", "HAT", "MiHATP"),
+)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
@@ -24,11 +28,14 @@ def test_the_projects_benchmark_files_have_every_method(scale):
     assert [one.name for one in found.trained if one.weights is not None] == ["DAT-light"] * (scale != 8)
     assert found.ours == "MiHATP" and found.scale == scale and found.seeds == (None,)
     assert [one.name for one in found.first_stages] == [STAGES[scale]]
-    assert [one.name for one in found.trained if one.first_stage is not None] == ["LDM", "ResShift"]
+    assert [one.name for one in found.trained if one.first_stage is not None] == [
+        *("LDM", "LDM_mean8", "ResShift", "ResShift_mean8")
+    ]
+    assert {one.name: one.weights_of for one in found.trained if one.weights_of} == MEANS
     assert list(found.test_sets()) == ["test1", "test2", "test3", "test4", "test5"]
     for method in found.trained:
         assert method.options.get("scale") == scale
-        assert method.options.get("name") == f"{method.name}_x{scale}"
+        assert method.options.get("name") == f"{method.weights_of or method.name}_x{scale}"
 
 
 def test_overlays_go_over_every_method_and_its_own_goes_last(tmp_path, small_data):
@@ -89,6 +96,23 @@ def test_a_file_of_a_network_of_others_is_found_from_the_folder_of_the_benchmark
     (method,) = read_plan([write_benchmark(tmp_path, {"HAT": entry})]).trained
     assert method.options.section("network_g") == {"type": "Spandrel", "file": str(tmp_path / "x.pth"), "upscale": 4}
     assert method.weights == tmp_path / "x.pth" and method.options.get("path", "pretrain_network_g") is None
+
+
+def test_a_row_with_the_weights_of_another_has_its_options_too(tmp_path, small_data):
+    entries = {
+        "LDM": {"first_stage": "VQF4", "force": ["network_g:steps=10", "network_g:eta=0.5"]},
+        "mean": {"opt": None, "weights_of": "LDM", "force": ["network_g:samples=4", "network_g:eta=1.0"]},
+    }
+    single, mean = read_plan([write_benchmark(tmp_path, entries), *OVERLAYS], data=small_data).methods
+    assert (single.name, mean.name, single.weights_of, mean.weights_of) == ("LDM", "mean", None, "LDM")
+    assert single.first_stage is not None and mean.first_stage is not None
+    assert single.first_stage.name == mean.first_stage.name
+    networks = [method.options.section("network_g") for method in (single, mean)]
+    assert [(network["samples"], network["steps"], network["eta"]) for network in networks] == [
+        (1, 10, 0.5),
+        (4, 10, 1),
+    ]
+    assert networks[1]["channels"] == [32, 64]  # tiny_LDM.yml
 
 
 @pytest.fixture
@@ -162,6 +186,19 @@ def test_a_benchmark_file_with_a_mistake(tmp_path, refused, content, message):
     whole = {"name": "b", "scale": 4, "methods": {"HAT": {"opt": str(OPTIONS / "train_HAT_x4.yml")}}, **content}
     file.write_text(yaml.safe_dump(whole))
     assert message in refused(file)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"weights_of": "LDM"}, "weights_of: 'LDM' is no method of this comparison that has weights of its own"),
+        ({"weights_of": "mean"}, "weights_of: 'mean' is no method of this comparison"),
+        ({"weights_of": "bicubic"}, "weights_of: 'bicubic' is no method of this comparison"),
+        ({"weights_of": "HAT", "weights": "x.pth"}, "method 'mean': weights_of stands beside force alone"),
+    ],
+)
+def test_weights_of_no_other_row(tmp_path, refused, entry, message):
+    assert message in refused(write_benchmark(tmp_path, {"bicubic": None, "HAT": None, "mean": {"opt": None, **entry}}))
 
 
 def test_a_mistake_in_the_options_of_a_method(tmp_path, refused):
