@@ -135,7 +135,7 @@ def _row(name: str, entries: Mapping[str, MethodFile | None], names: Sequence[st
             f"{request.file}: method '{name}': weights_of: '{entry.weights_of}' is no method of this comparison that "
             "has weights of its own"
         )
-    if entry.opt or entry.weights or entry.first_stage:
+    if entry.opt or entry.weights or entry.zero_shot or entry.first_stage:
         raise UserError(f"{request.file}: method '{name}': weights_of stands beside force alone")
     other = other or MethodFile()
     method = _method(entry.weights_of, msgspec.structs.replace(other, force=[*other.force, *entry.force]), request)
