@@ -107,6 +107,9 @@ def test_the_projection_is_refused_where_lr_is_not_the_mean(tmp_path):
         "say off, or `kernel: area` there if it is this mean"
     )
     assert "network_g.consistency: true needs" in lines[1] and "datasets.train is bicubic; say false" in lines[1]
+    area.values["train"]["lq_augment"] = {"share": 0.5}
+    (line,) = check_kernels(area, "train")[0]
+    assert line.startswith("o.yml: network_g.consistency: ") and "train.lq_augment" in line
     bicubic.values["datasets"]["val"]["kernel"] = None
     assert "datasets.val is not known" in check_kernels(bicubic, "test")[0][0]
 

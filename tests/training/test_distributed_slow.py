@@ -56,15 +56,17 @@ def test_two_processes_validate_as_one_does(data, tmp_path):
     one.mkdir()
     basicsr(one, "train", *options(data, batch=8))
     shutil.copytree(one, two)
-    command = ["test", "-opt", *files("SwinIR", 4), "--data", str(data), "--force_yml", *ONE_SET, "val:save_img=true"]
+    forced = [*ONE_SET, "val:save_img=true", "val:consistency=both"]
+    command = ["test", "-opt", *files("SwinIR", 4), "--data", str(data), "--force_yml", *forced]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mihatp_arch"]
     logs = [basicsr(one, *command), python(two, *torchrun, *command, "--launcher", "pytorch")]
     assert logged("psnr", logs[0]) == logged("psnr", logs[1]) and logged("ssim", logs[0]) == logged("ssim", logs[1])
-    results = [folder / "results" / "SwinIR_x4" for folder in (one, two)]
-    tables = [(folder / "metrics" / "test2.csv").read_text() for folder in results]
-    assert tables[0] == tables[1] and tables[0].count("\n") == 8
-    pictures = [sorted(path.name for path in folder.rglob("*.png")) for folder in results]
-    assert pictures[0] == pictures[1] and len(pictures[0]) == 7
+    for name in ("SwinIR_x4", "SwinIR_x4_consistent"):
+        results = [folder / "results" / name for folder in (one, two)]
+        tables = [(folder / "metrics" / "test2.csv").read_text() for folder in results]
+        assert tables[0] == tables[1] and tables[0].count("\n") == 8
+        pictures = [sorted(path.name for path in folder.rglob("*.png")) for folder in results]
+        assert pictures[0] == pictures[1] and len(pictures[0]) == 7
 
 
 def test_a_stopped_group_goes_on_as_if_undisturbed(data, tmp_path):

@@ -41,6 +41,9 @@ def _check_consistency(options: Options) -> Iterator[str]:
                     f"{made}; say {'off' if path[0] == 'val' else 'false'}, or `kernel: area` there if it is this mean",
                 )
                 break
+    for path, _ in asked:
+        if path[0] != "val" and options.get("train", "lq_augment"):
+            yield options.problem(path, "true needs LR that is the k×k mean of HR: set train.lq_augment to null")
 
 
 def _check_trained(options: Options, command: str) -> Iterator[str]:
