@@ -24,12 +24,12 @@ from statistics import fmean
 import mihatp_arch  # noqa: F401  it mends what the imports below need
 
 # isort: split
-import cv2
 import torch
 from basicsr.utils import get_root_logger
 from torch import Tensor
 from torch.nn import functional as F
 
+from datasets_prep.slides.tiles import read_rgb
 from mihatp_arch.losses.contrastive_loss import ContrastiveLoss, info_nce
 from mihatp_arch.training.probes.contrastive import cosine, gradient, share_closer
 from mihatp_arch.transforms import IrreversiblePool
@@ -58,8 +58,8 @@ POOLS: dict[str, Callable[..., IrreversiblePool]] = {"hr": ON_HR, "hr, by scale"
 
 def patches(folder: Path, count: int) -> list[Tensor]:
     """The middle of each image, `[1, 3, HR, HR]` in [0, 1]."""
-    images = [cv2.imread(str(path)) for path in sorted(folder.iterdir())[:count]]
-    tensors = [torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None] / 255 for image in images]
+    images = [read_rgb(path) for path in sorted(folder.iterdir())[:count]]
+    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255 for image in images]
     return [x[..., (x.shape[2] - HR) // 2 :, (x.shape[3] - HR) // 2 :][..., :HR, :HR] for x in tensors]
 
 

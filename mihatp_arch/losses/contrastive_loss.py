@@ -1,7 +1,7 @@
 """The contrastive loss in image and feature space (paper section 2.3, Eq. 8 and 9)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
@@ -11,6 +11,20 @@ from torch.nn import functional as F
 from mihatp_arch.errors import UserError
 from mihatp_arch.losses.features import FeatureNetwork
 from mihatp_arch.transforms.choices import check_choice
+
+
+class LayerLoss(NamedTuple):
+    """One layer of Eq. 8.
+
+    Attributes:
+        sim_pos: Sim(r, p), `[B, K_p]`.
+        sim_neg: Sim(r, n), `[B, K_n]`.
+        loss: Eq. 9.
+    """
+
+    sim_pos: Tensor
+    sim_neg: Tensor
+    loss: Tensor
 
 
 @LOSS_REGISTRY.register()
@@ -89,6 +103,15 @@ class ContrastiveLoss(nn.Module):
         Raises:
             UserError: the shapes do not fit together, or the feature network cannot take the images.
         """
+        layers = self.layer_losses(sr, positives, negatives)
+        stats = {
+            "sim_pos": torch.stack([layer.sim_pos.mean() for layer in layers]).mean().detach(),
+            "sim_neg": torch.stack([layer.sim_neg.mean() for layer in layers]).mean().detach(),
+        }
+        return self.loss_weight * torch.stack([layer.loss for layer in layers]).mean(), stats
+
+    def layer_losses(self, sr: Tensor, positives: Tensor | None, negatives: Tensor | None) -> list["LayerLoss"]:
+        """The terms of the sum in Eq. 8, layer by layer; arguments and errors are those of `forward`."""
         _check_shapes(sr, positives, negatives)
         with torch.autocast(sr.device.type, enabled=False):
             r, p = self._layers_of_sr_and_positives(
@@ -97,10 +120,7 @@ class ContrastiveLoss(nn.Module):
             # The network is frozen: images without a gradient leave no graph.
             n = None if negatives is None else self.layers(negatives.detach(), bf16=self.negatives_bf16)
             sim_p, sim_n = self.similarities(r, p, k=1), self.similarities(r, n, k=self.k_n)
-            loss_cl = torch.stack([info_nce(*sims, tau=self.tau) for sims in zip(sim_p, sim_n, strict=True)]).mean()
-        stats = {"sim_pos": torch.stack([sim.mean() for sim in sim_p]).mean().detach()}
-        stats["sim_neg"] = torch.stack([sim.mean() for sim in sim_n]).mean().detach()
-        return self.loss_weight * loss_cl, stats
+            return [LayerLoss(*sims, info_nce(*sims, tau=self.tau)) for sims in zip(sim_p, sim_n, strict=True)]
 
     def layers(self, x: Tensor, *, bf16: bool = False) -> list[Tensor]:
         """Images `[B, K, 3, H, W]` -> layer 0 (the images), if it counts, and layers 1 to L `[B, K, C_l, H_l, W_l]`."""

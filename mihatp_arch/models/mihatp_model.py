@@ -12,6 +12,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.models.base_model import LossModel
 from mihatp_arch.models.transformation_pools import DrawnTransforms, build_pools
 from mihatp_arch.training.parallel_branches import choose_branches
+from mihatp_arch.training.probes.probe import Probe
 from mihatp_arch.training.step import Losses
 
 
@@ -30,6 +31,7 @@ class MiHATPModel(LossModel):
     * `detach_positive`: no gradient of the contrastive loss into F_con.
     * `branch_threads`: on a CPU, F_base and F_con run at the same time in two threads (default true). They must be HAT
       or MiHATP, uncompiled, in one process. The random draws are the same either way.
+    * `probe_freq`: how often the log says what the contrastive loss and the terms of Eq. 4 do (training/probes).
 
     `network_c` describes F_con (default: as `network_g`); `path.pretrain_network_c` starts it from weights.
 
@@ -78,6 +80,11 @@ class MiHATPModel(LossModel):
         terms["l_cl"], similarities = self.cri_cl(self.output, positives, negatives)  # Eq. 8 and 9, times λ
         return terms, similarities  # Eq. 5 is the sum of the terms
 
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One step on the batch of `feed_data`, which `probe` measures at some iterations."""
+        with self.probe.of_step(self, current_iter):
+            super().optimize_parameters(current_iter)
+
     def backward(self, loss: Tensor) -> None:
         """The gradients of both branches."""
         self.branches.backward(loss)
@@ -92,6 +99,7 @@ class MiHATPModel(LossModel):
         if train_opt.get("contrastive_opt"):
             self.cri_cl = build_loss(train_opt["contrastive_opt"]).to(self.device)
         self.detach_positive = bool(train_opt.get("detach_positive"))
+        self.probe = Probe(every=train_opt.get("probe_freq", 500))
         # The kernels of compiled networks have the number of threads built in.
         threads = train_opt.get("branch_threads", True) and not (train_opt.get("compile") or self.opt["dist"])
         self.branches = choose_branches(self.trained_networks, device=self.device, threads=threads)

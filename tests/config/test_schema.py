@@ -102,7 +102,7 @@ def test_a_training_reads_the_keys_of_the_schema_and_no_others(tmp_path, monkeyp
 def test_our_models_have_their_own_keys():
     own = section("MiHATPModel", "train") - section("SRModel", "train")
     pools = {"contrastive_opt", "reversible_opt", "irreversible_opt"}
-    assert own == pools | {"share_branches", "detach_positive", "branch_threads"}
+    assert own == pools | {"share_branches", "detach_positive", "branch_threads", "probe_freq"}
     assert section("FirstStageModel", "train") - section("SRModel", "train") == {"latent_weight"}
     assert "pretrain_network_c" in section("MiHATPModel", "path")
     assert "network_c" in keys(model_schema("MiHATPModel")[0])

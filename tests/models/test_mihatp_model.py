@@ -14,7 +14,7 @@ from mihatp_arch.models import MiHATPModel
 
 
 def test_one_step_is_equation_5(tmp_path):
-    model = build(tmp_path)
+    model = build(tmp_path, probe_freq=0)
     reference = copy.deepcopy(model.net_g), copy.deepcopy(model.net_c)
     model.feed_data(batch())
     torch.manual_seed(7)

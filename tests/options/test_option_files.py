@@ -133,7 +133,8 @@ def test_methods_differ_in_nothing_but_themselves(scale):
 
     def shared(file: Path) -> dict:
         options = read_options([file]).values
-        own = {"contrastive_opt", "reversible_opt", "irreversible_opt", "share_branches", "detach_positive"}
+        pools = {"contrastive_opt", "reversible_opt", "irreversible_opt"}
+        own = pools | {"share_branches", "detach_positive", "probe_freq"}
         options["train"] = {key: value for key, value in options["train"].items() if key not in own}
         options["path"].pop("pretrain_network_c", None)
         return {key: value for key, value in options.items() if key not in ("name", "model_type", "network_g")}

@@ -123,7 +123,8 @@ def final(folder: Path, method: str) -> dict[str, torch.Tensor]:
     tensors = {}
     for file in sorted(models_of(folder, method).glob("net_*_latest.pth")):
         for key, state in torch.load(file, weights_only=True).items():
-            tensors |= {f"{file.name}:{key}:{name}": tensor for name, tensor in state.items()}
+            if key.startswith("params"):  # the file also names the kernel of LR
+                tensors |= {f"{file.name}:{key}:{name}": tensor for name, tensor in state.items()}
     return tensors
 
 

@@ -76,6 +76,7 @@ irreversible_opt:  # ITP of Table 3, T_irr; ~ switches it off
   operations: ~  # not in the paper; ~: blurs, noises, JPEG; one of the K_n is always down-up by the scale
 share_branches: false  # paper 2.1: θ_base and θ_con
 detach_positive: false  # Eq. 5: gradients through both branches
+probe_freq: 500  # a line in the log about the contrastive loss and Eq. 4; 0: none. It changes nothing of the training
 """,
 )
 

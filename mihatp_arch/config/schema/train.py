@@ -126,6 +126,9 @@ class MiHATPTrain(Train):
     share_branches: Annotated[bool, about("One network for both branches.")] = False
     detach_positive: Annotated[bool, about("No gradient of the contrastive loss into the contrastive branch.")] = False
     branch_threads: Annotated[bool, about("On a CPU, compute the two branches at the same time.")] = True
+    probe_freq: Annotated[
+        Count, about("A measurement of the contrastive loss and of Eq. 4 in the log every so many iterations; 0: none.")
+    ] = 500
 
 
 class FirstStageTrain(Train):
