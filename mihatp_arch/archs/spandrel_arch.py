@@ -1,5 +1,6 @@
 """Networks of others: every architecture that spandrel recognises by its file of weights."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -120,7 +121,9 @@ def _descriptor(path: Path) -> Any:
 
     weights = load_tensors(path, mapped=False)
     try:
-        return ModelLoader().load_from_state_dict(weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about their use of torch.meshgrid
+            return ModelLoader().load_from_state_dict(weights)
     except UnsupportedModelError:
         raise UserError(f"network: '{path}' is of no architecture that spandrel knows") from None
     except _MISFITS as error:

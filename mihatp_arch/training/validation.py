@@ -89,13 +89,12 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
     if rows[0] and metrics and rank == 0:
         # The table of the first variant is the last file: a set that has it counts as tested.
         for variant, measured in reversed([*zip(variants, rows, strict=True)]):
-            file = _write_table(opt, variant, name, measured, current_iter)
-            means = _means(name, measured)
-            if variant is not variants[0]:
+            file, means = _write_table(opt, variant, name, measured, current_iter), _means(name, measured)
+            if variant is variants[0]:
+                _report(self, name, means, file, len(measured), current_iter, tb_logger)
+            else:
                 numbers = ", ".join(f"{metric}: {value:.4f}" for metric, (value, _) in means.items())
                 get_root_logger().info(f"{name}, after the consistency projection: {numbers}; each is in {file}")
-                continue
-            _report(self, name, means, file, len(measured), current_iter, tb_logger)
 
 
 def _run(
