@@ -9,7 +9,7 @@ from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.losses.stlpips import holds_stlpips, torchvision_names, weights_file
+from mihatp_arch.losses.stlpips import PACKAGE, holds_stlpips, torchvision_names, weights_file
 from mihatp_arch.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, VGG, VGGName, layer_indices
 from mihatp_arch.losses.weight_files import first_line, imagenet_weights, load_tensors, read_state_dict
 from mihatp_arch.transforms.choices import check_choice
@@ -126,7 +126,8 @@ def _vgg(network: VGGName, weights: str, layers: Sequence[str | int] | None) -> 
 
 
 def _imagenet(network: str) -> Path:
-    return imagenet_weights(network, what="features", otherwise="say weights: random")
+    otherwise = f"take network: vgg16 with weights: stlpips (pip install {PACKAGE}), or say weights: random"
+    return imagenet_weights(network, what="features", otherwise=otherwise)
 
 
 def _stlpips_file(network: str) -> Path:

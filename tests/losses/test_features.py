@@ -103,6 +103,7 @@ def test_missing_imagenet_weights_say_what_to_get_and_where_to(offline):
     message = str(caught.value)
     assert "vgg19-dcbb9e9d.pth to experiments/pretrained_models/vgg19-dcbb9e9d.pth" in message
     assert "weights: random" in message and "\n" not in message
+    assert "network: vgg16 with weights: stlpips (pip install stlpips-pytorch==" in message
     assert not list(offline.rglob("*.pth*")), "a failed download leaves nothing"
 
 
