@@ -238,6 +238,8 @@ def test_a_network_of_others_at_another_scale_or_without_its_file(refused, tmp_p
     assert line.endswith("network_g: upscale is 2, but scale is 4; they must be equal")
     line = refused(changed(edsr(), "network_g", to=network))
     assert line.endswith("compact.pth' enlarges 2 times, but upscale is 4")
+    line = refused(changed(changed(edsr(), "network_g", to=network), "model_type", to="SwinIRModel"))
+    assert line.endswith("model_type: SwinIRModel pads to network_g.window_size; use SRModel without it")
     assert "network_g: there is no file 'absent.pth'" in refused(
         changed(edsr(), "network_g", to={"type": "Spandrel", "file": "absent.pth"})
     )

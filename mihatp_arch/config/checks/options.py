@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from basicsr.models.swinir_model import SwinIRModel
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
 from datasets_prep.common.text import did_you_mean
@@ -27,6 +28,10 @@ def check_options(options: Options, command: str) -> list[str]:
     lines += [key.line for key in unknown_keys(options) if key.is_mistake]
     if options.values.get("network_g") is None and "network_g" not in options.values:
         lines.append(options.problem((), "'network_g' is missing"))
+    if issubclass(model, SwinIRModel) and "window_size" not in options.section("network_g"):
+        lines.append(
+            options.problem(("model_type",), "SwinIRModel pads to network_g.window_size; use SRModel without it")
+        )
     lines += check_constructors(options)
     if command == "train" or options.section("train"):
         lines += check_training(options, model)
