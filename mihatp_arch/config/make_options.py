@@ -31,6 +31,7 @@ def option_files() -> dict[str, str]:
             texts[f"train_{method.name}_x{scale}.yml"] = _FOR_THE_EDITOR + training_file(method, scale)
         texts[f"test_{MIHATP.name}_x{scale}.yml"] = _FOR_THE_EDITOR + test_file(MIHATP, scale)
         texts[f"benchmark_x{scale}.yml"] = benchmark_file(METHODS, scale)
+        texts[f"benchmark_x{scale}_own.yml"] = benchmark_file(METHODS, scale, own=True)
     return texts
 
 

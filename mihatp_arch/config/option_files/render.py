@@ -5,7 +5,8 @@ from string import Template
 from textwrap import indent
 
 from mihatp_arch.config.option_files.method import Method
-from mihatp_arch.config.option_files.templates import BENCHMARK, DATA_SET, METRICS, TEST, TRAIN
+from mihatp_arch.config.option_files.own_schedules import OWN_SCHEDULES
+from mihatp_arch.config.option_files.templates import BENCHMARK, DATA_SET, METRICS, OWN_NOTE, TEST, TRAIN
 
 _HR_SIZE = 192
 _TEST_SETS = ("test1", "test2", "test3", "test4", "test5")
@@ -62,14 +63,22 @@ def test_file(method: Method, scale: int) -> str:
     )
 
 
-def benchmark_file(methods: Sequence[Method], scale: int) -> str:
-    """The text of benchmark_x<scale>.yml."""
+def benchmark_file(methods: Sequence[Method], scale: int, *, own: bool = False) -> str:
+    """The text of benchmark_x<scale>.yml; with `own` that of benchmark_x<scale>_own.yml."""
     lines: list[str] = []
     for method in methods:
         if method.benchmark is not None and scale in method.scales:
-            lines += [f"{method.name}:", *indent(_at(method.benchmark, method, scale), "  ").splitlines()]
-            lines += method.more_rows.strip().splitlines()
-    return _filled(BENCHMARK, {"scale": str(scale), "methods": indent("\n".join(lines), "  ")})
+            schedule = OWN_SCHEDULES.get(method.name) if own else None
+            name = f"{method.name}:" + (f"  # {schedule.source}" if schedule else "")
+            entry = schedule.entry(scale) if schedule else _at(method.benchmark, method, scale)
+            lines += [name, *indent(entry, "  ").splitlines(), *method.more_rows.strip().splitlines()]
+    values = {
+        "name": f"benchmark_x{scale}" + ("_own" if own else ""),
+        "about": _filled(OWN_NOTE, {"scale": str(scale)}).strip() if own else "",
+        "scale": str(scale),
+        "methods": indent("\n".join(lines), "  "),
+    }
+    return _filled(BENCHMARK, values)
 
 
 def _at_scale(method: Method, scale: int) -> dict[str, str]:

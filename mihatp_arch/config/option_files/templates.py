@@ -118,11 +118,12 @@ $metrics
 """
 
 BENCHMARK = """
-# Table 1 at x$scale: mihatp benchmark -opt options/benchmark_x$scale.yml [overlays …]. The options of a method are in
+# Table 1 at x$scale: mihatp benchmark -opt options/$name.yml [overlays …]. The options of a method are in
 # train_<method>_x$scale.yml beside this file, or: {opt: [FILES], weights: FILE, zero_shot: true, first_stage: NAME,
 # force: […]}. A method with weights, or with zero_shot and a network of the type Spandrel, is tested without training.
 # {weights_of: NAME, force: […]} tests the network of another row. bicubic needs no options.
-name: benchmark_x$scale
+$about
+name: $name
 scale: $scale
 methods:
   bicubic:
@@ -132,4 +133,10 @@ cohort: ~  # COAD or BRCA: the numbers of the paper for that cohort stand beside
 seeds: ~  # [0, 1, 2] trains each method three times
 total_iter: ~  # the same iterations for every method; ~: as in its options
 seconds: ~  # instead of total_iter: the same training time for every method
+"""
+
+OWN_NOTE = """
+# Here each method has the batch size, losses, learning rate and length that it is published with, where those of
+# benchmark_x$scale.yml are the same for all. Sources stand beside the names. Batch sizes are those of one GPU: with
+# several, divide them.
 """
