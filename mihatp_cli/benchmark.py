@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     plan = read_plan(args.opt, data=data, forced=args.force_yml, methods=args.methods, changes=changes)
     if args.freeze is not None:
         return _freeze(plan, args.freeze)
-    if args.against is not None:
+    if args.against is not None and (args.ablation or args.sweep):
         check_against(plan, args.against)
     output = (args.output or Path(plan.name)).absolute()
     setup = Setup(output, workers=args.workers, scheduler=args.scheduler)

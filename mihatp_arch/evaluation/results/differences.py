@@ -18,6 +18,7 @@ from mihatp_arch.evaluation.results.scores import Scores
 FEWEST = 6  # patients; with 5 the smallest p of a two-sided signed-rank test is 1/16
 LEVEL = 0.95
 _RESAMPLES = 9999
+_BATCHES = 11  # of 909 resamples each, for the memory of thousands of images without patients
 _SMALL = 50  # patients up to which the signed-rank test is exact
 
 
@@ -79,11 +80,14 @@ def bootstrap_interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[f
     error = values.std(ddof=1) / np.sqrt(n)
     if error == 0:
         return centre, centre
-    drawn = values[np.random.default_rng(seed).integers(0, n, (_RESAMPLES, n))]
-    errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-    varied = errors > 1e-9 * error  # a resample of one patient alone has no error
-    t = (drawn.mean(axis=1)[varied] - centre) / errors[varied]
-    low, high = np.quantile(t, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    generator = np.random.default_rng(seed)
+    t: list[NDArray[np.float64]] = []
+    for _ in range(_BATCHES):
+        drawn = values[generator.integers(0, n, (_RESAMPLES // _BATCHES, n))]
+        errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
+        varied = errors > 1e-9 * error  # a resample of one patient alone has no error
+        t.append((drawn.mean(axis=1)[varied] - centre) / errors[varied])
+    low, high = np.quantile(np.concatenate(t), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(centre - high * error), float(centre - low * error)
 
 
