@@ -30,7 +30,8 @@ def test_the_demo_ends_with_table_and_picture(tmp_path):
     table = (demo / "table1.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| (\w+)", table, re.MULTILINE)[:5] == ["method", "bicubic", "SwinIR", "HAT", "MiHATP"]
     assert table in run.stdout
-    assert (demo / "table1.csv").read_text(encoding="utf-8").count("\n") == 5
+    assert (demo / "table1.csv").read_text(encoding="utf-8").count("\n") == 1 + 4 + 4  # with projection too
+    assert "Mean over 6 patients" in table
     assert (demo / "figure2.png").stat().st_size > 50_000
     assert (demo / "report.html").stat().st_size > 500_000
     recorded = demo / "experiments" / "MiHATP_x4" / "MiHATP_x4.yml"
