@@ -104,10 +104,10 @@ def budget_note(plan: Plan, failures: Iterable[str]) -> str:
         budget = f"{plan.seconds:g} seconds of training each"
     seeds = f", {len(plan.seeds)} seeds" if len(plan.seeds) > 1 else ""
     failed = "".join(f" Failed: {reason}." for reason in failures)
-    spread = ""
-    if len(sets) > 1:
-        spread = (
-            " ± is the standard deviation between the means of the test sets: their spread, not the uncertainty of a "
-            "difference between methods."
-        )
-    return f"Mean over {len(sets)} test sets ({', '.join(sets)}); {budget}{seeds}.{spread}{failed}"
+    if len(sets) == 1:
+        return f"Mean over the images of {next(iter(sets))}; {budget}{seeds}.{failed}"
+    spread = (
+        "± is the standard deviation between the means of the test sets: their spread, not the uncertainty of a "
+        "difference between methods."
+    )
+    return f"Mean over {len(sets)} test sets ({', '.join(sets)}); {budget}{seeds}. {spread}{failed}"

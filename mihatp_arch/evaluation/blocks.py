@@ -9,8 +9,15 @@ from mihatp_arch.evaluation.results.cost import Cost, measure, network_of
 from mihatp_arch.evaluation.results.kernels import kernel_of_training
 from mihatp_arch.evaluation.results.paper_numbers import paper_numbers
 from mihatp_arch.evaluation.results.patients import Patients, find_patients
-from mihatp_arch.evaluation.results.scores import Scores, mean_of, over_sets, read_images
-from mihatp_arch.evaluation.results.statistics import Baseline, Facts, MethodResult, best_baseline, compare
+from mihatp_arch.evaluation.results.scores import Scores, mean_of, read_images
+from mihatp_arch.evaluation.results.statistics import (
+    Baseline,
+    Facts,
+    MethodResult,
+    best_baseline,
+    compare,
+    mean_and_spread,
+)
 from mihatp_arch.evaluation.results.training_time import training_time
 from mihatp_arch.evaluation.run.execute import Results, Tested
 from mihatp_arch.evaluation.run.plan import Method, Plan
@@ -62,7 +69,7 @@ def _block(tested: Tested, ours: str, patients: Patients, facts: Mapping[str, Fa
 
 
 def _means(method: str, seeds: Sequence[Scores]) -> MethodResult:
-    return MethodResult(method, {metric: over_sets(sets) for metric, sets in mean_of(seeds).items()}, {}, {})
+    return MethodResult(method, {metric: mean_and_spread(sets) for metric, sets in mean_of(seeds).items()}, {}, {})
 
 
 def facts_of_methods(plan: Plan, outcome: Results, folder: Path, *, costs: Mapping[str, Cost]) -> dict[str, Facts]:
@@ -85,7 +92,7 @@ def _facts(method: Method, plan: Plan, outcome: Results, folder: Path, cost: Cos
         iterations=runs[0].total if runs else 0,
         training=training_time(experiments / run.name for run in runs if run.total),
         first_stage=None if stage is None else training_time([experiments / run_name(plan, stage.name, None)]),
-        bound=None if bound is None else over_sets(bound["psnr"]),
+        bound=None if bound is None else mean_and_spread(bound["psnr"]),
         kernel=kernel_of_training(method, plan.scale),
     )
 

@@ -37,8 +37,11 @@ class Column:
 
 
 def mean_and_sd(value: tuple[float, float], form: str) -> str:
-    """`27.31 ± 0.42`; blank for nan."""
-    return "" if isnan(value[0]) else f"{value[0]:{form}} ± {value[1]:{form}}"
+    """`27.31 ± 0.42`; `27.31` where the deviation is nan; blank where the mean is nan."""
+    centre, spread = value
+    if isnan(centre):
+        return ""
+    return f"{centre:{form}}" if isnan(spread) else f"{centre:{form}} ± {spread:{form}}"
 
 
 def metric_column(row: MetricRow) -> Column:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import stdev
 
 from mihatp_arch.evaluation.results.cost import Cost
@@ -43,7 +44,7 @@ class MethodResult:
 
     Attributes:
         method: its name.
-        means: metric -> mean and standard deviation over the test sets.
+        means: metric -> mean and standard deviation over the test sets; the deviation of one set alone is nan.
         over_seeds: metric -> standard deviation over the seeds of the mean; empty for one seed.
         gain: metric -> change in percent: of ours against the best baseline, of others against ours (paper, Table 1).
         over_baseline: its PSNR minus that of the baseline, in dB; None for the baseline.
@@ -109,7 +110,7 @@ def compare(
         facts: method -> all that is known besides its scores.
     """
     pooled = {name: mean_of(seeds) for name, seeds in scores.items()}
-    means = {name: {metric: over_sets(sets) for metric, sets in of.items()} for name, of in pooled.items()}
+    means = {name: {metric: mean_and_spread(sets) for metric, sets in of.items()} for name, of in pooled.items()}
     over_baseline = _differences(pooled, baseline, patients, from_reference=False)
     ours_over = _differences(pooled, ours, patients, from_reference=True)
     results = []
@@ -130,6 +131,12 @@ def compare(
             )
         )
     return results
+
+
+def mean_and_spread(sets: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
+    """Mean and standard deviation over the test sets; the deviation of one set alone is nan."""
+    centre, spread = over_sets(sets)
+    return centre, spread if len(sets) > 1 else nan
 
 
 def _over_seeds(seeds: Sequence[Scores]) -> dict[str, float]:

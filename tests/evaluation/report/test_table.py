@@ -148,6 +148,7 @@ def test_equal_methods_are_both_bold(compared):
 
 def test_what_was_not_measured_is_blank():
     assert mean_and_sd((math.nan, math.nan), ".2f") == ""
+    assert mean_and_sd((27.314, math.nan), ".2f") == "27.31"  # one test set has no spread
     assert p_value(None) == p_value(math.nan) == ""
     assert p_value(3e-9) == "< 0.0001"
     assert p_value(0.04) == "0.0400"

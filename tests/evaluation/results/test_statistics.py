@@ -75,6 +75,11 @@ def test_sets_count_alike_and_seeds_are_averaged_first():
     assert compared({"HAT": [first]}, "HAT")["HAT"].over_seeds == {}
 
 
+def test_one_test_set_has_no_spread():
+    line = compared({"HAT": [scores({"test1": {"a": 30.0, "b": 20.0}})]}, "HAT")["HAT"]
+    assert line.means["psnr"][0] == 25.0 and math.isnan(line.means["psnr"][1])
+
+
 def test_every_method_is_compared_with_the_baseline_and_with_ours():
     values = {"bicubic": 20.0, "HAT": 22.0, "MiHATP": 22.5}
     table = compared({name: [scores({"t": {"a": psnr}})] for name, psnr in values.items()}, "MiHATP")
