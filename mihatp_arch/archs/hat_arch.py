@@ -89,6 +89,8 @@ class HAT(nn.Module):
         fused_attn: the fastest attention and linear layers (fast/), or the written-out ones.
         consistency: the last layer projects the output onto the images whose k×k mean is LR (layers/consistency.py).
             Only for LR that is this mean of HR.
+        global_skip: the network learns the difference to the bicubic enlargement of LR. Its last convolution starts at
+            zero, so that the untrained network is bicubic interpolation.
 
     Raises:
         UserError: the options do not fit together.
@@ -122,12 +124,13 @@ class HAT(nn.Module):
         use_checkpoint: bool = False,
         fused_attn: bool = True,
         consistency: bool = False,
+        global_skip: bool = False,
         _group: Callable[..., RHAG] = RHAG,
     ) -> None:
         super().__init__()
         _check_options(depths, num_heads, drop_path_rate)
         self.upscale, self.window_size, self.img_range = upscale, window_size, img_range
-        self.use_checkpoint, self.consistency = use_checkpoint, consistency
+        self.use_checkpoint, self.consistency, self.global_skip = use_checkpoint, consistency, global_skip
         self._register_buffers(in_chans, window_size, overlap_ratio)
         self.register_load_state_dict_pre_hook(_recompute_indices)
 
@@ -178,6 +181,10 @@ class HAT(nn.Module):
             self.upsample = nn.Sequential(to_pixels, nn.PixelShuffle(self.upscale))
         else:
             raise UserError(f"network: upsampler {upsampler!r} is not one of pixelshuffle, pixelshuffledirect")
+        if self.global_skip:
+            last = self.conv_last if upsampler == "pixelshuffle" else self.upsample[0]
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Compile each block in place. The blocks are alike, so that a few graphs serve a network of any depth."""
@@ -205,9 +212,15 @@ class HAT(nn.Module):
         x = pad_to_multiple(x, self.window_size).contiguous(memory_format=torch.channels_last)
         shallow = self.conv_first((x - self.mean) * self.img_range)
         deep = self.conv_after_body(self.forward_features(shallow)) + shallow
-        x = self.conv_last(self.upsample(self.conv_before_upsample(deep))) / self.img_range + self.mean
+        x = self.conv_last(self.upsample(self.conv_before_upsample(deep))) / self.img_range
         x = x[..., : H * self.upscale, : W * self.upscale].contiguous()
+        x = x + (_bicubic(lr, self.upscale) if self.global_skip else self.mean)
         return project(x, lr) if self.consistency else x
+
+
+def _bicubic(x: Tensor, k: int) -> Tensor:
+    # With antialias torch takes Keys' cubic with a = -0.5, as MATLAB does; without, a = -0.75.
+    return F.interpolate(x, scale_factor=k, mode="bicubic", antialias=True)
 
 
 def _check_options(depths: Sequence[int], num_heads: Sequence[int], drop_path_rate: float) -> None:

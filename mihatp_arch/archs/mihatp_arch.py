@@ -135,6 +135,7 @@ class MiHATP(HAT):
         use_checkpoint: bool = False,
         fused_attn: bool = True,
         consistency: bool = False,
+        global_skip: bool = False,
     ) -> None:
         dat = DATOptions(
             beta, learnable_scales, norm_residual, num_groups, sample_grid, img_size, offset_range, position
@@ -160,5 +161,6 @@ class MiHATP(HAT):
             use_checkpoint=use_checkpoint,
             fused_attn=fused_attn,
             consistency=consistency,
+            global_skip=global_skip,
             _group=partial(MRHAG, dat=dat),
         )

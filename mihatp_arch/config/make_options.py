@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from datasets_prep.common.files import write_file
+from mihatp_arch.config.option_files.candidates import candidates_file
 from mihatp_arch.config.option_files.method import SCALES
 from mihatp_arch.config.option_files.methods import MIHATP
 from mihatp_arch.config.option_files.render import benchmark_file, test_file, training_file
@@ -32,6 +33,7 @@ def option_files() -> dict[str, str]:
         texts[f"test_{MIHATP.name}_x{scale}.yml"] = _FOR_THE_EDITOR + test_file(MIHATP, scale)
         texts[f"benchmark_x{scale}.yml"] = benchmark_file(METHODS, scale)
         texts[f"benchmark_x{scale}_own.yml"] = benchmark_file(METHODS, scale, own=True)
+        texts[f"candidates_x{scale}.yml"] = candidates_file(scale)
     return texts
 
 

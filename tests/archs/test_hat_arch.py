@@ -1,13 +1,17 @@
 """HAT: the official network's numbers, its checkpoints, any size."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from basicsr.utils.matlab_functions import imresize
+from torch.nn import functional as F
 
 from mihatp_arch.archs.hat_arch import HAT, pad_to_multiple
 from mihatp_arch.archs.layers.windows import MASKED
+from mihatp_arch.archs.mihatp_arch import MiHATP
 from mihatp_arch.errors import UserError
 
 TINY = {"embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "squeeze_factor": 4}
@@ -155,3 +159,29 @@ def test_misspelt_option_is_an_error():
 
 def test_mask_value_hides_a_score():
     assert torch.tensor([0.0, MASKED + 20]).softmax(0)[1] < 1e-30
+
+
+@pytest.mark.parametrize("network", [HAT, partial(MiHATP, sample_grid=4)])
+@pytest.mark.parametrize("upsampler", ["pixelshuffle", "pixelshuffledirect"])
+def test_an_untrained_network_with_a_global_skip_is_bicubic_interpolation(network, upsampler):
+    net = network(
+        img_size=8,
+        window_size=4,
+        embed_dim=12,
+        depths=[1],
+        num_heads=[2],
+        squeeze_factor=4,
+        upsampler=upsampler,
+        global_skip=True,
+    )
+    lq = torch.rand(2, 3, 9, 10)
+    out = net(lq)
+    torch.testing.assert_close(out, F.interpolate(lq, scale_factor=4, mode="bicubic", antialias=True))
+    inner = out[1, 0, 12:-12, 12:-12].detach().numpy()
+    expected = imresize(lq[1].permute(1, 2, 0).numpy(), 4)[12:-12, 12:-12, 0]  # MATLAB's; the borders differ
+    np.testing.assert_allclose(inner, expected, atol=1e-5)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    (net(lq) - 0.5).abs().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())

@@ -73,3 +73,8 @@ class Method:
     keep_checkpoints: str = ""
     benchmark: str | None = ""
     more_rows: str = ""
+
+
+def everywhere(text: str) -> dict[int, str]:
+    """An entry of `by_scale` that is the same at every scale."""
+    return dict.fromkeys(SCALES, text)

@@ -2,6 +2,22 @@
 
 from mihatp_arch.config.option_files.diffusion_methods import IDM, LDM, RESSHIFT
 from mihatp_arch.config.option_files.first_stages import KLF2, KLF2GAN, KLF4, VQF4, VQF4GAN
-from mihatp_arch.config.option_files.methods import DAT_LIGHT, HAT, MIHATP, SHISRCNET, SRCNN, SWINIR
+from mihatp_arch.config.option_files.methods import DAT_LIGHT, HAT, MIHATP, MIHATP_PLUS, SHISRCNET, SRCNN, SWINIR
 
-METHODS = (SRCNN, LDM, IDM, RESSHIFT, SHISRCNET, SWINIR, DAT_LIGHT, HAT, MIHATP, VQF4, KLF4, KLF2, VQF4GAN, KLF2GAN)
+METHODS = (
+    SRCNN,
+    LDM,
+    IDM,
+    RESSHIFT,
+    SHISRCNET,
+    SWINIR,
+    DAT_LIGHT,
+    HAT,
+    MIHATP,
+    MIHATP_PLUS,
+    VQF4,
+    KLF4,
+    KLF2,
+    VQF4GAN,
+    KLF2GAN,
+)
