@@ -45,11 +45,13 @@ upsampler: pixelshuffle
 resi_connection: 1conv
 use_checkpoint: $use_checkpoint
 consistency: $consistency
+global_skip: $global_skip
 """,
     by_scale={
         "learnable_scales": everywhere(
             "false  # the paper gives α and β as numbers; true: each block learns its own, from these on"
         ),
+        "global_skip": everywhere("false  # true: the network learns the difference to bicubic interpolation"),
         "norm_residual": everywhere("true  # Eq. 4 as printed; false to start from HAT weights"),
         "consistency": everywhere(
             "false  # true: the last layer makes the k×k mean of the output equal to LR (only where LR is that of HR)"
@@ -95,11 +97,12 @@ Lines with "ours" differ from the paper; docs/results.md has the measurements. T
 second branch and the contrastive loss cost more iterations than they gain.
 """,
     model_type="SRModel",
-    network=MIHATP.network + "global_skip: true  # ours: the network learns the difference to bicubic interpolation\n",
+    network=MIHATP.network,
     by_scale=MIHATP.by_scale
     | {
         "learnable_scales": everywhere("true  # ours: each block learns its α and β, from these on"),
         "norm_residual": everywhere("false  # ours: Eq. 4 without its lone X_Norm, so that HAT weights can start it"),
+        "global_skip": everywhere("true  # ours: the network learns the difference to bicubic interpolation"),
         "consistency": everywhere("true  # ours: the k×k mean of the output is LR; false where LR is not that of HR"),
     },
 )
@@ -129,6 +132,7 @@ upsampler: pixelshuffle
 resi_connection: 1conv
 use_checkpoint: $use_checkpoint
 consistency: false  # true: the last layer makes the k×k mean of the output equal to LR (only where LR is that of HR)
+global_skip: false  # true: the network learns the difference to bicubic interpolation
 """,
     by_scale={
         "window_size": {
