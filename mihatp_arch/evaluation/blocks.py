@@ -1,6 +1,6 @@
 """From the outcome of a benchmark to its blocks of rows: the methods as they are, and with the projection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -48,12 +48,14 @@ def compare_methods(plan: Plan, outcome: Results, folder: Path) -> tuple[list[Bl
     """The methods as they are, then those with the projection if there are any; and the patients of the test images."""
     patients = find_patients(plan.test_sets(), next(iter(outcome.plain.scores.values()))[0]["psnr"])
     facts = facts_of_methods(plan, outcome, folder, costs=_costs(plan, outcome, folder))
-    blocks = [_block(outcome.plain, plan.ours, patients, facts)]
+    variants = plan.variants
+    blocks = [_block(outcome.plain, plan.ours, variants, patients, facts)]
     if outcome.projected is not None:
         starred = Tested(_starred(outcome.projected.scores), _starred(outcome.projected.validation))
         # The paper has no projected rows, a bound holds without projection, and the cost is that of the row without it.
         same = {name: replace(of, paper=None, cost=None, bound=None) for name, of in facts.items()}
-        blocks.append(_block(starred, f"{plan.ours}{PROJECTED}", patients, _starred(same)))
+        own = {f"{name}{PROJECTED}" for name in variants}
+        blocks.append(_block(starred, f"{plan.ours}{PROJECTED}", own, patients, _starred(same)))
     return blocks, patients
 
 
@@ -61,8 +63,8 @@ def _starred(values: Mapping[str, T]) -> dict[str, T]:
     return {f"{name}{PROJECTED}": value for name, value in values.items()}
 
 
-def _block(tested: Tested, ours: str, patients: Patients, facts: Mapping[str, Facts]) -> Block:
-    baseline = best_baseline(tested.scores, tested.validation, ours)
+def _block(tested: Tested, ours: str, variants: Set[str], patients: Patients, facts: Mapping[str, Facts]) -> Block:
+    baseline = best_baseline(tested.scores, tested.validation, variants)
     name = baseline.name if baseline else None
     results = compare(tested.scores, ours, name, patients=patients, facts=facts)
     return Block(results, [_means(*entry) for entry in tested.validation.items()], ours, baseline)

@@ -26,9 +26,13 @@ _INDICES: Mapping[str, Mapping[int, int]] = {
 _CONVOLUTION = re.compile(r"net\.slice\d\.(\d+)\.(weight|bias)")
 
 
-def is_installed() -> bool:
-    """Whether the package of the weights is installed."""
-    return find_spec("stlpips_pytorch") is not None
+def has_weights(network: STLPIPSName) -> bool:
+    """Whether the file of `network` is in an installed package."""
+    try:
+        weights_file(network, what="")
+    except UserError:
+        return False
+    return True
 
 
 def weights_file(network: STLPIPSName, *, what: str) -> Path:

@@ -43,7 +43,7 @@ ST_LPIPS_ROW = MetricRow(
     label="ST-LPIPS",
     digits=4,
     better="lower",
-    available=stlpips.is_installed,
+    available=lambda: stlpips.has_weights("alexnet"),
 )
 
 

@@ -13,7 +13,7 @@ from mihatp_arch.losses.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 STAGES = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32))  # the convolutions in the file
 LAYERS = ["relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"]
-needs_package = pytest.mark.skipif(not stlpips.is_installed(), reason="needs: pip install stlpips-pytorch==0.0.2")
+needs_package = pytest.mark.skipif(not stlpips.has_weights("vgg16"), reason="needs: pip install stlpips-pytorch==0.0.2")
 
 
 def drawn_state() -> dict[str, Tensor]:

@@ -11,7 +11,9 @@ from mihatp_arch.evaluation.run.execute import metric_options
 from mihatp_arch.losses import PerceptualDistance, stlpips
 from mihatp_arch.metrics.lpips import alexnet_weights, calculate_lpips, calculate_st_lpips
 
-needs_package = pytest.mark.skipif(not stlpips.is_installed(), reason="needs: pip install stlpips-pytorch==0.0.2")
+needs_package = pytest.mark.skipif(
+    not stlpips.has_weights("alexnet"), reason="needs: pip install stlpips-pytorch==0.0.2"
+)
 
 
 @pytest.fixture

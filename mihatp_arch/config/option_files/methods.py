@@ -98,8 +98,8 @@ second branch and the contrastive loss cost more iterations than they gain.
 """,
     model_type="SRModel",
     network=MIHATP.network,
-    by_scale=MIHATP.by_scale
-    | {
+    by_scale={
+        **MIHATP.by_scale,
         "learnable_scales": everywhere("true  # ours: each block learns its α and β, from these on"),
         "norm_residual": everywhere("false  # ours: Eq. 4 without its lone X_Norm, so that HAT weights can start it"),
         "global_skip": everywhere("true  # ours: the network learns the difference to bicubic interpolation"),

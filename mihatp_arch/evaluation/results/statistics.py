@@ -1,6 +1,6 @@
 """From the scores of all methods to the rows of a table: means, improvements, differences, the paper's numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import nan
 from statistics import stdev
@@ -75,16 +75,16 @@ class Baseline:
 
 
 def best_baseline(
-    scores: Mapping[str, Sequence[Scores]], validation: Mapping[str, Sequence[Scores]], ours: str
+    scores: Mapping[str, Sequence[Scores]], validation: Mapping[str, Sequence[Scores]], ours: Set[str]
 ) -> Baseline | None:
-    """The method other than `ours` with the highest PSNR; None where there is no other.
+    """The method with the highest PSNR that is none of `ours`; None where there is no other.
 
     Args:
         scores: method -> the scores of each seed on the test sets.
         validation: the same on the validation set, which then chooses; empty where there is none.
-        ours: the method that is no baseline.
+        ours: the methods that are no baselines: the proposed one and its variants.
     """
-    others = [name for name in scores if name != ours]
+    others = [name for name in scores if name not in ours]
     if not others:
         return None
     judged = validation or scores

@@ -80,6 +80,13 @@ class Plan:
         stages = [method.first_stage for method in self.methods if method.first_stage is not None]
         return tuple({stage.name: stage for stage in stages}.values())
 
+    @property
+    def variants(self) -> frozenset[str]:
+        """`ours`, and the methods that train a network of the same architecture: none of them is a baseline."""
+        types = {method.name: method.trained_options().get("network_g", "type") for method in self.trained}
+        own = types.get(self.ours)
+        return frozenset({self.ours, *(name for name, kind in types.items() if own is not None and kind == own)})
+
     def test_sets(self) -> dict[str, Mapping[str, Any]]:
         """The options of the test sets, by their own names."""
         datasets = self.trained[0].datasets()

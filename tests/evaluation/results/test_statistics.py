@@ -18,7 +18,7 @@ def one_image(psnr: float, ssim: float) -> dict:
 
 
 def compared(found: dict, ours: str) -> dict:
-    baseline = best_baseline(found, {}, ours)
+    baseline = best_baseline(found, {}, {ours})
     images = next(iter(found.values()))[0]["psnr"]
     patients = Patients({name: {image: f"{name}/{image}" for image in of} for name, of in images.items()})
     name = baseline.name if baseline else None
@@ -90,12 +90,12 @@ def test_every_method_is_compared_with_the_baseline_and_with_ours():
 
 def test_the_best_baseline_is_never_ours():
     found = {name: [scores({"t": {"a": psnr}})] for name, psnr in (("x", 1.0), ("y", 3.0), ("z", 9.0), ("w", 2.0))}
-    assert best_baseline(found, {}, "z") == Baseline("y", None)
-    assert best_baseline({"z": found["z"]}, {}, "z") is None
+    assert best_baseline(found, {}, {"z"}) == Baseline("y", None)
+    assert best_baseline({"z": found["z"]}, {}, {"z"}) is None
 
 
 def test_the_validation_set_chooses_the_best_baseline():
     """HAT is the best one on the test set by chance."""
     tested = {"SwinIR": [scores({"test1": {"a": 27.0}})], "HAT": [scores({"test1": {"a": 29.0}})]}
     validated = {"SwinIR": [scores({"val": {"b": 28.0}})], "HAT": [scores({"val": {"b": 26.0}})]}
-    assert best_baseline(tested, validated, "MiHATP") == Baseline("SwinIR", "val")
+    assert best_baseline(tested, validated, {"MiHATP"}) == Baseline("SwinIR", "val")

@@ -15,7 +15,7 @@ from mihatp_cli.mihatp import main
 MEANS = {"LDM_mean8": "LDM", "ResShift_mean8": "ResShift"}
 ALL = (
     *("bicubic", "SRCNN", "LDM", "LDM_mean8", "IDM", "ResShift", "ResShift_mean8", "SHISRCNet", "SwinIR"),
-    *("DAT-light", "HAT", "MiHATP"),
+    *("DAT-light", "HAT", "MiHATP", "MiHATPplus"),
 )
 
 
@@ -216,3 +216,10 @@ def test_a_variant_of_a_method_takes_its_overlays(tmp_path, small_data):
     (method,) = read_plan([write_benchmark(tmp_path, {"shared": variant}), *OVERLAYS], data=small_data).trained
     assert method.options.get("network_g", "sample_grid") == 4  # tiny_MiHATP.yml
     assert method.options.get("train", "share_branches") is True
+
+
+def test_methods_of_the_same_architecture_as_ours_are_no_baselines(tmp_path, small_data):
+    methods = {"bicubic": None, "HAT": None, "MiHATP": None, "MiHATPplus": None}
+    found = read_plan([write_benchmark(tmp_path, methods, ours="MiHATP"), *OVERLAYS], data=small_data)
+    assert found.variants == {"MiHATP", "MiHATPplus"}
+    assert read_plan([write_benchmark(tmp_path, methods, ours="HAT"), *OVERLAYS], data=small_data).variants == {"HAT"}
