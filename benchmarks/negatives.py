@@ -1,10 +1,11 @@
 """Are the negatives worse than SR, and does the contrastive loss pull SR towards HR? Pools beside each other.
 
-    python benchmarks/negatives.py --data FOLDER [--scale 2 4 8] [--layers 5] [--images 33]
+    python benchmarks/negatives.py --data FOLDER [--scale 2 4 8] [--layers 5] [--images 33] [--network FILE]
 
 FOLDER has HR images at 40x; the middle 192×192 of each is used. LR is the area mean of HR. As SR stands an image that
-is 0.8 dB better than bicubic interpolation, on the way from it to HR; the positive is the same image. The feature
-network is VGG19 with random weights, or none with `--layers 0`. Columns:
+is 0.8 dB better than bicubic interpolation, on the way from it to HR; the positive is the same image. With `--network`,
+SR is the output of a network that spandrel knows, for one `--scale`, and the positive that for LR turned by 90°, turned
+back. The feature network is VGG19 with random weights, or none with `--layers 0`. Columns:
 
 * closer: drawn negatives, without down-up, that are nearer to HR (MSE) than an image 1 dB better than bicubic
 * negatives: their mean PSNR in dB
@@ -72,12 +73,18 @@ def decibels(image: Tensor, hr: Tensor) -> float:
     return -10 * math.log10(float((image - hr).square().mean()))
 
 
-def measure(hr: Tensor, pool: IrreversiblePool, loss: ContrastiveLoss | None) -> dict[str, float]:
+def measure(
+    hr: Tensor, pool: IrreversiblePool, loss: ContrastiveLoss | None, network: Callable[[Tensor], Tensor] | None
+) -> dict[str, float]:
     """The columns for one HR patch."""
     lr = F.avg_pool2d(hr, pool.scale)
     bicubic = F.interpolate(lr, scale_factor=pool.scale, mode="bicubic").clamp(0, 1)
-    sr, negatives = better(bicubic, hr, DECIBEL_SR), pool(hr)
-    positives = sr.unsqueeze(1)
+    sr = positive = better(bicubic, hr, DECIBEL_SR)
+    if network is not None:
+        with torch.no_grad():
+            sr, turned = network(lr), network(torch.rot90(lr, 1, (2, 3)))
+        positive = torch.rot90(turned, -1, (2, 3))
+    positives, negatives = positive.unsqueeze(1), pool(hr)
 
     def layer_0(x: Tensor) -> Tensor:
         similarities = [F.cosine_similarity(x.flatten(1)[:, None], y.flatten(2), dim=2) for y in (positives, negatives)]
@@ -92,6 +99,7 @@ def measure(hr: Tensor, pool: IrreversiblePool, loss: ContrastiveLoss | None) ->
         "closer": float(share_closer(better(bicubic, hr, DECIBEL_CLOSER), negatives[:, 1:], hr)),
         "negatives": fmean(decibels(negative, hr) for negative in negatives[0, 1:]),
         "bicubic": decibels(bicubic, hr),
+        "SR": decibels(sr, hr),
         "cosine": float(cosine(of_cl, towards_hr)),
         "layer 0": float(cosine(gradient(layer_0, sr), towards_hr)),
         "step": decibels(sr - step, hr) - decibels(sr, hr),
@@ -104,16 +112,22 @@ def main() -> None:
     parser.add_argument("--scale", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--images", type=int, default=33, help="patches that are measured")
     parser.add_argument("--layers", type=int, default=5, help="layers of VGG19, beside layer 0")
+    parser.add_argument("--network", type=Path, metavar="FILE", help="weights of a network that spandrel knows")
     arguments = parser.parse_args()
     get_root_logger().setLevel(logging.ERROR)
     torch.manual_seed(0)
     features = {"weights": "random", "layers": LAYERS[: arguments.layers]}
     loss = ContrastiveLoss(features=features) if arguments.layers else None
     images = patches(arguments.data, arguments.images)
+    network = None
+    if arguments.network is not None:
+        from spandrel import ModelLoader
+
+        network = ModelLoader(device="cpu").load_from_file(arguments.network).model.eval()
     for scale in arguments.scale:
         for name, pool in POOLS.items():
             torch.manual_seed(0)
-            rows = [measure(hr, pool(scale=scale), loss) for hr in images]
+            rows = [measure(hr, pool(scale=scale), loss, network) for hr in images]
             means = {column: fmean(row[column] for row in rows) for column in rows[0]}
             print(f"x{scale} {name:14}", *(f"{column} {value:+.3f}" for column, value in means.items()), flush=True)
 

@@ -13,6 +13,7 @@ from mihatp_arch.training.probes.contrastive import Images, better_than_down_up,
 from mihatp_arch.training.probes.equation_4 import term_sizes
 from mihatp_arch.training.validation import network_in_eval_mode
 
+_AGAINST = -0.05  # a cosine of gradients that is more than chance
 _CLOSER = 0.25  # a share of negatives nearer to HR than SR that is too large
 _TERMS = {"eq4_x": "X", "eq4_x_norm": "X_Norm", "eq4_sw_msa": "SW-MSA", "eq4_cab": "α·CAB", "eq4_dat": "β·DAT"}
 
@@ -59,10 +60,10 @@ class Probe:
 
     def _warn(self, values: Mapping[str, float], iteration: int, pool: Mapping[str, Any]) -> None:
         """Say once that the contrastive loss works against Eq. 6."""
-        if values["cl_cosine"] >= 0 and values["neg_closer"] <= _CLOSER:
+        if values["cl_cosine"] >= _AGAINST and values["neg_closer"] <= _CLOSER:
             return
         self._warned = True
-        advice = "give the operations larger severities" if pool.get("operations_on", "lr") == "lr" else "set it to lr"
+        advice = "give operations larger severities" if pool.get("operations_on", "lr") == "lr" else "set it to lr"
         get_root_logger().warning(
             f"train.irreversible_opt.operations_on: at iteration {iteration} the contrastive loss works against Eq. 6: "
             f"the cosine of its gradient to that of the pixel loss is {values['cl_cosine']:+.2f}, and "
