@@ -34,6 +34,25 @@ def test_a_parameter_that_is_given_twice():
         read_grid(["tau=1", "tau=2"])
 
 
+def test_a_value_that_is_twice_in_the_queue_is_trained_once(tmp_path, small_data):
+    pytest.importorskip("optuna")
+    from mihatp_arch.evaluation.run.sweep_queue import SweepQueue
+
+    read = plan(tmp_path, small_data, "MiHATP")
+    queue = SweepQueue(read, read.trained[0].options, "tau", (0.5, 0.05), f"sqlite:///{tmp_path / 'sweep.db'}")
+    for _ in range(2):
+        queue._study.enqueue_trial({"tau": 0.05}, user_attrs={"value": 0.05})
+    trained: list[float] = []
+
+    def train(value: float) -> tuple[float, float]:
+        trained.append(value)
+        return 20 + value, 0.5
+
+    assert queue.run(train) == []
+    assert sorted(trained) == [0.05, 0.5]
+    assert queue.results() == {0.05: (20.05, 0.5), 0.5: (20.5, 0.5)}
+
+
 def test_every_parameter_stands_where_the_options_have_it(tmp_path, small_data):
     options = plan(tmp_path, small_data, "MiHATP").trained[0].options
     assert {name: options.get(*path) for name, path in PARAMETERS.items()} == {

@@ -63,7 +63,8 @@ class SweepQueue:
 
         def objective(trial: optuna.Trial) -> float:
             value = trial.user_attrs.get("value")
-            if value is None:  # another process took the last value that waited, and optuna made up a new one
+            # Without a value: another process took the last one that waited, and optuna made up a new trial.
+            if value is None or self._is_taken(value, trial.number):
                 raise TrialPruned
             trial.suggest_float(self.parameter, value, value)
             try:
@@ -103,6 +104,19 @@ class SweepQueue:
         for value in self.values:
             if value not in queued:
                 self._study.enqueue_trial({self.parameter: value}, user_attrs={"value": value})
+
+    def _is_taken(self, value: float, number: int) -> bool:
+        """Whether another trial has trained the value, or an earlier one trains it.
+
+        A value can stand in the queue twice: one process enqueues it while optuna repeats it for another one.
+        """
+        others = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.COMPLETE))
+        return any(
+            other.user_attrs.get("value") == value
+            and (other.state == TrialState.COMPLETE or other.number < number)
+            and other.number != number
+            for other in others
+        )
 
     def _is_left(self) -> bool:
         """Whether a value is neither trained nor failed; a value that a process gave up is neither."""
