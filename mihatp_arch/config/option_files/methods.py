@@ -93,8 +93,8 @@ MIHATP_PLUS = Method(
     name="MiHATPplus",
     about="""
 MiHATPplus x$scale: the network of MiHATP as we recommend it, on the data and budget of train_MiHATP_x$scale.yml.
-Lines with "ours" differ from the paper; docs/results.md has the measurements. There is one branch: at equal time, the
-second branch and the contrastive loss cost more iterations than they gain.
+Lines with "ours" differ from the paper; docs/results.md has the measurements. There is one branch: the second one and
+the contrastive loss make a step two to four times as long, and no gain by them has been measured yet.
 """,
     model_type="SRModel",
     network=MIHATP.network,
