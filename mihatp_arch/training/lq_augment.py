@@ -46,9 +46,7 @@ def augment_lq(lq: Tensor, train_opt: Mapping[str, Any]) -> Tensor:
     options = train_opt.get("lq_augment")
     if options is None:
         return lq
-    return _built(tuple(options.get("jpeg", (70, 100))), options.get("share", 1 / 3))(lq)
+    return _built(**{name: tuple(value) if name == "jpeg" else value for name, value in options.items()})(lq)
 
 
-@lru_cache(maxsize=1)
-def _built(jpeg: tuple[float, ...], share: float) -> LQAugment:
-    return LQAugment(jpeg=jpeg, share=share)
+_built = lru_cache(maxsize=1)(LQAugment)  # for the options of a training, which are the same in every step

@@ -24,6 +24,9 @@ from mihatp_arch.archs.layers.consistency import project
 Row = tuple[int, str, dict[str, float]]  # index in the set, name of the image, metric -> value
 
 
+_CONSISTENT = "_consistent"  # ends the names of results after the consistency projection
+
+
 @dataclass(frozen=True)
 class _Variant:
     """The output as it is measured and written: as the network gives it, or projected.
@@ -48,8 +51,13 @@ def _variants(opt: Mapping[str, Any]) -> list[_Variant]:
     plain = _Variant(mode == "area", root, Path(opt["path"]["visualization"]), suffix)
     if mode != "both" or opt["is_train"]:
         return [plain]
-    beside = root.with_name(f"{root.name}_consistent")
-    return [plain, _Variant(True, beside, beside / "visualization", f"{suffix}_consistent")]
+    beside = consistent(root)
+    return [plain, _Variant(True, beside, beside / "visualization", f"{suffix}{_CONSISTENT}")]
+
+
+def consistent(results: Path) -> Path:
+    """The folder beside `results` with the same test after the consistency projection."""
+    return results.with_name(f"{results.name}{_CONSISTENT}")
 
 
 def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logger: Any, save_img: bool) -> None:
@@ -104,13 +112,14 @@ def _run(
     model.feed_data(data)
     model.test()
     visuals = model.get_current_visuals()
+    gt = tensor2img([visuals["gt"]]) if "gt" in data else None
     images: list[tuple[Any, dict[str, float] | None]] = []
     for variant in variants:
         # LR comes from the data, because a model may get another input (a first stage gets HR).
         result = project(visuals["result"], data["lq"]) if variant.projected else visuals["result"]
         image, values = tensor2img([result]), None
-        if "gt" in data:
-            compared = {"img": image, "img2": tensor2img([visuals["gt"]])}
+        if gt is not None:
+            compared = {"img": image, "img2": gt}
             values = {name: float(calculate_metric(compared, options)) for name, options in metrics.items()}
         images.append((image, values))
     if "gt" in data:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SCALES = (2, 4, 8)
+HR_SIZE = 192  # width of the HR patches (paper 3.1)
 
 ADAM = """
 type: Adam  # paper 3.1

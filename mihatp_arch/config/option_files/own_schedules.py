@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from textwrap import fill
 
 from mihatp_arch.config.option_files.first_stages import KLF2GAN, VQF4GAN
+from mihatp_arch.config.option_files.method import HR_SIZE
 
 _STAGES = {2: KLF2GAN.name, 4: VQF4GAN.name, 8: VQF4GAN.name}
-_HR_SIZE = 192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class OwnSchedule:
         if self.lr_patch is None:
             return []
         wanted = self.lr_patch * scale
-        smaller = f"  # {wanted}, but HR has {_HR_SIZE}" if wanted > _HR_SIZE else ""
-        return [f"datasets:train:gt_size={min(wanted, _HR_SIZE)}{smaller}"]
+        smaller = f"  # {wanted}, but HR has {HR_SIZE}" if wanted > HR_SIZE else ""
+        return [f"datasets:train:gt_size={min(wanted, HR_SIZE)}{smaller}"]
 
 
 def _line(text: str) -> str:

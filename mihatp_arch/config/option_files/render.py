@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from string import Template
 from textwrap import indent
 
-from mihatp_arch.config.option_files.method import Method
+from mihatp_arch.config.option_files.method import HR_SIZE, Method
 from mihatp_arch.config.option_files.own_schedules import OWN_SCHEDULES
 from mihatp_arch.config.option_files.templates import BENCHMARK, DATA_SET, METRICS, OWN_NOTE, TEST, TRAIN
 
-_HR_SIZE = 192
 _TEST_SETS = ("test1", "test2", "test3", "test4", "test5")
 _TEST_SETS_NOTE = "paper 3.2: five disjoint sets of 100; they decide nothing during the training"
 
@@ -83,7 +82,7 @@ def benchmark_file(methods: Sequence[Method], scale: int, *, own: bool = False) 
 
 def _at_scale(method: Method, scale: int) -> dict[str, str]:
     own = {name: values[scale] for name, values in method.by_scale.items()}
-    return {"scale": str(scale), "lr_size": str(_HR_SIZE // scale), **own}
+    return {"scale": str(scale), "lr_size": str(HR_SIZE // scale), **own}
 
 
 def _at(text: str, method: Method, scale: int) -> str:

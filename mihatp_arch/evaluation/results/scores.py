@@ -21,6 +21,7 @@ from mihatp_arch.archs.layers.consistency import project
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.csv_file import write_csv
 from mihatp_arch.metrics.images import BGRImage
+from mihatp_arch.training.validation import consistent
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric -> test set -> image -> value
 
@@ -92,11 +93,6 @@ def bicubic(lq: BGRImage, scale: int, *, projected: bool = False) -> BGRImage:
         x, lr = (torch.from_numpy(image).permute(2, 0, 1)[None] for image in (enlarged, lq.astype(np.float32) / 255))
         enlarged = project(x, lr)[0].permute(1, 2, 0).numpy()
     return (enlarged.clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def consistent(results: Path) -> Path:
-    """The folder beside `results` in which a test writes its pictures after the consistency projection."""
-    return results.with_name(f"{results.name}_consistent")
 
 
 def measure_bicubic(

@@ -18,7 +18,6 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.plan import Method, Plan, check_same_data, trained_network
 
 UNTRAINED = ("bicubic",)
-_METHOD_OF_FILE = re.compile(r"train_(.+)_x\d+\.yml")
 
 
 class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -196,17 +195,20 @@ def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]
     if default in packaged_options():
         return [packaged_options()[default]]
     there = [*packaged_options(), *(file.name for file in folder.glob("train_*.yml"))]
-    others = [
-        match[1] for match in (re.fullmatch(rf"train_(.+)_x{request.scale}\.yml", file) for file in there) if match
-    ]
+    others = [method for method in (_method_of(file, request.scale) for file in there) if method]
     missing = f"{request.file}: method '{name}' has no options for x{request.scale}: there is no '{path}'"
     raise UserError(with_hint(missing, did_you_mean(name, others)))
 
 
+def _method_of(file: str, scale: int) -> str | None:
+    """The method of an option file `train_<method>_x<scale>.yml`; None for another name."""
+    match = re.fullmatch(rf"train_(.+)_x{scale}\.yml", file)
+    return match[1] if match else None
+
+
 def _own_overlays(overlay: Path, name: str, file: Path, scale: int) -> list[Path]:
     """The overlays that belong to `overlay` and are for one method: of its name, else of its option file's name."""
-    of_file = _METHOD_OF_FILE.fullmatch(file.name)
-    for method in (name, *([of_file[1]] if of_file else [])):
+    for method in filter(None, (name, _method_of(file.name, scale))):
         paths = [overlay.with_name(f"{overlay.stem}_{method}{more}{overlay.suffix}") for more in ("", f"_x{scale}")]
         there = [path for path in paths if path.is_file()]
         if there:

@@ -16,10 +16,11 @@ from basicsr.archs import build_network
 from datasets_prep.common.executors import open_executor, run_all
 from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.results.scores import Scores, consistent, measure_bicubic, read_scores
+from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores
 from mihatp_arch.evaluation.run.plan import Method, Plan
 from mihatp_arch.evaluation.run.trainings import Run, prepare_first_stages, prepare_runs, train_and_test
 from mihatp_arch.metrics import METRIC_ROWS
+from mihatp_arch.training.validation import consistent
 
 
 @dataclass(frozen=True)

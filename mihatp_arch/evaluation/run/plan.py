@@ -83,7 +83,7 @@ class Plan:
     @property
     def variants(self) -> frozenset[str]:
         """`ours`, and the methods that train a network of the same architecture: none of them is a baseline."""
-        types = {method.name: method.trained_options().get("network_g", "type") for method in self.trained}
+        types = {method.name: method.options.get("network_g", "type") for method in self.methods if method.options}
         own = types.get(self.ours)
         return frozenset({self.ours, *(name for name, kind in types.items() if own is not None and kind == own)})
 

@@ -12,10 +12,10 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.results.scores import consistent
 from mihatp_arch.evaluation.run.basicsr_process import Job
 from mihatp_arch.evaluation.run.budget import seconds_per_iteration, with_iterations
 from mihatp_arch.evaluation.run.plan import TEST_SET, VALIDATION_SET, Method, Plan, trained_network
+from mihatp_arch.training.validation import consistent
 
 _PILOT = 24  # iterations of the training that measures the time of one iteration
 
