@@ -38,6 +38,7 @@ setup(
         "datasets_prep": ["py.typed"],
         "mihatp_arch": ["py.typed"],
         "mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html"],
+        "mihatp_arch.inference.weights": ["*.safetensors", "*.md"],
         "mihatp_cli": ["py.typed"],
         "mihatp_options": ["*.yml", "*.json"],
         "mihatp_options.overlays": ["*.yml"],

@@ -4,6 +4,7 @@ A new network is one `*_arch.py` file and one line here.
 """
 
 from mihatp_arch.archs.autoencoder_arch import Autoencoder
+from mihatp_arch.archs.dat_arch import DAT
 from mihatp_arch.archs.hat_arch import HAT
 from mihatp_arch.archs.idm_arch import IDM
 from mihatp_arch.archs.ldm_arch import LDM
@@ -15,6 +16,7 @@ from mihatp_arch.archs.spandrel_arch import Spandrel
 from mihatp_arch.archs.srcnn_arch import SRCNN
 
 __all__ = [
+    "DAT",
     "HAT",
     "IDM",
     "LDM",

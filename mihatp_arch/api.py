@@ -1,0 +1,39 @@
+"""The package in three lines of Python: load a network, apply it."""
+
+from pathlib import Path
+
+from mihatp_arch.inference.load import load_network
+from mihatp_arch.inference.network import Precision
+from mihatp_arch.inference.upscale import TILE, Upscaler
+
+
+def load(
+    source: str | Path | None = None,
+    *,
+    scale: int | None = None,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    tile: int = TILE,
+    batch: int | None = None,
+    ensemble: bool = False,
+    consistent: bool = False,
+) -> Upscaler:
+    """Load a trained network; `.upscale(image)` of the result applies it.
+
+    Args:
+        source: the name of bundled weights (`he-light-x2`, `he-light-x4`, `he-light-x8`), a `.safetensors` file of
+            `mihatp export`, the folder of an experiment, an `.onnx` file of `mihatp export --onnx`, or any file that
+            spandrel knows. None takes the bundled weights of `scale`.
+        scale: the scale that the network must have; None takes that of the weights.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
+        precision: `bf16` is faster on processors that have it; SR differs by less than a code value of 8 bits.
+        tile: largest side of the input of the network, LR px.
+        batch: tiles in one call; None: 1 on a CPU, as many as fit into the memory of a GPU.
+        ensemble: average over the eight symmetries of the square: better, and eight times as slow.
+        consistent: change SR as little as possible so that its reduction is exactly LR.
+
+    Raises:
+        UserError: there is no such file or name, it cannot be loaded, or it has another scale.
+    """
+    network = load_network(source, scale=scale, device=device, precision=precision)
+    return Upscaler(network, tile=tile, batch=batch, ensemble=ensemble, consistent=consistent)

@@ -1,0 +1,183 @@
+"""Load a trained network for inference, from whatever holds it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from datasets_prep.common.text import did_you_mean
+from mihatp_arch.archs.spandrel_arch import Spandrel, is_packaged, kernel_of_packaged, weights_file
+from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
+from mihatp_arch.errors import UserError
+from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork
+
+_SUFFIX = ".safetensors"
+_MULTIPLES = {"DAT": 32, "HAT": 16, "MiHATP": 16, "SwinIR": 8}  # sides that these networks need not pad
+
+
+def bundled() -> dict[str, Path]:
+    """Name -> file of the weights in this package, such as `he-light-x4`."""
+    folder = Path(str(resources.files("mihatp_arch.inference"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
+
+
+def load_network(
+    source: str | Path | None = None, *, scale: int | None = None, device: str = "auto", precision: Precision = "fp32"
+) -> Network:
+    """Load the network in `source`.
+
+    Args:
+        source: the name of bundled weights, a `.safetensors` file of `mihatp export`, the folder of an experiment or a
+            `net_g_*.pth` in it, an `.onnx` file of `mihatp export --onnx`, or any file that spandrel knows. None takes
+            the bundled weights of `scale`.
+        scale: the scale that it must have; None takes that of the weights.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
+        precision: `bf16` is faster on processors that have it; the result differs in the third digit.
+
+    Raises:
+        UserError: there is no such file or name, it cannot be loaded, or it has another scale.
+    """
+    name, path = _find(source, scale)
+    if path.suffix == ".onnx":
+        from mihatp_arch.inference.onnx_network import OnnxNetwork  # needs the extra `onnx`
+
+        network: Network = OnnxNetwork(path)
+    else:
+        module, info = _load(name, path)
+        network = TorchNetwork(module, info, device=find_device(device), precision=precision)
+        _check_output(network, source=name)
+    if scale is not None and network.info.scale != scale:
+        raise UserError(f"'{source}' enlarges {network.info.scale} times, not {scale}: give other weights, or leave it")
+    return network
+
+
+def _check_output(network: Network, *, source: str) -> None:
+    """Raise `UserError` unless the network makes SR images of LR images alone, as a diffusion network does not."""
+    side = 16
+    try:
+        sr = network(torch.zeros(1, 3, side, side))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"'{source}' makes no SR image of an LR image: {' '.join(str(error).split())[:200]}") from error
+    wanted = (1, 3, side * network.info.scale, side * network.info.scale)
+    if sr.shape != wanted:
+        raise UserError(f"'{source}' makes {list(sr.shape)} of [1, 3, {side}, {side}], not {list(wanted)}")
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name; `auto` is a GPU where there is one. Raises `UserError` where it does not exist."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device '{name}' cannot be used ({reason}): give cpu, or leave the option out") from error
+    return device
+
+
+def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
+    """The name and the file or folder of `source`."""
+    names = bundled()
+    if source is None:
+        if scale is None:
+            raise UserError(f"give weights ({', '.join(names)}, or a file) or a scale")
+        source = f"he-light-x{scale}"
+    if str(source) in names:
+        return str(source), names[str(source)]
+    if is_packaged(str(source)):
+        return str(source), weights_file(str(source), scale)
+    path = Path(source).expanduser()
+    if not path.exists():
+        hint = did_you_mean(str(source), names)
+        raise UserError(f"weights '{source}': no such file, and no bundled weights ({', '.join(names)}){hint}")
+    return path.name, path
+
+
+def _load(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
+    if path.is_dir():
+        weights = newest_network(path / "models")
+        if weights is None:
+            raise UserError(f"'{path}' has no trained network: there is no net_g in '{path / 'models'}'")
+        return _of_experiment(name, weights)
+    if path.suffix == _SUFFIX and (metadata := _metadata(path)).get("network_g"):
+        return _of_export(name, path, metadata)
+    if (path.parent.parent / f"{path.parent.parent.name}.yml").is_file():
+        return _of_experiment(path.parent.parent.name, path)
+    return _of_spandrel(name, path)
+
+
+def _of_export(name: str, path: Path, metadata: Mapping[str, str]) -> tuple[nn.Module, NetworkInfo]:
+    """A file of `mihatp export`: its metadata holds the options of the network."""
+    try:
+        options = json.loads(metadata["network_g"])
+        card = json.loads(metadata.get("card") or "{}")
+        scale = int(metadata.get("scale") or options.get("upscale") or 0)
+        mpp = float(metadata["mpp"]) if metadata.get("mpp") else None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
+    module = _built(options, path, load_tensors(path, mapped=False))
+    info = NetworkInfo(name, scale, metadata.get("kernel") or None, mpp, _sha256(path), _multiple(options), card)
+    return module, info
+
+
+def _of_experiment(name: str, weights: Path) -> tuple[nn.Module, NetworkInfo]:
+    """A `net_g` of `basicsr train`: the option file in the folder of the experiment describes the network."""
+    import yaml
+
+    recorded = weights.parent.parent / f"{weights.parent.parent.name}.yml"
+    try:
+        options = yaml.safe_load(recorded.read_text(encoding="utf-8"))
+        network, scale = options["network_g"], int(options["scale"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"'{recorded}' cannot be read ({error}): name the folder of an experiment") from error
+    tensors = weights_below(weights, load_tensors(weights, mapped=False), "params_ema")
+    module = _built(network, weights, tensors)
+    return module, NetworkInfo(name, scale, kernel_of_weights(weights), None, _sha256(weights), _multiple(network))
+
+
+def _of_spandrel(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
+    module = Spandrel(file=str(path))
+    kernel = kernel_of_packaged(name) or kernel_of_weights(path)
+    multiple = _MULTIPLES.get(type(module.network).__name__, 16)
+    return module, NetworkInfo(name, module.upscale, kernel, None, _sha256(path), multiple)
+
+
+def _built(options: dict[str, Any], path: Path, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    try:
+        module: nn.Module = build_network(dict(options))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is of a network that this version does not have: {error}") from error
+    try:
+        module.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"'{path}' does not fit its network: {reason[:200]}") from error
+    return module
+
+
+def _multiple(options: Mapping[str, Any]) -> int:
+    return int(options.get("window_size") or _MULTIPLES.get(str(options.get("type")), 16))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"'{path}' cannot be read ({error}): it is damaged, or no safetensors file") from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()

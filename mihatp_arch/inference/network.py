@@ -1,0 +1,74 @@
+"""A network as inference sees it: a function of tiles, and the facts about its weights."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """The facts about a network and its weights.
+
+    Attributes:
+        name: of the bundled weights, or of the file or folder.
+        scale: SR pixels for each LR pixel, along each axis.
+        kernel: how LR was made in the training: `area`, `bicubic` or `pyramid`; None where nobody knows.
+        mpp: µm per SR pixel in the training; None where nobody knows.
+        sha256: of the file of weights.
+        multiple: sides of tiles should be multiples of it: the network would pad them.
+        card: the model card, section by section; empty for weights without one.
+    """
+
+    name: str
+    scale: int
+    kernel: str | None = None
+    mpp: float | None = None
+    sha256: str = ""
+    multiple: int = 1
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Network(Protocol):
+    """What inference needs of a network."""
+
+    @property
+    def info(self) -> NetworkInfo: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """`[B, 3, H, W]` float32 RGB in [0, 1] on the CPU -> `[B, 3, s·H, s·W]` float32 on the CPU, not clamped."""
+        ...
+
+
+class TorchNetwork:
+    """A network of torch, in evaluation mode on one device.
+
+    Args:
+        module: `[B, 3, H, W]` -> `[B, 3, s·H, s·W]`.
+        info: the facts about it.
+        device: where it runs.
+        precision: `bf16` runs it under autocast; the result is float32 in any case.
+    """
+
+    def __init__(self, module: nn.Module, info: NetworkInfo, *, device: torch.device, precision: Precision) -> None:
+        self.info = info
+        self.device = device
+        self.precision = precision
+        self.module = module.to(device).eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def __call__(self, lr: Tensor) -> Tensor:
+        with self._autocast():
+            sr = self.module(lr.to(self.device, non_blocking=True))
+        return sr.float().cpu()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -1,0 +1,229 @@
+"""Images of any size through a network that sees tiles of one shape."""
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mihatp_arch.archs.layers.consistency import project
+from mihatp_arch.inference.blend import SEAMS, Block, blended, block_sums, seams_of
+from mihatp_arch.inference.network import Network
+from mihatp_arch.inference.predict import interpolate, predict, predict_ensemble
+from mihatp_arch.inference.tiling import Tiling
+
+Sums: TypeAlias = dict[str, NDArray[np.int32]]  # name of the plane (`sr`, `deviation`) -> weighted sums of a block
+Seams: TypeAlias = dict[str, dict[str, NDArray[np.int32]]]  # name of the seam -> plane -> sums
+
+
+class ReadLR(Protocol):
+    """Reads the pixels of a rectangle that lies within the image: [height, width, 3] uint8, or float32 in [0, 1]."""
+
+    def __call__(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8] | NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Image:
+    """An LR image that is read part by part.
+
+    Attributes:
+        width, height: px.
+        read: its pixels.
+        computed: whether the network computes the tile at (row, column); the others are interpolated.
+    """
+
+    width: int
+    height: int
+    read: ReadLR
+    computed: Callable[[int, int], bool] = lambda row, column: True
+
+    def window(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        """The pixels of any rectangle, [height, width, 3] float32 in [0, 1], mirrored beyond the image's border."""
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + width, self.width), min(y + height, self.height)
+        pixels = as_float(self.read(left, top, right - left, bottom - top))
+        padding = ((top - y, y + height - bottom), (left - x, x + width - right), (0, 0))
+        return np.pad(pixels, padding, mode="symmetric" if min(pixels.shape[:2]) == 1 else "reflect")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished block.
+
+    Attributes:
+        block: its row and column.
+        sr: [H, W, 3] float32 in [0, 1], H and W at most s·block.
+        inconsistency: |mean_k(SR) - LR| before the projection, the mean over the channels, [H/s, W/s] float32.
+        deviation: of the ensemble, [H/s, W/s] float32; None without one.
+    """
+
+    block: Block
+    sr: NDArray[np.float32]
+    inconsistency: NDArray[np.float32]
+    deviation: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class TiledNetwork:
+    """A network applied tile by tile.
+
+    Attributes:
+        network: the network.
+        tiling: the tiles.
+        batch: tiles in one call. Each call has as many, so that a tile has the same bits in any image.
+        ensemble: average over the reversible pool, at eight times the cost.
+        consistent: project SR onto the images whose reduction is LR (`archs/layers/consistency.py`).
+    """
+
+    network: Network
+    tiling: Tiling
+    batch: int = 1
+    ensemble: bool = False
+    consistent: bool = False
+
+    @property
+    def scale(self) -> int:
+        return self.network.info.scale
+
+    def sums(self, image: Image, block: Block) -> Sums:
+        """The weighted sums of the tiles of one block, before its neighbours' seams are added."""
+        tiling, size = self.tiling, (image.width, image.height)
+        x, y = (at * tiling.block - tiling.halo for at in (block.column, block.row))
+        side = tiling.block + tiling.blend + 2 * tiling.halo
+        window = torch.from_numpy(image.window(x, y, side, side)).permute(2, 0, 1)
+        tiles = [
+            (row, column)
+            for row in tiling.tiles_of_block(block.row, image.height)
+            for column in tiling.tiles_of_block(block.column, image.width)
+        ]
+        outputs = [(tile, *planes) for tile, planes in self._outputs(window, tiles, block, image)]
+        planes = {"sr": (self.scale, 3), **({"deviation": (1, 1)} if self.ensemble else {})}
+        return {
+            name: block_sums(
+                ((tile, output[index]) for tile, *output in outputs),
+                block=block,
+                tiling=tiling,
+                size=size,
+                scale=scale,
+                channels=channels,
+            )
+            for index, (name, (scale, channels)) in enumerate(planes.items())
+        }
+
+    def _outputs(
+        self, window: Tensor, tiles: list[tuple[int, int]], block: Block, image: Image
+    ) -> Iterator[tuple[tuple[int, int], list[NDArray[np.float32]]]]:
+        """Each tile of a block, with its SR and its deviation, [t, t, C] each."""
+        tiling = self.tiling
+
+        def lr(tile: tuple[int, int]) -> Tensor:
+            top, left = ((at - first * tiling.tiles) * tiling.core for at, first in zip(tile, block, strict=True))
+            return window[:, top : top + tiling.side, left : left + tiling.side]
+
+        chosen = [tile for tile in tiles if image.computed(*tile)]
+        apply = predict_ensemble if self.ensemble else predict
+        for start in range(0, len(chosen), self.batch):
+            part = chosen[start : start + self.batch]
+            filled = part + part[-1:] * (self.batch - len(part))
+            sr, deviation = apply(self.network, torch.stack([lr(tile) for tile in filled]))
+            for index, tile in enumerate(part):
+                yield tile, [_channels_last(plane[index]) for plane in (sr, deviation) if plane is not None]
+        for tile in tiles:
+            if tile not in chosen:
+                small = lr(tile)[None]
+                sr = interpolate(small, self.scale)[0]
+                yield tile, [_channels_last(sr), np.zeros((*small.shape[-2:], 1), np.float32)]
+
+    def seams(self, sums: Sums) -> Seams:
+        """What the neighbours of a block need of its sums."""
+        parts = {name: seams_of(plane, tiling=self.tiling, scale=self._scale_of(name)) for name, plane in sums.items()}
+        return {seam: {name: plane[seam] for name, plane in parts.items()} for seam in SEAMS}
+
+    def finish(self, image: Image, block: Block, sums: Sums, seams: Seams) -> Finished:
+        """The finished block; `seams` are those of its neighbours, see `blend.blended`."""
+        planes = {
+            name: blended(
+                plane,
+                {seam: parts[name] for seam, parts in seams.items()},
+                block=block,
+                tiling=self.tiling,
+                size=(image.width, image.height),
+                scale=self._scale_of(name),
+            )
+            for name, plane in sums.items()
+        }
+        sr = torch.from_numpy(planes["sr"]).permute(2, 0, 1)[None]
+        height, width = (side // self.scale for side in sr.shape[-2:])
+        corner = block.column * self.tiling.block, block.row * self.tiling.block
+        lr = torch.from_numpy(image.window(*corner, width, height)).permute(2, 0, 1)[None]
+        missing = (torch.nn.functional.avg_pool2d(sr, self.scale) - lr).abs().mean(dim=1)[0]
+        sr = (project(sr, lr) if self.consistent else sr).clamp(0, 1)
+        deviation = planes["deviation"][..., 0] if "deviation" in planes else None
+        return Finished(block, _channels_last(sr[0]), missing.numpy(), deviation)
+
+    def _scale_of(self, plane: str) -> int:
+        return self.scale if plane == "sr" else 1
+
+    def blocks(
+        self,
+        image: Image,
+        *,
+        skip: Container[Block] = (),
+        stored_seams: Callable[[Block], Mapping[str, Mapping[str, NDArray[np.int32]]]] | None = None,
+    ) -> Iterator[tuple[Finished, Seams]]:
+        """The blocks of an image in raster order, each with the seams that later blocks need.
+
+        Args:
+            image: the LR image.
+            skip: blocks that are finished already.
+            stored_seams: the seams of a finished block.
+        """
+        waiting: dict[Block, Seams] = {}
+        rows, columns = self.tiling.blocks(image.height), self.tiling.blocks(image.width)
+        for row in range(rows):
+            for column in range(columns):
+                block = Block(row, column)
+                if block in skip:
+                    continue
+                received: Seams = {}
+                for seam, (down, right) in SEAMS.items():
+                    sender = Block(row - down, column - right)
+                    if min(sender) < 0:
+                        continue
+                    given = waiting.get(sender) or (stored_seams(sender) if stored_seams else {})
+                    received[seam] = dict(given[seam])
+                sums = self.sums(image, block)
+                waiting[block] = self.seams(sums)
+                yield self.finish(image, block, sums, received), waiting[block]
+                waiting.pop(Block(row - 1, column - 1), None)
+            waiting.pop(Block(row - 1, columns - 1), None)
+
+    def __call__(self, image: Image) -> NDArray[np.float32]:
+        """SR of a whole image in memory, [s·H, s·W, 3] float32 in [0, 1]."""
+        sr = np.empty((image.height * self.scale, image.width * self.scale, 3), np.float32)
+        side = self.tiling.block * self.scale
+        for finished, _ in self.blocks(image):
+            top, left = (at * side for at in finished.block)
+            height, width = finished.sr.shape[:2]
+            sr[top : top + height, left : left + width] = finished.sr
+        return sr
+
+
+def as_float(pixels: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """uint8 or float pixels as float32 in [0, 1]."""
+    values = pixels.astype(np.float32)
+    if pixels.dtype == np.uint8:
+        values /= 255
+    return values
+
+
+def as_codes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Pixels in [0, 1] as uint8, rounded to the nearest code."""
+    return np.rint(pixels * 255).astype(np.uint8)
+
+
+def _channels_last(image: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
