@@ -1,0 +1,1 @@
+"""Apply trained networks to images and slides."""

@@ -1,0 +1,140 @@
+"""The pages of the three flavours of a pyramidal TIFF, as arguments of `TiffWriter.write`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets_prep.slides.resolution import magnification_of
+from mihatp_arch.inference.pyramid.encode import Compression, Jpeg
+from mihatp_arch.inference.pyramid.levels import TILE, Layout
+
+Flavour = Literal["generic", "svs", "ome"]
+FLAVOURS: tuple[Flavour, ...] = ("generic", "svs", "ome")
+_THUMBNAIL_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the file.
+
+    Attributes:
+        level: the level whose tiles it has; None for the thumbnail.
+        options: arguments of `TiffWriter.write` that depend on the page.
+    """
+
+    level: int | None
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Description:
+    """The facts of a file that its flavour writes down.
+
+    Attributes:
+        layout: sizes of the pyramid.
+        compression: how tiles are encoded.
+        mpp: µm per px of level 0.
+        text: what a reader must know of the image, any characters.
+    """
+
+    layout: Layout
+    compression: Compression
+    mpp: float
+    text: str
+
+    @property
+    def power(self) -> float:
+        """The usual magnification that is nearest to the resolution."""
+        return magnification_of(self.mpp)
+
+
+def pages(flavour: Flavour, about: Description, thumbnail: NDArray[np.uint8]) -> Iterator[Page]:
+    """Yields the pages in the order in which they are written.
+
+    generic: a chain of pages; the resolution stands in the resolution tags. OpenSlide and QuPath read all levels.
+    svs: Aperio's layout, in which the second page is a thumbnail; the resolution and the nominal magnification stand
+        in the description. OpenSlide and QuPath read all levels, and the magnification.
+    ome: OME-TIFF; the coarser levels are sub-pages of the first. QuPath reads all levels, OpenSlide the first.
+
+    Args:
+        flavour: the flavour.
+        about: the facts.
+        thumbnail: RGB, [H, W, 3], for svs.
+    """
+    if flavour == "svs":
+        yield from _svs(about, thumbnail)
+        return
+    text = _generic_text(about) if flavour == "generic" else _ome_xml(about)
+    for level in range(about.layout.levels):
+        density = 1e4 / (about.mpp * 2**level)
+        options: dict[str, Any] = {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
+        if level:
+            options["subfiletype"] = 1  # a reduced version of another page
+        else:
+            options["description"] = text.encode()
+            if flavour == "ome":
+                options["subifds"] = about.layout.levels - 1
+        yield Page(level, options)
+
+
+def _generic_text(about: Description) -> str:
+    return f"{about.text}\n{_sizes(about.layout)}"
+
+
+def _sizes(layout: Layout) -> str:
+    width, height = layout.size(0)
+    return f"image {layout.width}x{layout.height} at the upper left of a white canvas of {width}x{height}"
+
+
+def _svs(about: Description, thumbnail: NDArray[np.uint8]) -> Iterator[Page]:
+    full = "{}x{}".format(*about.layout.size(0))
+    quality = f"JPEG/YCC Q={about.compression.quality}" if isinstance(about.compression, Jpeg) else "Deflate"
+    words = " ".join(about.text.replace("|", "/").split())
+    properties = (
+        f"AppMag = {about.power:g}",
+        f"MPP = {about.mpp:.6g}",
+        f"OriginalWidth = {about.layout.width}",
+        f"OriginalHeight = {about.layout.height}",
+        f"Description = {words}",
+    )
+
+    def text(size: str) -> bytes:
+        head = f"Aperio Image Library (layout of Aperio, computed by MiHATP)\r\n{size}"
+        return "|".join([head, *properties]).encode()
+
+    yield Page(0, {"description": text(f"{full} [0,0 {full}] ({TILE}x{TILE}) {quality}")})
+    small = f"{thumbnail.shape[1]}x{thumbnail.shape[0]}"
+    options = {"rowsperstrip": 16, "description": text(f"{full} -> {small} - JPEG/YCC Q={_THUMBNAIL_QUALITY}")}
+    yield Page(None, options | {"compressionargs": {"level": _THUMBNAIL_QUALITY}})
+    for level in range(1, about.layout.levels):
+        size = "{}x{}".format(*about.layout.size(level))
+        description = text(f"{full} [0,0 {full}] ({TILE}x{TILE}) -> {size} {quality}")
+        yield Page(level, {"subfiletype": 0, "description": description})
+
+
+def _ome_xml(about: Description) -> str:
+    width, height = about.layout.size(0)
+    sizes = f'SizeX="{width}" SizeY="{height}" SizeC="3" SizeZ="1" SizeT="1"'
+    physical = " ".join(f'PhysicalSize{axis}="{about.mpp:.9g}" PhysicalSize{axis}Unit="µm"' for axis in "XY")
+    schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    location = quoteattr(f"{schema} {schema}/ome.xsd")
+    text = escape(f"{about.text}\n{_sizes(about.layout)}")
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f'<OME xmlns="{schema}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation={location} '
+        'Creator="MiHATP">'
+        '<Instrument ID="Instrument:0">'
+        f'<Objective ID="Objective:0" NominalMagnification="{about.power}"/>'
+        "</Instrument>"
+        '<Image ID="Image:0" Name="computed by MiHATP">'
+        f"<Description>{text}</Description>"
+        '<InstrumentRef ID="Instrument:0"/><ObjectiveSettings ID="Objective:0"/>'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" BigEndian="false" Interleaved="true" '
+        f"{sizes} {physical}>"
+        '<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData IFD="0" PlaneCount="1"/>'
+        "</Pixels></Image></OME>"
+    )
