@@ -8,7 +8,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from mihatp_arch.inference.prepare import prepare_for_inference
+
 Precision: TypeAlias = Literal["fp32", "bf16"]
+
+_SIZES = 8  # of tiles for which a prepared network is in memory; 70 MiB each for DAT-light with tiles of 160 px
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,22 @@ class TorchNetwork:
         self.device = device
         self.precision = precision
         self.module = module.to(device).eval().requires_grad_(False)
+        self._prepared: dict[int, nn.Module] = {}  # by the side of the tiles
 
     @torch.inference_mode()
     def __call__(self, lr: Tensor) -> Tensor:
         with self._autocast():
-            sr = self.module(lr.to(self.device, non_blocking=True))
+            sr = self._for_tiles(*lr.shape[-2:])(lr.to(self.device, non_blocking=True))
         return sr.float().cpu()
+
+    def _for_tiles(self, height: int, width: int) -> nn.Module:
+        if height != width:
+            return self.module
+        if width not in self._prepared:
+            if len(self._prepared) == _SIZES:
+                self._prepared.clear()
+            self._prepared[width] = prepare_for_inference(self.module, tile=width)
+        return self._prepared[width]
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

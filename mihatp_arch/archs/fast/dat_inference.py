@@ -99,15 +99,15 @@ class _WindowAttention(nn.Module):
         self.qkv = self._layer(attention.qkv, branch)
         pixels = torch.arange(size[0] * size[1]).view(size)
         bias = part.pos(part.rpe_biases)[part.relative_position_index].permute(2, 0, 1)[None]
+        sides = (part.H_sp, part.W_sp)
         if attention.attn_mask_0 is None:
-            pixels = _window_partition(pixels, part.H_sp, part.W_sp)
+            pixels = _window_partition(pixels, *sides)
             self.counts = [len(pixels)]
         else:
             shift = attention.shift_size if branch == 0 else attention.shift_size[::-1]
-            pixels = _window_partition(pixels.roll((-shift[0], -shift[1]), (0, 1)), part.H_sp, part.W_sp)
-            masks, kinds = attention.calculate_mask(*size)[branch].unique(dim=0, return_inverse=True)
-            pixels = pixels[kinds.argsort(stable=True)]
-            self.counts = kinds.bincount().tolist()
+            pixels = _window_partition(pixels.roll((-shift[0], -shift[1]), (0, 1)), *sides)
+            masks, order, self.counts = _masks(size, sides, shift)
+            pixels = pixels[order]
             bias = bias + masks[:, None].to(bias)
         self.window = pixels.shape[1]
         self.register_buffer("bias", bias.contiguous(), persistent=False)
@@ -173,6 +173,22 @@ def _window_partition(image: Tensor, height: int, width: int) -> Tensor:
     """`[H, W]` -> `[windows, height·width]`."""
     rows = image.unflatten(1, (-1, width)).unflatten(0, (-1, height))
     return rows.transpose(1, 2).reshape(-1, height * width)
+
+
+def _masks(size: tuple[int, int], sides: tuple[int, int], shift: tuple[int, int]) -> tuple[Tensor, Tensor, list[int]]:
+    """Masks of shifted windows, -100 between pixels that are no neighbours in the image.
+
+    Returns:
+        The different masks `[kinds, n, n]`, the windows in the order of their masks, and the number of windows of each.
+    """
+    rows, columns = (torch.zeros(length, dtype=torch.long) for length in size)
+    for region, (side, shifted) in zip((rows, columns), zip(sides, shift, strict=True), strict=True):
+        region[-side:] = 1
+        region[-shifted:] = 2
+    regions = _window_partition(3 * rows[:, None] + columns, *sides)
+    regions, kinds = (regions - regions[:, :1]).unique(dim=0, return_inverse=True)
+    masks = (regions[:, None] != regions[:, :, None]) * -100.0
+    return masks, kinds.argsort(stable=True), kinds.bincount().tolist()
 
 
 def _convolve(conv: nn.Conv2d, x: Tensor, size: tuple[int, int]) -> Tensor:
