@@ -10,7 +10,10 @@ The parts and how to call them:
             store.commit(row, column, square, seams={...}, maps={...})        # one transaction
         for strip in store.map_strips("consistency"): ...                     # [rows, ⌈width/s⌉]
         write_tiff(store, output, mpp=mpp, flavour="generic", icc=icc, description=text)
-        store.remove()                                                        # else the next start finds all finished
+        store.remove()
+
+A process that is killed between `write_tiff` and `store.remove` leaves a complete store beside the complete file. So
+where the output and its store exist, the next start writes the same file again, with `overwrite=True`.
 """
 
 from mihatp_arch.inference.pyramid.encode import Compression, Jpeg, Lossless

@@ -33,11 +33,12 @@ def write_tiff(
     flavour: Flavour = "generic",
     icc: bytes | None = None,
     description: str,
+    overwrite: bool = False,
 ) -> None:
     """Write the pyramid of a complete store, read it again with OpenSlide and tifffile, and only then name it `output`.
 
-    Memory does not depend on the size of the image. When the function raises, `output` does not exist and the store is
-    as before. The caller removes the store when it is not needed any more.
+    Memory does not depend on the size of the image. When the function raises, `output` and the store are as before. The
+    caller removes the store when it is not needed any more.
 
     Args:
         store: a store with all blocks. This process has it open, so no other process writes the same output.
@@ -46,6 +47,7 @@ def write_tiff(
         flavour: see `flavours.pages`.
         icc: ICC profile of the pixels.
         description: text for the reader of the file. The true size of the image is added.
+        overwrite: whether the new file, when it is whole, may replace an existing one.
 
     Raises:
         ValueError: blocks are missing in the store.
@@ -53,7 +55,7 @@ def write_tiff(
     """
     if not store.is_complete():
         raise ValueError(f"{store.path} has only {len(store.finished())} blocks of {store.layout.blocks}")
-    if output.exists():
+    if output.exists() and not overwrite:
         raise UserError(f"{output} exists: delete it or name another file")
     about = Description(store.layout, store.compression, mpp, description)
     try:

@@ -13,19 +13,6 @@ from mihatp_arch.inference.pyramid import Jpeg, Layout, Lossless, TileStore, sto
 LAYOUT = Layout(1700, 1300, block_size=512)  # 3x4 blocks, 3 levels, whole tiles at level 0 only
 
 
-def image(layout=LAYOUT, seed=0):
-    """Noise with a constant area, [H, W, 3]."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (layout.height, layout.width, 3), np.uint8)
-    pixels[600:, :600] = 243
-    return pixels
-
-
-def square(pixels, layout, row, column):
-    height, width = layout.block_shape(row, column)
-    top, left = row * layout.block_size, column * layout.block_size
-    return pixels[top : top + height, left : left + width]
-
-
 def positions(layout=LAYOUT):
     rows, columns = layout.blocks
     return [(row, column) for row in range(rows) for column in range(columns)]
@@ -47,35 +34,34 @@ def all_tiles(store):
 
 
 @pytest.mark.parametrize("block_size", [512, 1024, 1536])
-def test_tiles_do_not_depend_on_the_order_of_the_commits(tmp_path, block_size):
+def test_tiles_do_not_depend_on_the_order_of_the_commits(tmp_path, commit, block_size):
     layout = Layout(1700, 1300, block_size=block_size)
-    pixels, results = image(layout), []
+    results = []
     for seed in range(3):
         with opened(tmp_path / f"{seed}", layout=layout) as store:
             order = positions(layout)
             random.Random(seed).shuffle(order)
             for position in order:
                 assert not store.is_complete()
-                store.commit(*position, square(pixels, layout, *position))
+                commit(store, [position])
             assert store.is_complete()
             results.append(all_tiles(store))
     assert results[0] == results[1] == results[2]
 
 
-def test_tiles_do_not_depend_on_the_size_of_the_blocks(tmp_path):
+def test_tiles_do_not_depend_on_the_size_of_the_blocks(tmp_path, commit):
     results = []
     for block_size in (512, 1536, 2048):
         layout = Layout(1700, 1300, block_size=block_size)
         with opened(tmp_path / f"{block_size}", layout=layout) as store:
-            for position in positions(layout):
-                store.commit(*position, square(image(layout), layout, *position))
+            commit(store, positions(layout))
             results.append(all_tiles(store))
     assert results[0] == results[1] == results[2]
 
 
-def test_a_reopened_store_knows_its_blocks(tmp_path):
+def test_a_reopened_store_knows_its_blocks(tmp_path, block):
     with opened(tmp_path / "store") as store:
-        store.commit(0, 1, square(image(), LAYOUT, 0, 1), seams={"right": b"123"})
+        store.commit(0, 1, block(LAYOUT, 0, 1), seams={"right": b"123"})
     with opened(tmp_path / "store") as store:
         assert store.finished() == {(0, 1)}
         assert store.seams(0, 1) == {"right": b"123"}
@@ -84,26 +70,26 @@ def test_a_reopened_store_knows_its_blocks(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_seams_are_forgotten_when_no_block_needs_them(tmp_path):
+def test_seams_are_forgotten_when_no_block_needs_them(tmp_path, block):
     """In raster order, at most one row and one more block have seams in the store."""
     with opened(tmp_path / "store") as store:
         _, columns = LAYOUT.blocks
         for row, column in positions():
             for y, x in ((row, column - 1), (row - 1, column), (row - 1, column - 1)):
                 assert (y, x) not in store.finished() or store.seams(y, x) == {"a": bytes([y, x]), "b": b""}
-            store.commit(row, column, square(image(), LAYOUT, row, column), seams={"a": bytes([row, column]), "b": b""})
+            store.commit(row, column, block(LAYOUT, row, column), seams={"a": bytes([row, column]), "b": b""})
             remembered = [position for position in positions() if store.seams(*position)]
             assert len(remembered) <= columns + 1
         assert remembered == []
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16])
-def test_maps_are_read_strip_by_strip(tmp_path, dtype):
+def test_maps_are_read_strip_by_strip(tmp_path, block, dtype):
     values = np.random.default_rng(0).integers(0, 99, (-(-1300 // 4), -(-1700 // 4))).astype(dtype)
     with opened(tmp_path / "store") as store:
         for row, column in reversed(positions()):
             part = values[row * 128 : (row + 1) * 128, column * 128 : (column + 1) * 128]
-            store.commit(row, column, square(image(), LAYOUT, row, column), maps={"deviation": part})
+            store.commit(row, column, block(LAYOUT, row, column), maps={"deviation": part})
             if (row, column) == (0, 1):
                 with pytest.raises(KeyError):
                     list(store.map_strips("deviation"))
@@ -122,9 +108,9 @@ def test_maps_are_read_strip_by_strip(tmp_path, dtype):
         ({"layout": Layout(1700, 1301, block_size=512)}, "layout was"),
     ],
 )
-def test_a_store_of_other_options_is_refused(tmp_path, other, words):
+def test_a_store_of_other_options_is_refused(tmp_path, commit, other, words):
     with opened(tmp_path / "store") as store:
-        store.commit(0, 0, square(image(), LAYOUT, 0, 0))
+        commit(store, [(0, 0)])
     with pytest.raises(UserError, match="Give the old options to resume, or delete the file") as error:
         opened(tmp_path / "store", **other)
     assert words in str(error.value)
@@ -151,9 +137,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path):
         opened(tmp_path / "store")
 
 
-def test_a_changed_byte_is_seen(tmp_path):
+def test_a_changed_byte_is_seen(tmp_path, commit):
     with opened(tmp_path / "store") as store:
-        store.commit(0, 0, square(image(), LAYOUT, 0, 0))
+        commit(store, [(0, 0)])
         tile = store.tile(0, 0, 0)
     data = bytearray((tmp_path / "store").read_bytes())
     data[data.index(tile[-3000:-2900]) + 50] ^= 1  # in an overflow page; SQLite itself does not see it
@@ -168,11 +154,11 @@ def test_a_block_of_another_shape_is_refused(tmp_path, shape):
         store.commit(2, 3, np.zeros(shape, np.uint8))
 
 
-def test_a_block_cannot_be_committed_twice(tmp_path):
+def test_a_block_cannot_be_committed_twice(tmp_path, commit):
     with opened(tmp_path / "store") as store:
-        store.commit(0, 0, square(image(), LAYOUT, 0, 0))
+        commit(store, [(0, 0)])
         with pytest.raises(ValueError, match="committed already"):
-            store.commit(0, 0, square(image(), LAYOUT, 0, 0))
+            commit(store, [(0, 0)])
         assert store.finished() == {(0, 0)}
 
 
