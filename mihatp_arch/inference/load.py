@@ -3,29 +3,22 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from basicsr.archs import build_network
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from datasets_prep.common.text import did_you_mean
 from mihatp_arch.archs.spandrel_arch import Spandrel, is_packaged, kernel_of_packaged, weights_file
+from mihatp_arch.bundled_weights import bundled_weights, read_metadata
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork
 
 _SUFFIX = ".safetensors"
 _MULTIPLES = {"DAT": 32, "HAT": 16, "MiHATP": 16, "SwinIR": 8}  # sides that these networks need not pad
-
-
-def bundled() -> dict[str, Path]:
-    """Name -> file of the weights in this package, such as `he-light-x4`."""
-    folder = Path(str(resources.files("mihatp_arch.inference"))) / "weights"
-    return {path.stem: path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
 
 
 def load_network(
@@ -85,7 +78,7 @@ def find_device(name: str) -> torch.device:
 
 def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
     """The name and the file or folder of `source`."""
-    names = bundled()
+    names = bundled_weights()
     if source is None:
         if scale is None:
             raise UserError(f"give weights ({', '.join(names)}, or a file) or a scale")
@@ -107,7 +100,7 @@ def _load(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
         if weights is None:
             raise UserError(f"'{path}' has no trained network: there is no net_g in '{path / 'models'}'")
         return _of_experiment(name, weights)
-    if path.suffix == _SUFFIX and (metadata := _metadata(path)).get("network_g"):
+    if path.suffix == _SUFFIX and (metadata := read_metadata(path)).get("network_g"):
         return _of_export(name, path, metadata)
     if (path.parent.parent / f"{path.parent.parent.name}.yml").is_file():
         return _of_experiment(path.parent.parent.name, path)
@@ -165,14 +158,6 @@ def _built(options: dict[str, Any], path: Path, tensors: Mapping[str, torch.Tens
 
 def _multiple(options: Mapping[str, Any]) -> int:
     return int(options.get("window_size") or _MULTIPLES.get(str(options.get("type")), 16))
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"'{path}' cannot be read ({error}): it is damaged, or no safetensors file") from error
 
 
 def _sha256(path: Path) -> str:

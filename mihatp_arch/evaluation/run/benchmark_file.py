@@ -12,6 +12,7 @@ from msgspec import Meta
 from datasets_prep.common.packaged_options import find_option_file, packaged_options
 from datasets_prep.common.text import did_you_mean
 from mihatp_arch.archs.spandrel_arch import MissingPackageError, is_packaged, weights_file
+from mihatp_arch.bundled_weights import bundled_weights
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root, with_hint
 from mihatp_arch.errors import UserError
@@ -155,7 +156,7 @@ def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
     entry = entry or MethodFile()
     files = _option_files(name, entry, request)
     options = _options(name, files, [*entry.force, *request.forced], request)
-    weights = None if entry.weights is None else Path(entry.weights).expanduser()
+    weights = None if entry.weights is None else _weights_file(entry.weights)
     if weights is not None:
         options.section("path").update(pretrain_network_g=str(weights.resolve()), strict_load_g=True)
     own_weights = _own_weights(options)
@@ -169,6 +170,11 @@ def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
     first_stage = _method(entry.first_stage, None, beside)
     options.section("path")["pretrain_network_first_stage"] = trained_network(f"{entry.first_stage}_x{request.scale}")
     return Method(name, options, weights, first_stage)
+
+
+def _weights_file(weights: str) -> Path:
+    """The file of the key `weights`: a path, or the name of weights in this package."""
+    return bundled_weights().get(weights) or Path(weights).expanduser()
 
 
 def _own_weights(options: Options) -> Path | None:

@@ -1,0 +1,32 @@
+"""The weights in this package: small networks for H&E, each with a model card in its file."""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mihatp_arch.errors import UserError
+
+_FOLDER = "inference/weights"
+_LENGTH = 8  # bytes at the start of a safetensors file: the length of its header
+
+
+def bundled_weights() -> dict[str, Path]:
+    """Name -> file of the weights in this package, such as `he-light-x4`."""
+    folder = Path(str(resources.files("mihatp_arch"))) / _FOLDER
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, read without torch. Raises `UserError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH), "little")
+            if length > path.stat().st_size:
+                raise ValueError("its header is cut off")
+            header: Any = json.loads(file.read(length))
+        return dict(header.get("__metadata__") or {})
+    except FileNotFoundError:
+        raise UserError(f"there is no file '{path}'") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"'{path}' is damaged, or no safetensors file ({error})") from error
