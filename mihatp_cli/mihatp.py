@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from mihatp_cli import benchmark, check, command_line, demo, export, options, prepare, runs
+from mihatp_cli import benchmark, check, command_line, demo, export, options, prepare, runs, weights
 
 PROG = "mihatp"
 _COMMANDS = {
@@ -14,6 +14,7 @@ _COMMANDS = {
     "benchmark": benchmark,
     "demo": demo,
     "options": options,
+    "weights": weights,
 }
 
 

@@ -89,8 +89,8 @@ def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
         return str(source), weights_file(str(source), scale)
     path = Path(source).expanduser()
     if not path.exists():
-        hint = did_you_mean(str(source), names)
-        raise UserError(f"weights '{source}': no such file, and no bundled weights ({', '.join(names)}){hint}")
+        hint = did_you_mean(str(source), names) or f"those are {', '.join(names)}"
+        raise UserError(f"weights '{source}': no such file, and no bundled weights: {hint}")
     return path.name, path
 
 
