@@ -25,7 +25,7 @@ _CHECKSUM = 4  # bytes of the CRC-32 after the data of a blob
 class Database:
     """An open SQLite file that this process alone uses. Calls may come from any thread.
 
-    A committed transaction is on the disk. A process that is killed, or a power cut, loses the open transaction only.
+    A transaction is on the disk when it is committed. A process that is killed loses its open transaction only.
 
     Raises:
         UserError: another process uses the file, it is damaged, or it cannot be written.

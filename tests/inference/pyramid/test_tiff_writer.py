@@ -199,6 +199,13 @@ def test_an_output_that_exists_stays_unless_it_may_be_overwritten(complete, tmp_
     assert len(by_openslide(tmp_path / "out.tif")) == 3
 
 
+def test_the_unfinished_file_of_a_killed_process_is_removed(complete, tmp_path):
+    (tmp_path / ".out.tif.4711.partial").write_bytes(b"half")
+    (tmp_path / ".other.tif.4711.partial").write_bytes(b"half of another output")
+    write_tiff(complete, tmp_path / "out.tif", mpp=MPP, description=TEXT)
+    assert [path.name for path in tmp_path.glob(".*.partial")] == [".other.tif.4711.partial"]
+
+
 def test_an_incomplete_store_is_not_written(tmp_path, commit):
     with TileStore.open(tmp_path / "store", LAYOUT, compression=Jpeg(), config={}) as store:
         commit(store, BLOCKS[:3])
