@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.downscale import area_reduce
-from datasets_prep.slides.protocol import Levels, SlideReader
+from datasets_prep.slides.protocol import Levels, Pyramid
 
 Box: TypeAlias = tuple[int, int, int, int]  # x, y, width, height in pixels of a level
 
@@ -58,7 +58,7 @@ def level_factor(level_sizes: Sequence[tuple[int, int]], level: int) -> int | No
 
 
 def overview(
-    slide: SlideReader, *, max_downsample: float = 64, max_pixels: int = 2**24
+    slide: Pyramid, *, max_downsample: float = 64, max_pixels: int = 2**24
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """An image of the whole slide for tissue segmentation, and its scale.
 

@@ -120,6 +120,8 @@ class OpenSlideReader:
         try:
             rgba = np.asarray(self._handle.read_region(location, level, (width, height)))
         except openslide.OpenSlideError as error:
+            self._handle.close()
+            self._handle = _open_handle(self.path)  # after one error, every read of a handle fails
             raise UserError(
                 f"{self.path}: {width}x{height} pixels at x {x}, y {y} of level {level} cannot be read "
                 f"({' '.join(str(error).split())}): fetch the slide again, or leave it out"

@@ -35,7 +35,15 @@ class Levels(Protocol):
         ...
 
 
-class SlideReader(Levels, Protocol):
+class Pyramid(Levels, Protocol):
+    """Levels, and the choice of one for a reduced view."""
+
+    def best_level_for_downsample(self, downsample: float) -> int:
+        """The coarsest level that is reduced at most `downsample` times against level 0."""
+        ...
+
+
+class SlideReader(Pyramid, Protocol):
     """One open slide or image tile; `close` or a `with` block closes it. One thread at a time may use it."""
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -68,10 +76,6 @@ class SlideReader(Levels, Protocol):
     @property
     def mpp_source(self) -> str:
         """Where `mpp` comes from: `slide`, `objective` (10 / magnification), `assumed`, or empty."""
-        ...
-
-    def best_level_for_downsample(self, downsample: float) -> int:
-        """The coarsest level that is reduced at most `downsample` times against level 0."""
         ...
 
     def close(self) -> None:

@@ -173,6 +173,7 @@ class TiledNetwork:
         *,
         skip: Container[Block] = (),
         stored_seams: Callable[[Block], Mapping[str, Mapping[str, NDArray[np.int32]]]] | None = None,
+        sums_of: Callable[[Block], Sums] | None = None,
     ) -> Iterator[tuple[Finished, Seams]]:
         """The blocks of an image in raster order, each with the seams that later blocks need.
 
@@ -180,6 +181,7 @@ class TiledNetwork:
             image: the LR image.
             skip: blocks that are finished already.
             stored_seams: the seams of a finished block.
+            sums_of: gives what `sums` gives; other processes may compute it.
         """
         waiting: dict[Block, Seams] = {}
         rows, columns = self.tiling.blocks(image.height), self.tiling.blocks(image.width)
@@ -195,7 +197,7 @@ class TiledNetwork:
                         continue
                     given = waiting.get(sender) or (stored_seams(sender) if stored_seams else {})
                     received[seam] = dict(given[seam])
-                sums = self.sums(image, block)
+                sums = sums_of(block) if sums_of else self.sums(image, block)
                 waiting[block] = self.seams(sums)
                 yield self.finish(image, block, sums, received), waiting[block]
                 waiting.pop(Block(row - 1, column - 1), None)

@@ -1,0 +1,82 @@
+"""What a user may choose about a slide, and about the tiles of the network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.pyramid import FLAVOURS, Compression, Flavour, Jpeg, Lossless
+
+Glass: TypeAlias = Literal["bicubic", "white"]
+GLASS: tuple[Glass, ...] = ("bicubic", "white")
+
+
+@dataclass(frozen=True)
+class SlideOptions:
+    """How a slide is read and written. The network and its tiles are chosen elsewhere.
+
+    Attributes:
+        to_mpp: wanted resolution of the output, µm/px; None: that of the training.
+        assume_mpp: resolution of slides that state none, µm per level-0 px.
+        force: use the nearest level also where its resolution is more than 25 % off.
+        tissue: GeoJSON with outlines of the tissue, in level-0 px; None: it is segmented.
+        whole: compute the glass too.
+        glass: what the output has where nothing is computed: `bicubic` interpolation of the slide, or `white`.
+        skip_damaged: write white where the slide cannot be decoded; else such a slide is refused.
+        maps: write the trust maps beside the output.
+        flavour: of the TIFF, see `pyramid/flavours.py`.
+        quality: of JPEG, 1 to 100.
+        lossless: deflate instead of JPEG.
+        overwrite: replace an output that exists.
+
+    Raises:
+        UserError: a value is out of range, or two exclude one another.
+    """
+
+    to_mpp: float | None = None
+    assume_mpp: float | None = None
+    force: bool = False
+    tissue: Path | None = None
+    whole: bool = False
+    glass: Glass = "bicubic"
+    skip_damaged: bool = False
+    maps: bool = False
+    flavour: Flavour = "generic"
+    quality: int = 90
+    lossless: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.to_mpp is not None and not 0 < self.to_mpp < float("inf"):
+            raise UserError(f"--to-mpp {self.to_mpp}: give µm per pixel, such as 0.25")
+        if self.glass not in GLASS:
+            raise UserError(f"--glass {self.glass}: choose from {', '.join(GLASS)}")
+        if self.flavour not in FLAVOURS:
+            raise UserError(f"--format {self.flavour}: choose from {', '.join(FLAVOURS)}")
+        if self.whole and self.tissue is not None:
+            raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
+        Jpeg(self.quality)  # checks its range
+
+    @property
+    def compression(self) -> Compression:
+        """How the tiles of the TIFF are encoded."""
+        return Lossless() if self.lossless else Jpeg(self.quality)
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """How the network is applied to tiles.
+
+    Attributes:
+        tile: largest side of its input, LR px.
+        batch: tiles in one call.
+        ensemble: average over the reversible pool.
+        consistent: project SR onto the images whose reduction is LR.
+        block: side of a block, about, px of the output.
+    """
+
+    tile: int = 160
+    batch: int = 1
+    ensemble: bool = False
+    consistent: bool = False
+    block: int = 2048

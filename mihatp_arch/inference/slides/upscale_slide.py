@@ -1,0 +1,145 @@
+"""One slide: from its level through the network and the tile store to a pyramidal TIFF."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import openslide
+from tqdm import tqdm
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.slides.open import open_slide
+from datasets_prep.slides.protocol import SlideReader
+from mihatp_arch.inference.blend import Block
+from mihatp_arch.inference.network import Network
+from mihatp_arch.inference.pyramid import TileStore, store_path, write_tiff
+from mihatp_arch.inference.slides import seams
+from mihatp_arch.inference.slides.disk import check_disk
+from mihatp_arch.inference.slides.job import SlideJob, description, prepare_job
+from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
+from mihatp_arch.inference.slides.plan import Plan
+from mihatp_arch.inference.slides.task import Workers
+from mihatp_arch.inference.tiled_network import as_codes
+
+
+@dataclass(frozen=True)
+class SlideResult:
+    """What was done to a slide.
+
+    Attributes:
+        output: the TIFF.
+        plan: level, scale and resolution.
+        computed, tiles: number of tiles that the network computed, and of all tiles.
+        sha256: of the weights.
+        seconds: of this run; less than the whole when it resumed.
+        notes: lines that the user should read.
+    """
+
+    output: Path
+    plan: Plan
+    computed: int
+    tiles: int
+    sha256: str
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def upscale_slide(
+    network: Network,
+    path: Path,
+    output: Path,
+    *,
+    options: SlideOptions,
+    tiles: TileOptions,
+    workers: Workers | None = None,
+    say: Callable[[str], None] = print,
+    progress: bool = True,
+) -> SlideResult:
+    """Super-resolve a slide into a pyramidal TIFF. A killed run resumes where it stopped, and gives the same bytes.
+
+    Args:
+        network: the network.
+        path: the slide.
+        output: the new TIFF; its folder exists.
+        options: how the slide is read and written.
+        tiles: how the network is applied.
+        workers: processes that compute the blocks; None: this process does.
+        say: shows a line to the user.
+        progress: whether to show a progress bar on a terminal.
+
+    Raises:
+        UserError: the slide or the output cannot be used. `output` is as it was; finished blocks are in the store.
+    """
+    start = time.monotonic()
+    _refuse_existing(output, options, finished=store_path(output).exists())
+    with open_slide(path, assume_mpp=options.assume_mpp) as slide:
+        job = prepare_job(network, slide, options, tiles)
+        for note in job.notes:
+            say(f"{path.name}: {note}")
+        with _open_store(output, job, options) as store:
+            _refuse_existing(output, options, finished=store.is_complete())
+            _fill(store, network, slide, job, workers=workers, progress=progress)
+            output.unlink(missing_ok=True)
+            text = description(network, slide, job)
+            write_tiff(
+                store, output, mpp=job.plan.output_mpp, flavour=options.flavour, icc=_icc(path), description=text
+            )
+            store.remove()
+    return SlideResult(
+        output=output,
+        plan=job.plan,
+        computed=int(job.tissue.computed.sum()),
+        tiles=job.tissue.computed.size,
+        sha256=network.info.sha256,
+        seconds=time.monotonic() - start,
+        notes=job.notes,
+    )
+
+
+def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> None:
+    """Raise `UserError` where the output exists; it may stay where a kill came between the last two steps of its run."""
+    if output.exists() and not options.overwrite and not finished:
+        raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
+
+
+def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore:
+    path = store_path(output)
+    stored = path.stat().st_size if path.exists() else 0
+    share = float(job.tissue.computed.mean())
+    check_disk(output.parent, job.layout, computed=share, compression=options.compression, stored=stored)
+    return TileStore.open(path, job.layout, compression=options.compression, config=job.config)
+
+
+def _fill(
+    store: TileStore, network: Network, slide: SlideReader, job: SlideJob, *, workers: Workers | None, progress: bool
+) -> None:
+    """Compute the blocks that the store lacks."""
+    tiled, image = job.task.tiled(network), job.task.image(slide)
+    rows, columns = job.layout.blocks
+    blocks = [Block(row, column) for row in range(rows) for column in range(columns)]
+    finished = {Block(*block) for block in store.finished()}
+    todo = [block for block in blocks if block not in finished]
+    results = workers.sums(job.task, todo) if workers else (tiled.sums(image, block) for block in todo)
+    computed = tiled.blocks(
+        image,
+        skip=finished,
+        stored_seams=lambda block: seams.decoded(store.seams(*block)),
+        sums_of=lambda block: next(results),
+    )
+    with tqdm(
+        total=int(job.tissue.computed.sum()),
+        initial=sum(job.computed_in(block) for block in finished),
+        desc=slide.path.name,
+        unit="tile",
+        dynamic_ncols=True,
+        disable=None if progress else True,
+    ) as bar:
+        for block, own_seams in computed:
+            store.commit(*block.block, as_codes(block.sr), seams=seams.encoded(own_seams))
+            bar.update(job.computed_in(block.block))
+
+
+def _icc(path: Path) -> bytes | None:
+    with openslide.OpenSlide(path) as slide:
+        return slide.color_profile.tobytes() if slide.color_profile else None
