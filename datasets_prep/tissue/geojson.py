@@ -16,13 +16,16 @@ _COLOUR = (0, 160, 80)
 _FARTHEST = 2**26  # px; no slide is so large, and OpenCV cannot fill a polygon beyond it
 
 
-def write_geojson(path: Path, regions: Sequence[Region], *, name: str = "Tissue") -> None:
+def write_geojson(
+    path: Path, regions: Sequence[Region], *, name: str = "Tissue", labels: Sequence[str] | None = None
+) -> None:
     """Write regions as a FeatureCollection of polygons in level-0 px; QuPath opens them as annotations.
 
     Args:
         path: the new file; it is written whole or not at all.
         regions: the regions; an empty sequence gives an empty collection.
         name: class of the annotations.
+        labels: name of each annotation.
 
     Raises:
         OSError: the file cannot be written.
@@ -32,9 +35,9 @@ def write_geojson(path: Path, regions: Sequence[Region], *, name: str = "Tissue"
         {
             "type": "Feature",
             "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in (region.outer, *region.holes)]},
-            "properties": properties,
+            "properties": properties | ({"name": labels[number]} if labels else {}),
         }
-        for region in regions
+        for number, region in enumerate(regions)
     ]
     write_file(path, msgspec.json.encode({"type": "FeatureCollection", "features": features}))
 

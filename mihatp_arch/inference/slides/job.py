@@ -15,6 +15,7 @@ from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells, de
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide, slide_tiling
 from mihatp_arch.inference.slides.task import SlideTask
 from mihatp_arch.inference.slides.tissue import SlideTissue, slide_tissue
+from mihatp_arch.inference.slides.warnings import warnings
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
         consistent=tiles.consistent,
     )
     layout = Layout(plan.width * info.scale, plan.height * info.scale, block_size=tiling.block * info.scale)
-    notes = (*plan.notes, *damaged, *_no_tissue(tissue, whole=options.whole))
+    unlike = warnings(readable, plan, tiling, tissue, trained_mpp=info.mpp)
+    notes = (*plan.notes, *damaged, *_no_tissue(tissue, whole=options.whole), *unlike)
     return SlideJob(plan, task, tissue, layout, _config(network, slide, options, task), notes)
 
 
@@ -118,7 +120,7 @@ def description(network: Network, slide: SlideReader, job: SlideJob) -> str:
     lines = [
         f"Computed by super-resolution, not scanned; not for diagnosis. MiHATP {__version__}",
         f"weights {info.name}, sha256 {info.sha256}",
-        f"scale {plan.scale}" + (", ensemble" if job.task.ensemble else "") + (", consistent" if job.task.consistent else ""),
+        ", ".join([f"scale {plan.scale}", *(name for name in ("ensemble", "consistent") if getattr(job.task, name))]),
         f"source {slide.path.name}, level {plan.level}, {plan.mpp:.6g} µm/px ({slide.mpp_source})",
         f"output {plan.output_mpp:.6g} µm/px",
         f"computed {job.tissue.computed.mean():.1%} of the tiles, the others are "

@@ -81,8 +81,8 @@ def plan_slide(slide: Sized, *, scales: Sequence[int], to_mpp: float | None = No
     best = min(plans, key=lambda plan: (max(_ratio(plan, wanted), _SILENT), plan.level, _ratio(plan, wanted)))
     if len(scales) > 1 and slide.mpp < wanted * _LARGEST and not force:
         raise UserError(
-            f"the slide has {slide.mpp:.4g} µm/px already, {wanted:g} is wanted: nothing to compute; to compute it from a "
-            "coarser level, give --scale"
+            f"the slide has {slide.mpp:.4g} µm/px already, {wanted:g} is wanted: nothing to compute; "
+            "to compute it from a coarser level, give --scale"
         )
     return _checked(best, plans, wanted, force=force)
 
@@ -109,7 +109,7 @@ def _checked(best: Plan, plans: Sequence[Plan], wanted: float, *, force: bool) -
     if off > _LARGEST and not force:
         levels = ", ".join(dict.fromkeys(f"{plan.mpp:.4g}" for plan in plans))
         raise UserError(
-            f"no level fits: {text} (levels: {levels} µm/px): give another --scale or --to-mpp, or --force to compute it"
+            f"no level fits: {text} (levels: {levels} µm/px): give another --scale or --to-mpp, or --force to use it"
         )
     note = f"{text}: the output has {best.output_mpp:.4g} µm/px"
     return Plan(best.level, best.downsample, best.width, best.height, best.mpp, best.scale, (note,))

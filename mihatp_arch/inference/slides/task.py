@@ -33,10 +33,6 @@ class NetworkSource:
     device: str = "auto"
     precision: Precision = "fp32"
 
-    def load(self) -> Network:
-        """Load the network. Raises `UserError` when it cannot be loaded."""
-        return load_network(self.source, scale=self.scale, device=self.device, precision=self.precision)
-
 
 @dataclass(frozen=True)
 class SlideTask:
@@ -83,9 +79,7 @@ class SlideTask:
 
     def tiled(self, network: Network) -> TiledNetwork:
         """The network with the tiles of this slide."""
-        return TiledNetwork(
-            network, self.tiling, batch=self.batch, ensemble=self.ensemble, consistent=self.consistent
-        )
+        return TiledNetwork(network, self.tiling, batch=self.batch, ensemble=self.ensemble, consistent=self.consistent)
 
 
 @dataclass(frozen=True)
@@ -114,15 +108,16 @@ class Workers:
             yield waiting.popleft().result()
 
 
+@lru_cache(maxsize=2)
+def loaded(source: NetworkSource) -> Network:
+    """The network, loaded once in this process. Raises `UserError` when it cannot be loaded."""
+    return load_network(source.source, scale=source.scale, device=source.device, precision=source.precision)
+
+
 def _sums(network: NetworkSource, task: SlideTask, block: Block) -> Sums:
     """The sums of one block, in a worker process."""
     torch.set_num_threads(1)
-    return task.tiled(_network(network)).sums(_image(task), block)
-
-
-@lru_cache(maxsize=2)
-def _network(source: NetworkSource) -> Network:
-    return source.load()
+    return task.tiled(loaded(network)).sums(_image(task), block)
 
 
 @lru_cache(maxsize=1)

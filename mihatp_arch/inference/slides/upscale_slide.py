@@ -17,6 +17,7 @@ from mihatp_arch.inference.pyramid import TileStore, store_path, write_tiff
 from mihatp_arch.inference.slides import seams
 from mihatp_arch.inference.slides.disk import check_disk
 from mihatp_arch.inference.slides.job import SlideJob, description, prepare_job
+from mihatp_arch.inference.slides.maps import block_maps, write_maps
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
@@ -29,6 +30,7 @@ class SlideResult:
 
     Attributes:
         output: the TIFF.
+        maps: files of the trust maps.
         plan: level, scale and resolution.
         computed, tiles: number of tiles that the network computed, and of all tiles.
         sha256: of the weights.
@@ -37,6 +39,7 @@ class SlideResult:
     """
 
     output: Path
+    maps: tuple[Path, ...]
     plan: Plan
     computed: int
     tiles: int
@@ -53,7 +56,7 @@ def upscale_slide(
     options: SlideOptions,
     tiles: TileOptions,
     workers: Workers | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = print,
     progress: bool = True,
 ) -> SlideResult:
     """Super-resolve a slide into a pyramidal TIFF. A killed run resumes where it stopped, and gives the same bytes.
@@ -61,11 +64,11 @@ def upscale_slide(
     Args:
         network: the network.
         path: the slide.
-        output: the new TIFF; its folder exists.
+        output: the new TIFF.
         options: how the slide is read and written.
         tiles: how the network is applied.
         workers: processes that compute the blocks; None: this process does.
-        say: shows a line to the user.
+        say: shows a line to the user; None: no line is shown.
         progress: whether to show a progress bar on a terminal.
 
     Raises:
@@ -75,11 +78,12 @@ def upscale_slide(
     _refuse_existing(output, options, finished=store_path(output).exists())
     with open_slide(path, assume_mpp=options.assume_mpp) as slide:
         job = prepare_job(network, slide, options, tiles)
-        for note in job.notes:
+        for note in job.notes if say else ():
             say(f"{path.name}: {note}")
         with _open_store(output, job, options) as store:
             _refuse_existing(output, options, finished=store.is_complete())
-            _fill(store, network, slide, job, workers=workers, progress=progress)
+            _fill(store, network, slide, job, workers=workers, progress=progress, with_maps=options.maps)
+            maps = write_maps(store, output, job) if options.maps else []
             output.unlink(missing_ok=True)
             text = description(network, slide, job)
             write_tiff(
@@ -88,6 +92,7 @@ def upscale_slide(
             store.remove()
     return SlideResult(
         output=output,
+        maps=tuple(maps),
         plan=job.plan,
         computed=int(job.tissue.computed.sum()),
         tiles=job.tissue.computed.size,
@@ -98,7 +103,7 @@ def upscale_slide(
 
 
 def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> None:
-    """Raise `UserError` where the output exists; it may stay where a kill came between the last two steps of its run."""
+    """Raise `UserError` where the output exists, unless its finished store says that a kill came just after it."""
     if output.exists() and not options.overwrite and not finished:
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
 
@@ -112,7 +117,14 @@ def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore
 
 
 def _fill(
-    store: TileStore, network: Network, slide: SlideReader, job: SlideJob, *, workers: Workers | None, progress: bool
+    store: TileStore,
+    network: Network,
+    slide: SlideReader,
+    job: SlideJob,
+    *,
+    workers: Workers | None,
+    progress: bool,
+    with_maps: bool,
 ) -> None:
     """Compute the blocks that the store lacks."""
     tiled, image = job.task.tiled(network), job.task.image(slide)
@@ -136,7 +148,8 @@ def _fill(
         disable=None if progress else True,
     ) as bar:
         for block, own_seams in computed:
-            store.commit(*block.block, as_codes(block.sr), seams=seams.encoded(own_seams))
+            maps = block_maps(block, tiled.scale) if with_maps else {}
+            store.commit(*block.block, as_codes(block.sr), seams=seams.encoded(own_seams), maps=maps)
             bar.update(job.computed_in(block.block))
 
 

@@ -1,0 +1,158 @@
+"""Many slides, one after another or on a Dask cluster; the failure of one does not stop the others."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.work_folder import digest
+from datasets_prep.slides.open import open_slide
+from mihatp_arch.inference.load import find_device
+from mihatp_arch.inference.network import Network
+from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
+from mihatp_arch.inference.slides.plan import SCALES, plan_slide
+from mihatp_arch.inference.slides.record import (
+    EXISTED,
+    FAILED,
+    NAME,
+    Record,
+    read_records,
+    record_of,
+    write_records,
+)
+from mihatp_arch.inference.slides.task import NetworkSource, Workers, cores, loaded, one_thread
+from mihatp_arch.inference.slides.upscale_slide import upscale_slide
+from mihatp_arch.inference.upscale import batch_for
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How the slides of one command are upscaled.
+
+    Attributes:
+        network: where the network comes from; its scale may be open when it names no weights.
+        options: how slides are read and written.
+        tiles: how the network is applied.
+        batch: tiles in one call of the network; None: as `batch_for` chooses.
+        workers: processes on this machine; None: one for each core, or one in all where the network runs on a GPU.
+        scheduler: address of a Dask scheduler, used instead of local processes.
+        resume: leave outputs that exist.
+    """
+
+    network: NetworkSource
+    options: SlideOptions
+    tiles: TileOptions
+    batch: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    resume: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that the outputs depend on."""
+        return digest(self.network, replace(self.options, overwrite=False), self.tiles, self.batch)
+
+    def network_for(self, slide: Path) -> NetworkSource:
+        """The network for a slide: the given one, or the one whose scale leads to the wanted resolution."""
+        if self.network.source is not None or self.network.scale is not None:
+            return self.network
+        options = self.options
+        with open_slide(slide, assume_mpp=options.assume_mpp) as opened:
+            plan = plan_slide(opened, scales=SCALES, to_mpp=options.to_mpp, force=options.force)
+        return replace(self.network, scale=plan.scale)
+
+    def tiles_for(self, network: Network) -> TileOptions:
+        """`tiles` with the batch that suits the network."""
+        side = self.tiles.tile // network.info.multiple * network.info.multiple
+        return replace(self.tiles, batch=self.batch or batch_for(network, side))
+
+
+def upscale_slides(
+    slides: Mapping[Path, Path], batch: Batch, *, folder: Path | None, say: Callable[[str], None]
+) -> list[Record]:
+    """Upscale slides, and write `upscale.csv` after each of them.
+
+    Args:
+        slides: slide -> output.
+        batch: how.
+        folder: where the CSV is written; None: nowhere.
+        say: shows a line to the user.
+
+    Raises:
+        UserError: the network cannot be loaded, there is no such cluster, or the CSV cannot be written.
+    """
+    earlier = read_records(folder / NAME) if folder else {}
+    records: dict[Path, Record] = {}
+    todo: list[tuple[Path, Path]] = []
+    for slide, output in slides.items():
+        before = earlier.get(str(output))
+        if output.exists() and before and before.status != FAILED and before.options == batch.digest:
+            records[slide] = replace(before, status=EXISTED)
+        elif output.exists() and batch.resume:
+            records[slide] = Record(str(slide), str(output), EXISTED)
+        else:
+            todo.append((slide, output))
+    for record in _run(todo, batch, say):
+        records[Path(record.slide)] = record
+        if record.status == FAILED:
+            say(f"failed: {record.error}")
+        if folder:
+            others = {key: row for key, row in earlier.items() if key not in map(str, slides.values())}
+            write_records(folder / NAME, [*others.values(), *(records[key] for key in slides if key in records)])
+    return [records[slide] for slide in slides]
+
+
+def _run(todo: list[tuple[Path, Path]], batch: Batch, say: Callable[[str], None]) -> Iterator[Record]:
+    """Yields the record of each slide when it is done."""
+    if not todo:
+        return
+    if batch.scheduler is not None:
+        with open_executor(workers=1, scheduler=batch.scheduler) as (executor, at_once):
+            jobs = ((slide, (batch, slide, output)) for slide, output in todo)
+            yield from (record for _, record in run_all(executor, _in_task, jobs, at_once=at_once))
+        return
+    if batch.network.source is not None or batch.network.scale is not None:
+        loaded(batch.network)  # a mistake in the weights shows before any slide is opened
+    count = batch.workers or (cores() if find_device(batch.network.device).type == "cpu" else 1)
+    with one_thread(), open_executor(workers=count, scheduler=None) as (executor, _):
+        for slide, output in todo:
+            yield _record(batch, slide, output, partial(Workers, executor, count) if count > 1 else None, say)
+
+
+def _in_task(batch: Batch, slide: Path, output: Path) -> Record:
+    """Upscale one slide in a task of a cluster."""
+    with one_thread():
+        return _record(batch, slide, output, None, None)
+
+
+def _record(
+    batch: Batch,
+    slide: Path,
+    output: Path,
+    workers: Callable[[NetworkSource], Workers] | None,
+    say: Callable[[str], None] | None,
+) -> Record:
+    """Upscale one slide; without `say` silently. A failure becomes a record."""
+    try:
+        source = batch.network_for(slide)
+        network = loaded(source)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        result = upscale_slide(
+            network,
+            slide,
+            output,
+            options=batch.options,
+            tiles=batch.tiles_for(network),
+            workers=workers(source) if workers else None,
+            say=say,
+            progress=say is not None,
+        )
+    except BrokenProcessPool:
+        raise
+    except (UserError, OSError, RuntimeError, MemoryError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        return Record(str(slide), str(output), FAILED, options=batch.digest, error=f"{slide.name}: {line}")
+    return record_of(slide, result, options=batch.digest)

@@ -1,0 +1,112 @@
+"""The part of `mihatp upscale` that is for slides."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.pyramid import Flavour
+from mihatp_arch.inference.slides.batch import Batch, upscale_slides
+from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
+from mihatp_arch.inference.slides.record import DONE, EXISTED, FAILED, NAME, Record
+from mihatp_arch.inference.slides.task import NetworkSource
+from mihatp_arch.inference.upscale import TILE
+
+_FLAVOURS: dict[str | None, Flavour] = {None: "generic", "tiff": "generic", "svs": "svs", "ome": "ome"}
+_SUFFIXES: dict[Flavour, str] = {"generic": ".tif", "svs": ".svs", "ome": ".ome.tif"}
+_FILES = (".tif", ".tiff", ".svs", ".btf")  # endings of an output that is a file
+
+
+def run_slides(paths: Sequence[Path], args: argparse.Namespace) -> int:
+    """Upscale slides; 0, 2 where all failed, 3 where some of them failed.
+
+    Args:
+        paths: the slides.
+        args: of `mihatp upscale` and `mihatp_cli/slide_arguments.py`.
+
+    Raises:
+        UserError: an argument is wrong, or the only slide failed.
+    """
+    options = SlideOptions(
+        to_mpp=args.to_mpp,
+        assume_mpp=args.assume_mpp,
+        force=args.force,
+        tissue=args.tissue,
+        whole=args.whole,
+        glass=args.glass,
+        skip_damaged=args.skip_damaged,
+        maps=args.maps,
+        flavour=_FLAVOURS[args.format],
+        quality=args.quality,
+        lossless=args.lossless,
+        overwrite=args.overwrite,
+    )
+    if args.tissue is not None and len(paths) > 1:
+        raise UserError(f"--tissue {args.tissue}: it outlines one slide, and there are {len(paths)}")
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers {args.workers}: at least 1 is needed")
+    source = None if args.weights is None else str(args.weights)
+    batch = Batch(
+        network=NetworkSource(source, args.scale, args.device, args.precision),
+        options=options,
+        tiles=TileOptions(tile=args.tile or TILE, ensemble=args.ensemble, consistent=bool(args.consistent)),
+        batch=args.batch,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        resume=args.resume,
+    )
+    outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
+    records = upscale_slides(outputs, batch, folder=folder, say=lambda line: print(line, file=sys.stderr))
+    if folder is None and records[0].status == FAILED:
+        raise UserError(records[0].error)
+    return _report(records, args.output, folder)
+
+
+def _outputs(
+    paths: Sequence[Path], given: Sequence[Path], output: Path, suffix: str
+) -> tuple[dict[Path, Path], Path | None]:
+    """Slide -> output, and the folder of the outputs; None where the output is a file."""
+    is_file = len(paths) == 1 and len(given) == 1 and given[0].is_file() and not output.is_dir()
+    if is_file and output.suffix.lower() in _FILES:
+        return {paths[0].absolute(): output.absolute()}, None
+    folder = output.absolute()
+    outputs = {path.absolute(): folder / _named(path, given).with_suffix(suffix) for path in paths}
+    twice = [path for path, times in Counter(outputs.values()).items() if times > 1]
+    if twice:
+        first, second, *_ = (path for path, target in outputs.items() if target == twice[0])
+        raise UserError(f"{first} and {second} would both be written to {twice[0]}: upscale one of them alone")
+    return outputs, folder
+
+
+def _named(path: Path, given: Sequence[Path]) -> Path:
+    """The name of a slide: its path in the folder that was given, or its own name."""
+    real = path.resolve()
+    folders = (folder.resolve() for folder in given if folder.is_dir())
+    return next((real.relative_to(folder) for folder in folders if real.is_relative_to(folder)), Path(path.name))
+
+
+def _report(records: Sequence[Record], output: Path, folder: Path | None) -> int:
+    count = Counter(record.status for record in records)
+    for record in records:
+        if record.status == DONE:
+            print(_line(record))
+    if folder is not None:
+        parts = {"upscaled": count[DONE], "existed": count[EXISTED], "failed": count[FAILED]}
+        text = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
+        print(f"{output}: slides: {text}; see {output / NAME}")
+    if count[FAILED]:
+        print(f"{count[FAILED]} of {len(records)} slides could not be upscaled:", file=sys.stderr)
+        print("\n".join(f"  {record.error}" for record in records if record.error), file=sys.stderr)
+    if not count[FAILED]:
+        return 0
+    return 3 if count[FAILED] < len(records) else 2
+
+
+def _line(record: Record) -> str:
+    name = Path(record.slide).name
+    return (
+        f"{name}: x{record.scale}, level {record.level} of {record.mpp_in} µm/px to {record.mpp_out} µm/px in "
+        f"{record.output}; {record.tiles_computed} of {record.tiles} tiles computed in {record.seconds} s"
+    )

@@ -1,0 +1,127 @@
+"""Trust maps: where SR is inconsistent with LR, and where the images of the ensemble differ, for QuPath.
+
+Inconsistency is |mean_k(SR) - LR| before the projection. A large value says that the network changed the scan's own
+colours. The deviation is the standard deviation of SR over the reversible pool. A large value says that the network
+gives another answer when the tile is turned or mirrored. Neither needs HR; a small value is no proof of truth.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import replacing
+from datasets_prep.tissue.clam import Region
+from datasets_prep.tissue.geojson import write_geojson
+from mihatp_arch.inference.pyramid import TileStore
+from mihatp_arch.inference.slides.job import SlideJob
+from mihatp_arch.inference.tiled_network import Finished
+
+GREY_PER_CODE = 16  # grey values of a map for one code value of 8 bits; 255 stands for all above 15.9 codes
+_SIDE = 16  # px of the output, side of the square that becomes one pixel of a map
+_TILE = 256  # px, side of a TIFF tile
+_WORST = 20  # tiles
+
+Map = NDArray[np.float32]
+
+
+def block_maps(block: Finished, scale: int) -> dict[str, Map]:
+    """The maps of a finished block, [⌈h/c⌉, ⌈w/c⌉] each, in code values of 8 bits; c LR px become one pixel."""
+    planes = {"inconsistency": block.inconsistency, "deviation": block.deviation}
+    return {name: _reduced(plane * 255, cell(scale)) for name, plane in planes.items() if plane is not None}
+
+
+def cell(scale: int) -> int:
+    """Side of the square of LR px that becomes one pixel of a map: a power of two, so that it divides every tile."""
+    return max(1, 1 << (_SIDE // scale).bit_length() - 1)
+
+
+def _reduced(plane: NDArray[np.float32], side: int) -> Map:
+    """The mean of side×side px; the last ones are repeated to fill the last squares."""
+    height, width = plane.shape
+    filled = np.pad(plane, ((0, -height % side), (0, -width % side)), mode="edge")
+    size = filled.shape[1] // side, filled.shape[0] // side
+    return cv2.resize(filled, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+
+
+def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
+    """Write each map as a pyramidal TIFF, `<output>.<name>.tif`, and its worst tiles as `<output>.<name>.geojson`.
+
+    Args:
+        store: the complete store.
+        output: the TIFF of the slide.
+        job: the slide.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    written = []
+    for name in ("inconsistency", "deviation") if job.task.ensemble else ("inconsistency",):
+        values = np.vstack(list(store.map_strips(name)))
+        stem = output.with_suffix("")
+        picture, outlines = stem.with_name(f"{stem.name}.{name}.tif"), stem.with_name(f"{stem.name}.{name}.geojson")
+        try:
+            _write_picture(picture, values, name, mpp=job.plan.output_mpp * cell(job.plan.scale) * job.plan.scale)
+            worst = list(_worst(values, job))
+            write_geojson(
+                outlines,
+                [tile.region for tile in worst],
+                name=f"largest {name}",
+                labels=[f"{name} {tile.value:.2f} codes" for tile in worst],
+            )
+        except OSError as error:
+            raise UserError(f"cannot write {picture}: {error.strerror or error}") from error
+        written += [picture, outlines]
+    return written
+
+
+def _write_picture(path: Path, values: Map, name: str, *, mpp: float) -> None:
+    """A grey pyramid of 8 bits without loss; each level is half of the one before."""
+    grey = np.rint(np.minimum(values * GREY_PER_CODE, 255)).astype(np.uint8)
+    text = f"{name} of the super-resolved slide beside it: grey / {GREY_PER_CODE} = code values of 8 bits; MiHATP"
+    with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
+        level = 0
+        while True:
+            density = 1e4 / (mpp * 2**level)
+            file.write(
+                grey,
+                tile=(_TILE, _TILE),
+                compression="adobe_deflate",
+                photometric="minisblack",
+                resolution=(density, density),
+                resolutionunit="CENTIMETER",
+                subfiletype=int(level > 0),
+                description=None if level else text,
+                metadata=None,
+                software=False,
+            )
+            if max(grey.shape) <= _TILE:
+                return
+            grey = np.rint(_reduced(grey.astype(np.float32), 2)).astype(np.uint8)
+            level += 1
+
+
+@dataclass(frozen=True)
+class _Tile:
+    value: float
+    region: Region
+
+
+def _worst(values: Map, job: SlideJob) -> Iterator[_Tile]:
+    """Yields the tiles with tissue of the largest mean, the largest first; outlines in px of the output."""
+    side = job.task.tiling.core // cell(job.plan.scale)  # px of the map
+    step = job.task.tiling.core * job.plan.scale  # px of the output
+    means = {
+        (row, column): float(values[row * side : (row + 1) * side, column * side : (column + 1) * side].mean())
+        for row, column in np.argwhere(job.tissue.tiles).tolist()
+    }
+    for row, column in sorted(means, key=lambda tile: (-means[tile], tile))[:_WORST]:
+        left, top = column * step, row * step
+        right, bottom = min(left + step, job.layout.width), min(top + step, job.layout.height)
+        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.int32)
+        yield _Tile(means[row, column], Region(corners))
