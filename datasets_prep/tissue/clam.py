@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets_prep.tissue.presets import Preset
 
-_UNIT = 512**2  # px of level 0, the unit of CLAM's areas
+AREA_UNIT = 512**2  # px of level 0, the unit of CLAM's areas
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def clam_regions(
             holes_of[parent].append(np.asarray(contour, np.int32))
     areas = {i: cv2.contourArea(contours[i]) - sum(map(cv2.contourArea, holes)) for i, holes in holes_of.items()}
     joined_areas = _joined_areas(contours, areas, binary, ignore)
-    unit = int(_UNIT / (scale[0] * scale[1]))
+    unit = int(AREA_UNIT / (scale[0] * scale[1]))
     regions = []
     for i, holes in holes_of.items():
         if areas[i] > 0 and joined_areas[i] > preset.tissue_area * unit:

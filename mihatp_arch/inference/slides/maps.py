@@ -38,7 +38,7 @@ def block_maps(block: Finished, scale: int) -> dict[str, Map]:
 
 def cell(scale: int) -> int:
     """Side of the square of LR px that becomes one pixel of a map: a power of two, so that it divides every tile."""
-    return max(1, 1 << (_SIDE // scale).bit_length() - 1)
+    return 1 << max(0, (_SIDE // scale).bit_length() - 1)
 
 
 def _reduced(plane: NDArray[np.float32], side: int) -> Map:

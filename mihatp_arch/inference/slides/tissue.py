@@ -1,6 +1,6 @@
 """Which tiles of a slide the network computes: those with tissue, and their neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from datasets_prep.slides.levels import overview
 from datasets_prep.slides.protocol import Pyramid
+from datasets_prep.tissue.clam import AREA_UNIT, clam_regions
 from datasets_prep.tissue.coverage import coverage
 from datasets_prep.tissue.geojson import read_geojson
-from datasets_prep.tissue.segmentation import Tissue, find_tissue, tissue_from_regions
+from datasets_prep.tissue.pen_marks import find_artefacts
+from datasets_prep.tissue.presets import PRESETS
+from datasets_prep.tissue.segmentation import Tissue, tissue_from_regions
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.tiling import Tiling
 
+_SMALLEST = 64.0  # µm, side of the smallest area of tissue that is computed
 
 @dataclass(frozen=True)
 class SlideTissue:
@@ -49,7 +53,7 @@ def slide_tissue(
         UserError: the GeoJSON cannot be read, or the slide cannot be decoded.
     """
     rgb, scale = overview(slide)
-    found = _tissue(rgb, scale, outlines)
+    found = _tissue(rgb, scale, plan.mpp / plan.downsample, outlines)
     rows, columns = tiling.count(plan.height), tiling.count(plan.width)
     row, column = np.mgrid[:rows, :columns]
     step = tiling.core * plan.downsample
@@ -60,7 +64,11 @@ def slide_tissue(
     return SlideTissue(tiles, np.ones_like(tiles) if whole else wider, found.pen_share, found.black_share)
 
 
-def _tissue(rgb: NDArray[np.uint8], scale: tuple[float, float], outlines: Path | None) -> Tissue:
-    if outlines is None:
-        return find_tissue(rgb, scale=scale)
-    return tissue_from_regions(read_geojson(outlines), rgb=rgb, scale=scale, remove_artefacts=False)
+def _tissue(rgb: NDArray[np.uint8], scale: tuple[float, float], mpp: float, outlines: Path | None) -> Tissue:
+    """The tissue on an overview: inside the outlines, or where CLAM's segmentation finds any; `mpp` is of level 0."""
+    if outlines is not None:
+        return tissue_from_regions(read_geojson(outlines), rgb=rgb, scale=scale, remove_artefacts=False)
+    area = (_SMALLEST / mpp) ** 2 / AREA_UNIT
+    preset = replace(PRESETS["tcga"], tissue_area=area, hole_area=4 * area)
+    regions = clam_regions(rgb, scale=scale, preset=preset, ignore=find_artefacts(rgb, scale=scale).either)
+    return tissue_from_regions(regions, rgb=rgb, scale=scale)

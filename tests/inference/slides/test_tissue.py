@@ -1,0 +1,101 @@
+"""Which tiles are computed, and what the others become; and slides with an area that cannot be decoded."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.slides.open import open_slide
+from datasets_prep.tissue.clam import Region
+from datasets_prep.tissue.geojson import write_geojson
+from mihatp_arch.inference.slides.job import prepare_job
+from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
+from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells
+
+TILES = TileOptions(tile=96, block=512)  # core 64 LR px
+
+
+def job_of(network, path, **options):
+    with open_slide(path) as opened:
+        return prepare_job(network, opened, SlideOptions(**options), TILES)
+
+
+def test_tissue_and_its_neighbours_are_computed(network, slide):
+    tissue = job_of(network, slide).tissue
+    rows, columns = tissue.tiles.shape
+    assert 0 < tissue.tiles.sum() < tissue.tiles.size / 2
+    for row in range(rows):
+        for column in range(columns):
+            near = tissue.tiles[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            assert tissue.computed[row, column] == near.any()
+    assert job_of(network, slide, whole=True).tissue.computed.all()
+
+
+def test_outlines_decide_where_they_are_given(network, slide, tmp_path):
+    square = Region(np.array([(140, 80), (180, 80), (180, 120), (140, 120)], np.int32))  # tile (1, 2) alone
+    write_geojson(tmp_path / "tissue.geojson", [square])
+    tissue = job_of(network, slide, tissue=tmp_path / "tissue.geojson").tissue
+    assert np.argwhere(tissue.tiles).tolist() == [[1, 2]]
+    assert tissue.computed.sum() == 9
+    with pytest.raises(UserError, match="give one of them"):
+        SlideOptions(whole=True, tissue=tmp_path / "tissue.geojson")
+
+
+def test_glass_is_interpolated_or_white(network, slide):
+    job = job_of(network, slide)
+    white = job_of(network, slide, glass="white")
+    row, column = map(int, np.argwhere(~job.tissue.computed)[0])
+    box = (column * 64, row * 64, 64, 64)
+    with open_slide(slide) as opened:
+        assert np.array_equal(job.task.image(opened).read(*box), opened.read(*box))
+        image = white.task.image(opened)
+        assert (image.read(*box) == 255).all()
+        row, column = map(int, np.argwhere(job.tissue.computed)[0])
+        box = (column * 64, row * 64, 64, 64)
+        assert np.array_equal(image.read(*box), opened.read(*box))
+        assert image.computed(row, column)
+
+
+def test_a_slide_without_tissue_says_so(network, tmp_path):
+    options = {"tile": (128, 128), "compression": "zlib", "photometric": "rgb", "metadata": None}
+    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "glass.tif", np.full((300, 300, 3), 243, np.uint8), **options, **resolution)
+    job = job_of(network, tmp_path / "glass.tif")
+    assert job.notes == ("no tissue was found, so nothing is computed: give its outlines with --tissue, or --whole",)
+    assert not job.tissue.computed.any()
+    assert job_of(network, tmp_path / "glass.tif", whole=True).notes == ()
+
+
+@pytest.fixture
+def damaged(slide, tmp_path):
+    """The slide with one tile of level 0 of zeros, at x 256, y 256."""
+    data = bytearray(slide.read_bytes())
+    with tifffile.TiffFile(slide) as file:
+        page = file.pages[0]
+        index = 1 * -(-page.imagewidth // page.tilewidth) + 1
+        start, length = page.dataoffsets[index], page.databytecounts[index]
+    data[start : start + length] = bytes(length)
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_damaged_slide_is_refused_before_any_work(network, damaged):
+    with pytest.raises(UserError, match=r"cannot be decoded in 1 areas of 256x256 px \(x 256 y 256\) of level 0"):
+        job_of(network, damaged)
+
+
+def test_damage_can_be_skipped(network, slide, damaged):
+    job = job_of(network, damaged, skip_damaged=True)
+    assert job.notes[0] == "damaged, white in the output: 1 areas of 256x256 px (x 256 y 256) of level 0"
+    with open_slide(damaged) as opened, open_slide(slide) as whole:
+        assert list(damaged_cells(opened, 0)) == [(1, 1)]
+        read, right = SkippingSlide(opened).read(0, 0, 700, 560), whole.read(0, 0, 700, 560)
+        image = job.task.image(opened)
+        assert np.array_equal(image.read(300, 200, 100, 100), read[200:300, 300:400])
+    assert (read[256:512, 256:512] == 255).all()
+    right[256:512, 256:512] = 255
+    assert np.array_equal(read, right)
+    assert replace(job.task, skip_damaged=False) != job.task
