@@ -20,6 +20,7 @@ from mihatp_arch.inference.tiling import Tiling
 
 _SMALLEST = 64.0  # µm, side of the smallest area of tissue that is computed
 
+
 @dataclass(frozen=True)
 class SlideTissue:
     """The tissue of a slide.

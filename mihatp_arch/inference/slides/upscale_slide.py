@@ -84,10 +84,14 @@ def upscale_slide(
             _refuse_existing(output, options, finished=store.is_complete())
             _fill(store, network, slide, job, workers=workers, progress=progress, with_maps=options.maps)
             maps = write_maps(store, output, job) if options.maps else []
-            output.unlink(missing_ok=True)
-            text = description(network, slide, job)
             write_tiff(
-                store, output, mpp=job.plan.output_mpp, flavour=options.flavour, icc=_icc(path), description=text
+                store,
+                output,
+                mpp=job.plan.output_mpp,
+                flavour=options.flavour,
+                icc=_icc(path),
+                description=description(network, slide, job),
+                overwrite=output.exists(),  # it was refused above where it may not be replaced
             )
             store.remove()
     return SlideResult(

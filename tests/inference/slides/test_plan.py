@@ -1,4 +1,4 @@
-"""Which level fits: by its µm per pixel, silently to 10 %, with a note to 25 %, else refused; and the tiles of a slide."""
+"""Which level fits: silently to 10 % off, with a note to 25 %, else it is refused; and the tiles of a slide."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,14 @@ PYRAMID = ((80000, 60000), (20000, 15000), (5000, 3750))
         (2.02, ((2220, 2967),), (2, 4, 8), 0, 8, 0.2525),
         (0.25, PYRAMID, (4,), 1, 4, 0.25),  # of a 40x slide x4 begins at 10x
         (0.5, PYRAMID, (2, 4, 8), 0, 2, 0.25),  # the finest level that fits, although 2.0 with x8 fits too
-        (0.2525, ((4443, 3567), (2221, 1783)), (2,), 1, 2, 0.2525),  # exactly 2 level-0 px, although 4443 / 2221 is more
+        (
+            0.2525,
+            ((4443, 3567), (2221, 1783)),
+            (2,),
+            1,
+            2,
+            0.2525,
+        ),  # exactly 2 level-0 px, although 4443 / 2221 is more
     ],
 )
 def test_the_level_and_the_scale_that_lead_to_40x(mpp, sizes, scales, level, scale, output):
@@ -43,7 +50,8 @@ def test_another_resolution_can_be_wanted():
 
 
 @pytest.mark.parametrize(
-    ("mpp", "notes", "refused"), [(0.455, 0, False), (0.549, 0, False), (0.56, 1, False), (0.41, 1, False), (0.63, 1, True)]
+    ("mpp", "notes", "refused"),
+    [(0.455, 0, False), (0.549, 0, False), (0.56, 1, False), (0.41, 1, False), (0.63, 1, True)],
 )
 def test_how_far_off_a_level_may_be(mpp, notes, refused):
     if refused:
@@ -78,7 +86,10 @@ def test_blocks_have_whole_tiles_of_the_tiff(scale, tile, multiple):
 
 
 def test_the_usual_tiles():
-    sizes = [(tiling.core, tiling.halo, tiling.tiles) for tiling in (slide_tiling(s, tile=160, multiple=32) for s in (2, 4, 8))]
+    sizes = [
+        (tiling.core, tiling.halo, tiling.tiles)
+        for tiling in (slide_tiling(s, tile=160, multiple=32) for s in (2, 4, 8))
+    ]
     assert sizes == [(128, 12, 8), (128, 12, 4), (128, 12, 2)]
     with pytest.raises(UserError, match="--tile 32: give at least 64"):
         slide_tiling(2, tile=32, multiple=32)
