@@ -16,6 +16,11 @@ def did_you_mean(name: object, known: Iterable[object], *, cutoff: float = 0.6) 
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+def with_hint(text: str, hint: str) -> str:
+    """`text; hint`, or the text alone where there is no hint."""
+    return f"{text}; {hint}" if hint else text
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, rule: str = "---") -> str:
     """A Markdown table.
 

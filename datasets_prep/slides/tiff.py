@@ -3,7 +3,6 @@
 OpenSlide is slower, and interpolates at levels whose size does not divide that of level 0.
 """
 
-import logging
 import struct
 import zlib
 from collections import OrderedDict
@@ -17,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.quiet import silent_log
 from datasets_prep.slides.levels import Box
 
 _CACHE_BYTES = 64 * 2**20  # decoded tiles in memory: more than one row of tiles of a slide 80 000 px wide
@@ -196,13 +196,10 @@ def open_levels(path: Path, level_sizes: Sequence[tuple[int, int]]) -> TiffLevel
     Raises:
         UserError: the file ends before its tiles do.
     """
-    log = logging.getLogger("tifffile")
-    silent, log.disabled = log.disabled, True  # it would report problems of pages that nobody reads
     try:
-        return TiffLevels(path, level_sizes)
+        with silent_log("tifffile"):  # it would report problems of pages that nobody reads
+            return TiffLevels(path, level_sizes)
     except UserError:
         raise
     except _PARSER_ERRORS:
         return None
-    finally:
-        log.disabled = silent

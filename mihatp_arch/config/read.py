@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from datasets_prep.common.packaged_options import find_option_file
-from datasets_prep.common.text import did_you_mean
+from datasets_prep.common.text import did_you_mean, with_hint
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 
@@ -56,11 +56,6 @@ class Options:
         """The mapping at `path`; empty where there is none."""
         value = self.get(*path)
         return value if isinstance(value, dict) else {}
-
-
-def with_hint(text: str, hint: str) -> str:
-    """`text; hint`, or the text alone where there is no hint."""
-    return f"{text}; {hint}" if hint else text
 
 
 def read_options(files: Sequence[Path]) -> Options:

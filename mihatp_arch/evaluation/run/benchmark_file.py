@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Meta
 
 from datasets_prep.common.packaged_options import find_option_file, packaged_options
-from datasets_prep.common.text import did_you_mean
+from datasets_prep.common.text import did_you_mean, with_hint
 from mihatp_arch.archs.spandrel_arch import MissingPackageError, is_packaged, weights_file
 from mihatp_arch.bundled_weights import bundled_weights
 from mihatp_arch.config import yaml_files
-from mihatp_arch.config.read import Options, force, read_options, replace_data_root, with_hint
+from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.plan import Method, Plan, check_same_data, trained_network
 
