@@ -1,6 +1,7 @@
 """DAT (Chen et al., ICCV 2023) built from options: spandrel's network, without its constant buffers in the file."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -59,19 +60,21 @@ class DAT(nn.Module):
         from spandrel.architectures.DAT.__arch.DAT import DAT as SpandrelDAT  # noqa: N811
 
         self.upscale = upscale
-        self.network: nn.Module = SpandrelDAT(
-            img_size=64,  # of the masks that it computes beforehand; other sizes have masks of their own
-            in_chans=3,
-            embed_dim=embed_dim,
-            split_size=list(split_size),
-            depth=list(depth),
-            num_heads=list(num_heads),
-            expansion_factor=expansion_factor,
-            upscale=upscale,
-            img_range=1.0,
-            resi_connection=resi_connection,
-            upsampler=upsampler,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about its use of torch.meshgrid
+            self.network: nn.Module = SpandrelDAT(
+                img_size=64,  # of the masks that it computes beforehand; other sizes have masks of their own
+                in_chans=3,
+                embed_dim=embed_dim,
+                split_size=list(split_size),
+                depth=list(depth),
+                num_heads=list(num_heads),
+                expansion_factor=expansion_factor,
+                upscale=upscale,
+                img_range=1.0,
+                resi_connection=resi_connection,
+                upsampler=upsampler,
+            )
         for module in self.network.modules():
             module._non_persistent_buffers_set.update(name for name in _CONSTANTS if name in module._buffers)
         self.register_state_dict_post_hook(_names_of_file)

@@ -48,7 +48,7 @@ class SRCNN(nn.Module):
             )
         if any(kernel < 1 or kernel % 2 == 0 for kernel in kernels):
             raise UserError(f"network: kernels {list(kernels)} must be odd, so that each has a centre")
-        if min(in_chans, *features) < 1:
+        if min([in_chans, *features]) < 1:
             raise UserError(f"network: in_chans {in_chans} and features {list(features)} must be 1 or more each")
         self.upscale = upscale
         self.residual = residual

@@ -101,9 +101,9 @@ def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = 12
         UserError: `side` leaves no core.
     """
     largest = side // multiple * multiple
+    smallest = -(-2 * (halo + blend) // multiple) * multiple
+    if largest < smallest:
+        raise UserError(f"tiles: {side} px are too few: give at least {smallest}")
     needed = -(-(max(width, height) + 2 * halo) // multiple) * multiple
-    fitted = min(largest, max(needed, multiple))
-    core = fitted - blend - 2 * halo
-    if core < blend:
-        raise UserError(f"tiles: {side} px are too few: give at least {-(-2 * (halo + blend) // multiple) * multiple}")
+    core = min(largest, max(needed, smallest)) - blend - 2 * halo
     return Tiling(core=core, blend=blend, halo=halo, tiles=max(1, 512 // core))
