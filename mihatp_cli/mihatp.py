@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from mihatp_cli import benchmark, check, command_line, demo, export, options, prepare, runs, weights
+from mihatp_cli import benchmark, check, command_line, demo, export, options, prepare, runs, upscale, weights
 
 PROG = "mihatp"
 _COMMANDS = {
+    "upscale": upscale,
     "prepare": prepare,
     "check": check,
     "runs": runs,
@@ -30,7 +31,7 @@ def _main(argv: list[str]) -> int:
 
 
 def _parser() -> command_line.Parser:
-    parser = command_line.Parser(prog=PROG, description="Pathology super-resolution beside BasicSR.")
+    parser = command_line.Parser(prog=PROG, description="Super-resolution of pathology images and slides.")
     command_line.add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():

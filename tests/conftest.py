@@ -1,5 +1,6 @@
 """Fixtures that every test may use, the option `--shuffle`, and one thread for each parallel worker."""
 
+import json
 import os
 import random
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from safetensors.torch import save_file
 
 import mihatp_arch  # noqa: F401  mends torchvision and registers everything before a test imports basicsr
 from datasets_prep.demo import build_demo
+from mihatp_arch.archs.srcnn_arch import SRCNN
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,3 +56,18 @@ def embedded_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def local_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as `mihatp export` writes it, of a network for x2 that is fast and sees few pixels around each pixel."""
+    options = {"upscale": 2, "kernels": [3], "features": [], "residual": True}
+    torch.manual_seed(0)
+    network = SRCNN(**options)
+    file = tmp_path_factory.mktemp("weights") / "local.safetensors"
+    save_file(
+        network.state_dict(),
+        file,
+        {"network_g": json.dumps({"type": "SRCNN", **options}), "scale": "2", "kernel": "area"},
+    )
+    return file

@@ -18,7 +18,13 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork
 
 _SUFFIX = ".safetensors"
+_BUNDLED = "he-light-x{}"
 _MULTIPLES = {"DAT": 32, "HAT": 16, "MiHATP": 16, "SwinIR": 8}  # sides that these networks need not pad
+
+
+def bundled_scales() -> list[int]:
+    """The scales that `load_network` has bundled weights for."""
+    return [scale for scale in range(1, 17) if _BUNDLED.format(scale) in bundled_weights()]
 
 
 def load_network(
@@ -82,7 +88,9 @@ def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
     if source is None:
         if scale is None:
             raise UserError(f"give weights ({', '.join(names)}, or a file) or a scale")
-        source = f"he-light-x{scale}"
+        source = _BUNDLED.format(scale)
+        if source not in names:
+            raise UserError(f"no bundled weights enlarge {scale} times ({', '.join(names)}): give weights")
     if str(source) in names:
         return str(source), names[str(source)]
     if is_packaged(str(source)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from mihatp_arch.inference.tiling import Tiling
 
 Sums: TypeAlias = dict[str, NDArray[np.int32]]  # name of the plane (`sr`, `deviation`) -> weighted sums of a block
 Seams: TypeAlias = dict[str, dict[str, NDArray[np.int32]]]  # name of the seam -> plane -> sums
+_FLOAT = np.dtype(np.float32)
 
 
 class ReadLR(Protocol):
@@ -203,14 +204,14 @@ class TiledNetwork:
                 waiting.pop(Block(row - 1, column - 1), None)
             waiting.pop(Block(row - 1, columns - 1), None)
 
-    def __call__(self, image: Image) -> NDArray[np.float32]:
-        """SR of a whole image in memory, [s·H, s·W, 3] float32 in [0, 1]."""
-        sr = np.empty((image.height * self.scale, image.width * self.scale, 3), np.float32)
+    def __call__(self, image: Image, *, dtype: np.dtype[Any] = _FLOAT) -> NDArray[Any]:
+        """SR of a whole image in memory, [s·H, s·W, 3] of `dtype`: uint8, or a float type in [0, 1]."""
+        sr = np.empty((image.height * self.scale, image.width * self.scale, 3), dtype)
         side = self.tiling.block * self.scale
         for finished, _ in self.blocks(image):
             top, left = (at * side for at in finished.block)
             height, width = finished.sr.shape[:2]
-            sr[top : top + height, left : left + width] = finished.sr
+            sr[top : top + height, left : left + width] = as_codes(finished.sr) if dtype == np.uint8 else finished.sr
         return sr
 
 

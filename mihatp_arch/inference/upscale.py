@@ -1,8 +1,10 @@
-"""Pictures of any kind through a tiled network: arrays, PIL images, streams of them."""
+"""Pictures of any kind through a tiled network: files, arrays, tensors, PIL images, streams of them."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -10,11 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.inference.images import Picture, from_pil, read_picture
 from mihatp_arch.inference.network import Network, NetworkInfo
-from mihatp_arch.inference.tiled_network import Image, TiledNetwork, as_codes
+from mihatp_arch.inference.tiled_network import Image, TiledNetwork
 from mihatp_arch.inference.tiling import fitting
 
-P = TypeVar("P", NDArray[Any], PILImage.Image)
+P = TypeVar("P", NDArray[Any], PILImage.Image, torch.Tensor)
 
 TILE = 160  # LR px; larger tiles waste less on halos, but need more memory and are no faster
 _SHARE_OF_MEMORY = 0.7  # of the free memory of a GPU
@@ -32,6 +35,9 @@ class Upscaler:
         ensemble: average over the eight symmetries of the square (the reversible pool of the paper): better, and eight
             times as slow.
         consistent: change SR as little as possible so that its reduction is exactly LR.
+
+    Raises:
+        UserError: `tile` or `batch` is too small.
     """
 
     network: Network
@@ -39,6 +45,11 @@ class Upscaler:
     batch: int | None = None
     ensemble: bool = False
     consistent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UserError(f"batch {self.batch}: at least one tile is needed")
+        fitting(self.tile, self.tile, side=self.tile, multiple=self.info.multiple)  # refuses a tile that is too small
 
     @property
     def info(self) -> NetworkInfo:
@@ -50,25 +61,43 @@ class Upscaler:
         """SR pixels for each LR pixel, along each axis."""
         return self.network.info.scale
 
-    def upscale(self, image: P) -> P:
+    @overload
+    def upscale(self, image: str | os.PathLike[str]) -> PILImage.Image: ...
+    @overload
+    def upscale(self, image: P) -> P: ...
+
+    def upscale(self, image: str | os.PathLike[str] | P) -> PILImage.Image | P:
         """Super-resolve one picture, `scale` times as wide and as high.
 
         Args:
-            image: [H, W, 3] RGB, uint8 or float in [0, 1]; or a PIL image of mode RGB.
+            image: an array [H, W, 3] RGB, uint8 or float in [0, 1]; or a tensor [B, 3, H, W], float in [0, 1]; or a PIL
+                image, or the path of a PNG, JPEG or TIFF file, with 8-bit RGB, grey or palette pixels.
 
         Returns:
-            The same kind: an array of the same type [s·H, s·W, 3], or a PIL image of mode RGB.
+            An array or a tensor of the same type, [s·H, s·W, 3] or [B, 3, s·H, s·W]; else a PIL image of mode RGB, or
+            RGBA where the picture has opacity, with its colour profile, and `info["dpi"]` multiplied by the scale.
 
         Raises:
-            UserError: the array has another shape, type or range; the PIL image has another mode.
+            UserError: the array has another shape, type or range; the file or the PIL image has other pixels.
         """
         if isinstance(image, PILImage.Image):
-            if image.mode != "RGB":
-                raise UserError(f"image: mode {image.mode}: convert it to RGB")
-            return cast("P", PILImage.fromarray(self._upscale_array(np.asarray(image))))
+            return cast("P", self.upscale_picture(from_pil(image)).to_pil())
+        if isinstance(image, (str, os.PathLike)):
+            return self.upscale_picture(read_picture(Path(image))).to_pil()
+        if isinstance(image, torch.Tensor):
+            return cast("P", self._upscale_tensor(image))
         return cast("P", self._upscale_array(np.asarray(image)))
 
-    def upscale_all(self, images: Iterable[P]) -> Iterator[P]:
+    def upscale_picture(self, picture: Picture) -> Picture:
+        """Super-resolve a picture of `images.py`, with its opacity (bicubic) and its resolution."""
+        return picture.enlarged(self._upscale_array(picture.rgb), self.scale)
+
+    @overload
+    def upscale_all(self, images: Iterable[str | os.PathLike[str]]) -> Iterator[PILImage.Image]: ...
+    @overload
+    def upscale_all(self, images: Iterable[P]) -> Iterator[P]: ...
+
+    def upscale_all(self, images: Iterable[Any]) -> Iterator[Any]:
         """Super-resolve a stream of pictures, one after another, each when it is asked for."""
         return map(self.upscale, images)
 
@@ -85,8 +114,20 @@ class Upscaler:
         def read(x: int, y: int, width: int, height: int) -> NDArray[Any]:
             return image[y : y + height, x : x + width]
 
-        sr = self.tiled(width, height)(Image(width, height, read))
-        return as_codes(sr) if image.dtype == np.uint8 else sr.astype(image.dtype)
+        try:
+            return self.tiled(width, height)(Image(width, height, read), dtype=image.dtype)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise UserError(f"image: {width}×{height} px need too much memory: give a smaller batch or tile") from error
+
+    def _upscale_tensor(self, images: torch.Tensor) -> torch.Tensor:
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            shape, kind = list(images.shape), str(images.dtype).removeprefix("torch.")
+            raise UserError(f"image: a tensor {shape} of {kind}: [B, 3, H, W] of floats in [0, 1] is needed")
+        arrays = images.detach().cpu().float().permute(0, 2, 3, 1).numpy()
+        sr = np.empty((len(arrays), *(side * self.scale for side in arrays.shape[1:3]), 3), np.float32)
+        for index, array in enumerate(arrays):
+            sr[index] = self._upscale_array(array)
+        return torch.from_numpy(sr).permute(0, 3, 1, 2).to(images)
 
 
 def check_array(image: NDArray[Any]) -> None:

@@ -11,7 +11,7 @@ from datasets_prep.synthetic.image import synthesize
 
 TORCH = {"torch", "torchvision", "basicsr", "mihatp_arch"}
 HEAVY = TORCH | {"numpy", "cv2", "scipy", "skimage", "matplotlib", "openslide", "diffusers", "timm", "kornia", "lpips"}
-COMMANDS = ("prepare", "check", "runs", "export", "benchmark", "demo", "options")
+COMMANDS = ("upscale", "prepare", "check", "runs", "export", "benchmark", "demo", "options")
 CODE = """
 import json, sys
 from mihatp_cli.{module} import main

@@ -1,0 +1,172 @@
+"""Many pictures, from files and folders into a folder that mirrors them."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from tqdm import tqdm
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.inference.images import Picture, format_of, read_picture
+from mihatp_arch.inference.inputs import Inputs
+from mihatp_arch.inference.network import NetworkInfo
+from mihatp_arch.inference.upscale import Upscaler
+from mihatp_arch.inference.write_images import SUFFIXES, check_writable, format_to_write, write_picture
+
+Existing: TypeAlias = Literal["refuse", "skip", "overwrite"]
+
+_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tiff"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to upscale, and the file to write."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pictures to upscale, and how many are finished already (`existing="skip"`)."""
+
+    jobs: list[Job]
+    finished: int
+
+
+@dataclass
+class Outcome:
+    """What was done.
+
+    Attributes:
+        written: number of files.
+        scales: of them.
+        names: of the weights.
+        converted: number of grey and palette pictures, which were written as RGB.
+        failed: a line for each picture that could not be upscaled.
+    """
+
+    written: int = 0
+    scales: set[int] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    converted: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def plan(
+    inputs: Inputs, paths: Sequence[Path], output: Path, *, suffix: str | None = None, existing: Existing = "refuse"
+) -> Plan:
+    """Decide which picture goes to which file, before any of them is read.
+
+    Args:
+        inputs: the pictures in `paths`.
+        paths: the given files and folders.
+        output: a folder; for one given file also a file.
+        suffix: ending of the files in a folder, such as `.png`; None keeps the format of each input.
+        existing: what happens to outputs that exist.
+
+    Raises:
+        UserError: an output exists, is an input, or lies in a given folder; two inputs have the same output.
+    """
+    for path in paths:
+        if path.is_dir() and _real(output).is_relative_to(_real(path)):
+            raise UserError(f"the output {output} lies in the input {path}: give a folder outside of it")
+    if len(paths) == 1 and not paths[0].is_dir() and not output.is_dir():
+        format_to_write(output)
+        targets = dict.fromkeys(inputs.pictures, output)
+    elif output.exists() and not output.is_dir():
+        raise UserError(f"the output {output} is a file: several pictures need a folder")
+    else:
+        targets = {source: output / _renamed(source, name, suffix) for source, name in inputs.pictures.items()}
+    jobs = [Job(source, target) for source, target in targets.items()]
+    _refuse_clashes(jobs)
+    done = [job for job in jobs if job.target.exists()]
+    if done and existing == "refuse":
+        more = f" and {len(done) - 1} more" if len(done) > 1 else ""
+        raise UserError(f"the output {done[0].target}{more} exists: --resume leaves it, --overwrite replaces it")
+    finished = set(done) if existing == "skip" else set()
+    return Plan([job for job in jobs if job not in finished], len(finished))
+
+
+def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upscaler]) -> Outcome:
+    """Upscale pictures one after another, with a progress bar on a terminal.
+
+    A picture that cannot be upscaled is a line of `Outcome.failed`, and the others go on.
+
+    Args:
+        jobs: the pictures.
+        choose: the network for a picture; it raises `UserError` where there is none.
+
+    Raises:
+        UserError: a file cannot be written: the disk is full, or the folder is write-protected.
+    """
+    outcome = Outcome()
+    for job in tqdm(jobs, desc="upscaling", unit="picture", dynamic_ncols=True, disable=None):
+        try:
+            picture = read_picture(job.source)
+            upscaler = choose(picture, job.source)
+            check_writable(picture, job.target, upscaler.scale)
+            sr = upscaler.upscale_picture(picture)
+        except UserError as error:
+            outcome.failed.append(" ".join(str(error).split()))
+            continue
+        _write(sr, job.target, upscaler.info, left=len(jobs) - outcome.written - len(outcome.failed) - 1)
+        outcome.written += 1
+        outcome.converted += bool(picture.was)
+        outcome.scales.add(upscaler.scale)
+        outcome.names.add(upscaler.info.name)
+    return outcome
+
+
+def _write(picture: Picture, target: Path, info: NetworkInfo, *, left: int) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(picture, target, description=_description(info))
+    except (OSError, UserError) as error:
+        reason = str(error) if isinstance(error, UserError) else f"cannot write {target}: {error.strerror or error}"
+        more = f"; {left} pictures are left, --resume continues with them" if left else ""
+        raise UserError(reason + more) from error
+
+
+def _description(info: NetworkInfo) -> str:
+    name = info.name.encode("ascii", "replace").decode()
+    return (
+        f"Super-resolved x{info.scale} by MiHATP with {name} (sha256 {info.sha256[:16]}): "
+        "the detail is computed, not scanned. Not for diagnosis."
+    )
+
+
+def _renamed(source: Path, name: Path, suffix: str | None) -> Path:
+    """The name of the output: with `suffix`, else with an ending that is right for the format of the input."""
+    given = name.suffix.lower()
+    if suffix is None:
+        format = format_of(source) or "PNG"
+        if SUFFIXES.get(given) == format:
+            return name
+        suffix = _SUFFIX_OF[format]
+    return name.with_name((name.stem if given in SUFFIXES else name.name) + suffix)
+
+
+def _refuse_clashes(jobs: Sequence[Job]) -> None:
+    sources = {_real(job.source): job.source for job in jobs}
+    targets: dict[Path, Job] = {}
+    for job in jobs:
+        target = _real(job.target)
+        if target in sources:
+            raise UserError(f"the output {job.target} is an input too: give another folder")
+        other = targets.setdefault(target, job)
+        if other is not job:
+            raise UserError(
+                f"{other.source} and {job.source} have the same output {job.target}: "
+                "rename one of them, or upscale them one after another"
+            )
+
+
+def _real(path: Path) -> Path:
+    """`path` with every link followed. Raises `UserError` for an impossible path."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(path)!r} is no path of a file ({error})") from error

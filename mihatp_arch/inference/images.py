@@ -1,0 +1,183 @@
+"""Pictures in memory, and how PNG, JPEG and TIFF files become pictures; `write_images.py` is the way back.
+
+A picture has 8-bit RGB pixels. Grey and palette images are converted. Images that would lose something are refused:
+16 bits, floats, CMYK, several pages.
+"""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from datasets_prep.common.quiet import silent_log
+from mihatp_arch.errors import UserError
+from mihatp_arch.inference.read_tiff import read_tiff
+
+FORMATS = ("PNG", "JPEG", "TIFF")
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"} | dict.fromkeys(
+    (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"
+)
+_MODES = {  # modes of Pillow that become RGB without loss
+    **dict.fromkeys(("RGB", "RGBX", "RGBA", "RGBa", "YCbCr"), ""),
+    **dict.fromkeys(("1", "L", "LA", "La"), "grey"),
+    **dict.fromkeys(("P", "PA"), "palette"),
+}
+_ORIENTATION = 274  # EXIF tag
+_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
+_SANE_MPP = (0.02, 20.0)  # µm/px; 72 dpi, the usual value of pictures without a scale, is 353
+_LARGEST = 2**30  # px; larger pictures do not fit into memory after upscaling
+# Errors of Pillow and tifffile for a file that is damaged. They raise any of these.
+_DAMAGED = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(AssertionError, RuntimeError, struct.error, zlib.error),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in memory.
+
+    Attributes:
+        rgb: [H, W, 3] uint8.
+        alpha: opacity, [H, W] uint8; None for a picture without it.
+        icc: colour profile of `rgb`; None where it has none.
+        dpi: pixels per inch (across, down); None where they are not known.
+        was: `grey` or `palette` for a picture that was converted, else empty.
+    """
+
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    was: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), px."""
+        height, width = self.rgb.shape[:2]
+        return width, height
+
+    @property
+    def mpp(self) -> float | None:
+        """µm per pixel; None where `dpi` is no resolution of a microscope."""
+        mpp = 25400 / self.dpi[0] if self.dpi and self.dpi[0] > 0 else 0.0
+        return mpp if _SANE_MPP[0] <= mpp <= _SANE_MPP[1] else None
+
+    def enlarged(self, rgb: NDArray[np.uint8], scale: int) -> "Picture":
+        """The picture `scale` times as large, with these pixels; opacity is interpolated (bicubic)."""
+        height, width = rgb.shape[:2]
+        alpha = None
+        if self.alpha is not None:
+            alpha = np.asarray(Image.fromarray(self.alpha).resize((width, height), Image.Resampling.BICUBIC))
+        dpi = (self.dpi[0] * scale, self.dpi[1] * scale) if self.dpi else None
+        return Picture(rgb, alpha, self.icc, dpi, self.was)
+
+    def to_pil(self) -> Image.Image:
+        """As a PIL image of mode RGB, or RGBA where the picture has opacity."""
+        image = Image.fromarray(self.rgb)
+        if self.alpha is not None:
+            image.putalpha(Image.fromarray(self.alpha))
+        if self.icc is not None:
+            image.info["icc_profile"] = self.icc
+        if self.dpi is not None:
+            image.info["dpi"] = self.dpi
+        return image
+
+
+def format_of(path: Path) -> str | None:
+    """`PNG`, `JPEG` or `TIFF`, by the first bytes of the file; None for any other file. Raises `OSError`."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a PNG, JPEG or TIFF file; the content counts, not the ending of the name.
+
+    Raises:
+        UserError: the file cannot be read, is damaged, is of another format, or its pixels are not 8-bit RGB, grey or
+            palette colours.
+    """
+    try:
+        format = format_of(path)
+        if format is None:
+            raise UserError(f"{path} is no PNG, JPEG or TIFF file: convert it")
+        with silent_log("tifffile"), _quiet_and_unlimited():
+            if format == "TIFF":
+                return from_pil(read_tiff(path, largest=_LARGEST), name=str(path))
+            if format == "PNG":
+                _check_png(path)
+            with Image.open(path, formats=(format,)) as image:
+                return from_pil(image, name=str(path))
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(f"{path} does not fit into memory: cut it, or make a pyramidal TIFF of it") from None
+    except _DAMAGED as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read as an image ({why}): replace or remove it") from error
+
+
+def from_pil(image: Image.Image, *, name: str = "image") -> Picture:
+    """The picture in a PIL image; its EXIF orientation is applied.
+
+    Args:
+        image: of mode RGB, RGBA, L, LA, P, PA, 1 or YCbCr.
+        name: of the image, for error messages.
+
+    Raises:
+        UserError: the image has another mode, several pages, or too many pixels.
+    """
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise UserError(f"{name} has {pages} pages or frames: save the one to be upscaled as a file of its own")
+    if image.mode not in _MODES:
+        bits = "16 bits or floats, 8 bits are needed" if image.mode[0] in "IF" else "8-bit RGB is needed"
+        raise UserError(f"{name} has pixels of mode {image.mode} ({bits}): convert it")
+    if image.width * image.height > _LARGEST:
+        raise UserError(f"{name} has {image.width}×{image.height} px: make a pyramidal TIFF of so large a picture")
+    was = _MODES[image.mode]
+    dpi = _dpi(image)
+    icc = image.info.get("icc_profile")
+    if icc is not None and icc[16:20] != b"RGB ":  # the profile of a grey image does not describe RGB pixels
+        icc = None
+    upright = ImageOps.exif_transpose(image)
+    if not upright.has_transparency_data:
+        return Picture(np.asarray(upright.convert("RGB")), None, icc, dpi, was)
+    rgba = np.asarray(upright.convert("RGBA"))
+    return Picture(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), icc, dpi, was)
+
+
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    if dpi is None or not all(np.isfinite(float(side)) and side > 0 for side in dpi):
+        return None
+    across, down = map(float, dpi)
+    return (down, across) if image.getexif().get(_ORIENTATION) in _TURNED else (across, down)
+
+
+def _check_png(path: Path) -> None:
+    """Raise `UserError` for 16 bits, which Pillow reduces to 8 without a word."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    if header[24:25] == b"\x10":
+        raise UserError(f"{path} has 16 bits per channel: 8 are needed, convert it")
+
+
+@contextmanager
+def _quiet_and_unlimited() -> Iterator[None]:
+    """Pillow without its own limit of the size (`_LARGEST` is ours), and without warnings of odd metadata."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

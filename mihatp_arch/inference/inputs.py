@@ -1,0 +1,118 @@
+"""What the given files and folders hold: pictures and slides, told apart by their content."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import openslide
+
+from datasets_prep.slides.find_slides import find_slides
+from datasets_prep.slides.open import slide_suffixes
+from mihatp_arch.errors import UserError
+from mihatp_arch.inference.images import FORMATS, format_of
+
+Kind: TypeAlias = Literal["picture", "slide"]
+
+_LARGEST_PICTURE = 2**24  # px; a tiled TIFF of one level that has more is a slide
+_SHARED_SUFFIXES = (".tif", ".tiff")  # of slides and of pictures
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the given files and folders hold.
+
+    Attributes:
+        pictures: path of each picture -> its name in the output: of a given file its own, of a file in a given folder
+            its path in this folder.
+        slides: paths of the slides.
+        skipped: number of hidden files in the folders, and of those that are neither pictures nor slides.
+    """
+
+    pictures: dict[Path, Path] = field(default_factory=dict)
+    slides: list[Path] = field(default_factory=list)
+    skipped: int = 0
+
+
+def find_inputs(paths: Sequence[Path]) -> Inputs:
+    """Find the pictures and slides among files and, at all depths, in folders.
+
+    Raises:
+        UserError: a path does not exist or cannot be read, a given file is neither a picture nor a slide, or there are
+            none.
+    """
+    pictures: dict[Path, Path] = {}
+    slides: list[Path] = []
+    skipped = 0
+    for file, name in _files(paths):
+        kind = None if _is_hidden(name) and file not in paths else kind_of(file)
+        if kind == "picture":
+            pictures.setdefault(file, name)
+        elif kind == "slide":
+            slides.append(file)
+        elif file in paths:
+            raise UserError(f"{file} is no {', '.join(FORMATS)} picture, and no slide that OpenSlide opens")
+        else:
+            skipped += 1
+    if not pictures and not slides:
+        raise UserError(f"{', '.join(map(str, paths))} holds no picture ({', '.join(FORMATS)}) and no slide")
+    return Inputs(pictures, list(find_slides(slides)) if slides else [], skipped)
+
+
+def kind_of(path: Path) -> Kind | None:
+    """Whether a file is a picture or a slide, by its content; None for anything else.
+
+    A tiled TIFF of unknown origin is a slide where it has several levels or more than 16 million pixels. A file that
+    OpenSlide does not open is a slide where its ending is that of slides alone: the slide reader says what is wrong.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        format = format_of(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    vendor = _vendor(path)
+    if vendor == "generic-tiff":
+        return "slide" if _is_large(path) else "picture"
+    if vendor is not None:
+        return "slide"
+    if path.suffix.lower() in slide_suffixes() and path.suffix.lower() not in _SHARED_SUFFIXES:
+        return "slide"
+    return "picture" if format else None
+
+
+def _vendor(path: Path) -> str | None:
+    try:
+        return openslide.OpenSlide.detect_format(path)
+    except (openslide.OpenSlideError, ValueError):
+        return None
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        with openslide.OpenSlide(path) as slide:
+            width, height = slide.dimensions
+            return slide.level_count > 1 or width * height > _LARGEST_PICTURE
+    except openslide.OpenSlideError:  # such as 16 bits; the reader of pictures says what is wrong
+        return False
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Each file, and its name in the output."""
+    for path in paths:
+        try:
+            if path.is_dir():
+                yield from ((file, file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file())
+            elif path.exists():
+                yield path, Path(path.name)
+            else:
+                raise UserError(f"{str(path)!r} does not exist: give a picture, a slide, or a folder of them")
+        except UserError:
+            raise
+        except (OSError, ValueError) as error:
+            raise UserError(f"{str(path)!r} cannot be read ({error})") from error
+
+
+def _is_hidden(name: Path) -> bool:
+    return any(part.startswith(".") for part in name.parts)

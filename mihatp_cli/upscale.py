@@ -1,0 +1,156 @@
+"""`mihatp upscale`."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets_prep.common.errors import UserError
+from mihatp_cli import slide_arguments
+
+if TYPE_CHECKING:
+    from mihatp_arch.inference.choose_network import ChooseNetwork
+    from mihatp_arch.inference.folders import Outcome, Plan
+    from mihatp_arch.inference.upscale import Upscaler
+
+SUMMARY = "Super-resolve pictures, folders of pictures, and whole slides."
+
+_PICTURE_FORMATS = ("png", "jpg", "tiff")
+_SLIDE_FORMATS = ("tiff", "svs", "ome")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "inputs", type=Path, nargs="+", metavar="IN", help="PNG, JPEG and TIFF pictures, slides, folders of them"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="file for one input, folder for more of them"
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=int, metavar="K", help="enlarge K times; 2, 4 and 8 have bundled weights")
+    size.add_argument("--to-mpp", type=float, metavar="UM", help="enlarge to this many µm per pixel, such as 0.25")
+    parser.add_argument(
+        "--assume-mpp", type=float, metavar="UM", help="µm per pixel of inputs that do not state it truly"
+    )
+    files = parser.add_argument_group("output")
+    files.add_argument(
+        "--format",
+        choices=sorted({*_PICTURE_FORMATS, *_SLIDE_FORMATS}),
+        help="of the files in a folder; pictures: png, jpg, tiff (default: as the input); "
+        "slides: tiff, svs, ome (default: tiff)",
+    )
+    existing = files.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="leave outputs that exist, and write the others")
+    existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--weights",
+        metavar="NAME|FILE",
+        help="he-light-x2, -x4, -x8, a file of `mihatp export`, the folder of an experiment, or any file that spandrel "
+        "knows (default: the bundled weights of the scale)",
+    )
+    network.add_argument("--ensemble", action="store_true", help="average over eight symmetries: better, 8x the time")
+    network.add_argument(
+        "--consistent",
+        action=argparse.BooleanOptionalAction,
+        help="change SR as little as possible so that its reduction is exactly the input",
+    )
+    network.add_argument("--tile", type=int, metavar="PX", help="largest side of the network's input (default: 160)")
+    network.add_argument(
+        "--batch", type=int, metavar="N", help="tiles in one call (default: 1; on a GPU by its memory)"
+    )
+    network.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, … (default: auto)")
+    network.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="default: fp32")
+    slide_arguments.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Upscale the inputs; 0, or 3 where some of them failed, or 2 where all of them failed."""
+    for name in ("to_mpp", "assume_mpp"):
+        value = getattr(args, name)
+        if value is not None and not 0.01 < value < 100:
+            raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
+    from mihatp_arch.inference.folders import plan
+    from mihatp_arch.inference.inputs import find_inputs
+
+    inputs = find_inputs(args.inputs)
+    _check_format(args.format, pictures=bool(inputs.pictures), slides=bool(inputs.slides))
+    planned = None
+    if inputs.pictures:
+        existing = "skip" if args.resume else "overwrite" if args.overwrite else "refuse"
+        suffix = f".{args.format}" if args.format else None
+        planned = plan(inputs, args.inputs, args.output, suffix=suffix, existing=existing)
+    codes = set()
+    if planned is not None:
+        codes.add(_upscale_pictures(args, planned, skipped=inputs.skipped))
+    if inputs.slides:
+        from mihatp_arch.inference.slides.command import run_slides
+
+        codes.add(run_slides(inputs.slides, args))
+    return codes.pop() if len(codes) == 1 else 3
+
+
+def _check_format(format: str | None, *, pictures: bool, slides: bool) -> None:
+    for there_are, kind, formats in ((pictures, "picture", _PICTURE_FORMATS), (slides, "slide", _SLIDE_FORMATS)):
+        if there_are and format is not None and format not in formats:
+            raise UserError(f"--format {format}: a {kind} is written as {', '.join(formats)}")
+
+
+def _upscale_pictures(args: argparse.Namespace, planned: "Plan", *, skipped: int) -> int:
+    from mihatp_arch.inference.folders import upscale_pictures
+
+    outcome = upscale_pictures(planned.jobs, _networks(args)) if planned.jobs else None
+    if outcome is not None and len(planned.jobs) == 1 and outcome.failed:
+        raise UserError(outcome.failed[0])
+    _print(args.output, planned, outcome, skipped=skipped)
+    if outcome is None or not outcome.failed:
+        return 0
+    return 3 if outcome.written or planned.finished else 2
+
+
+def _networks(args: argparse.Namespace) -> "ChooseNetwork":
+    """The choice of networks; weights that are given are loaded now, so that a mistake in them shows at once."""
+    from mihatp_arch.inference.choose_network import ChooseNetwork
+    from mihatp_arch.inference.load import bundled_scales
+
+    if args.weights is None and args.scale is None:
+        if args.to_mpp is None:
+            raise UserError(f"give --scale ({', '.join(map(str, bundled_scales()))}), or --weights")
+        return ChooseNetwork(partial(_load, args), bundled_scales(), args.to_mpp, args.assume_mpp)
+    upscaler = _load(args, args.scale)
+    return ChooseNetwork(lambda scale: upscaler, [upscaler.scale], args.to_mpp, args.assume_mpp)
+
+
+def _load(args: argparse.Namespace, scale: int | None) -> "Upscaler":
+    from mihatp_arch import load
+    from mihatp_arch.inference.upscale import TILE
+
+    return load(
+        args.weights,
+        scale=scale,
+        device=args.device,
+        precision=args.precision,
+        tile=TILE if args.tile is None else args.tile,
+        batch=args.batch,
+        ensemble=args.ensemble,
+        consistent=bool(args.consistent),
+    )
+
+
+def _print(output: Path, planned: "Plan", outcome: "Outcome | None", *, skipped: int) -> None:
+    parts = []
+    if outcome is not None:
+        how = f" x{', x'.join(map(str, sorted(outcome.scales)))} by {', '.join(sorted(outcome.names))}"
+        parts.append(f"{outcome.written} of {len(planned.jobs)} pictures upscaled{how if outcome.written else ''}")
+        if outcome.converted:
+            parts.append(f"{outcome.converted} grey or palette pictures became RGB")
+    if planned.finished:
+        parts.append(f"{planned.finished} existed")
+    if skipped:
+        parts.append(f"{skipped} hidden or other files skipped")
+    print(f"{output}: {'; '.join(parts)}")
+    if outcome is not None and outcome.failed:
+        print(f"{len(outcome.failed)} of {len(planned.jobs)} could not be upscaled:", file=sys.stderr)
+        print("\n".join(f"  {line}" for line in outcome.failed), file=sys.stderr)

@@ -1,0 +1,129 @@
+"""`mihatp upscale` of pictures: what it writes and prints, and how it ends."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import mihatp_arch
+from mihatp_cli.mihatp import main
+
+RGB = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    Image.fromarray(RGB).save("in/a.png")
+    Image.fromarray(RGB).convert("L").save("in/sub/b.tif")
+    (tmp_path / "in" / "notes.txt").write_text("text")
+    return tmp_path
+
+
+@pytest.fixture
+def upscale(local_weights):
+    return lambda *more: main(["upscale", *map(str, more), "--weights", str(local_weights)])
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder(folder, upscale, local_weights, capsys):
+    assert upscale("in", "-o", "out") == 0
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "out: 2 of 2 pictures upscaled x2 by local.safetensors; 1 grey or palette pictures became RGB; "
+        "1 hidden or other files skipped\n"
+    )
+    assert printed.err == ""
+    assert files(folder / "out") == ["a.png", "sub/b.tif"]
+    expected = mihatp_arch.load(local_weights).upscale(RGB)
+    assert np.array_equal(np.asarray(Image.open("out/a.png")), expected)
+
+
+def test_bundled_weights_by_their_scale(folder, capsys):
+    assert main(["upscale", "in/a.png", "-o", "a4.png", "--scale", "4"]) == 0
+    assert Image.open("a4.png").size == (40, 32) and "x4 by he-light-x4" in capsys.readouterr().out
+    Image.fromarray(RGB).save("mpp.png", dpi=(50800, 50800))
+    assert main(["upscale", "mpp.png", "-o", "a2.png", "--to-mpp", "0.25"]) == 0
+    assert Image.open("a2.png").size == (20, 16)
+
+
+def test_resume_and_overwrite(folder, upscale, capsys):
+    assert upscale("in", "-o", "out") == 0
+    first = (folder / "out/sub/b.tif").read_bytes()
+    assert upscale("in", "-o", "out") == 2
+    assert "--resume" in capsys.readouterr().err
+    (folder / "out/a.png").write_text("old")
+    (folder / "out/sub/b.tif").unlink()
+    assert upscale("in", "-o", "out", "--resume") == 0
+    assert "1 of 1 pictures" in (out := capsys.readouterr().out) and "1 existed" in out
+    assert (folder / "out/a.png").read_text() == "old" and (folder / "out/sub/b.tif").read_bytes() == first
+    assert upscale("in", "-o", "out", "--resume") == 0
+    assert "2 existed" in capsys.readouterr().out
+    assert upscale("in", "-o", "out", "--overwrite") == 0
+    assert Image.open("out/a.png").size == (20, 16)
+
+
+def test_some_failures_are_code_3_and_only_failures_code_2(folder, upscale, capsys):
+    tifffile.imwrite("in/sub/deep.tif", np.zeros((5, 5, 3), np.uint16), photometric="rgb")
+    assert upscale("in", "-o", "out") == 3
+    error = capsys.readouterr().err
+    assert error == (
+        "1 of 3 could not be upscaled:\n  in/sub/deep.tif has 16 bits per channel: 8 are needed, convert it\n"
+    )
+    for name in ("in/a.png", "in/sub/b.tif"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-40])
+    assert upscale("in", "-o", "out2") == 2
+    assert not (folder / "out2").exists()
+
+
+MISTAKES = {
+    "absent": (["absent.png", "-o", "o.png"], "does not exist"),
+    "text": (["in/notes.txt", "-o", "o.png"], "is no PNG, JPEG, TIFF picture"),
+    "ending": (["in/a.png", "-o", "o.webp"], "a picture is written as"),
+    "near ending": (["in/a.png", "-o", "o.pgn"], "did you mean '.png'?"),
+    "exists": (["in/a.png", "-o", "in/sub/b.tif"], "exists: --resume leaves it, --overwrite replaces it"),
+    "itself": (["in/a.png", "-o", "in/a.png"], "is an input too"),
+    "inside": (["in", "-o", "in/out"], "lies in the input"),
+    "scale": (["in/a.png", "-o", "o.png", "--scale", "4"], "enlarges 2 times, not 4"),
+    "no scale": (["in/a.png", "-o", "o.png", "--scale", "x"], "invalid int value"),
+    "tile": (["in/a.png", "-o", "o.png", "--tile", "9"], "9 px are too few"),
+    "batch": (["in/a.png", "-o", "o.png", "--batch", "-1"], "batch -1"),
+    "device": (["in/a.png", "-o", "o.png", "--device", "gpu"], "device 'gpu' cannot be used"),
+    "mpp": (["in/a.png", "-o", "o.png", "--to-mpp", "0"], "--to-mpp 0: give µm per pixel"),
+    "unknown mpp": (["in/a.png", "-o", "o.png", "--to-mpp", "0.25"], "does not state its µm per pixel"),
+    "format": (["in", "-o", "out", "--format", "svs"], "a picture is written as png, jpg, tiff"),
+    "both": (["in", "-o", "out", "--resume", "--overwrite"], "not allowed with argument"),
+    "no path": (["in/a.png", "-o", "deep/\0/o.png"], "is no path"),
+    "below a file": (["in/a.png", "-o", "in/notes.txt/o.png"], "cannot write in/notes.txt/o.png: "),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_one_line_and_code_2(folder, upscale, capsys, name):
+    arguments, reason = MISTAKES[name]
+    before = files(folder)
+    assert upscale(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: ") and error.count("\n") == 1 and reason in error
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ([], "give --scale (2, 4, 8), or --weights"),
+        (["--scale", "3"], "no bundled weights enlarge 3 times (he-light-x2"),
+        (["--weights", "he-ligth-x4"], "did you mean 'he-light-x4'?"),
+        (["--weights", "he-light-x4", "--scale", "2"], "'he-light-x4' enlarges 4 times, not 2"),
+        (["--weights", "in/a.png"], "in/a.png"),
+    ],
+)
+def test_mistakes_in_weights_are_one_line_and_code_2(folder, capsys, more, reason):
+    assert main(["upscale", "in", "-o", "out", *more]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: ") and error.count("\n") == 1 and reason in error
+    assert not (folder / "out").exists()

@@ -1,0 +1,83 @@
+"""Pictures and slides are told apart by their content."""
+
+import numpy as np
+import pytest
+import tifffile
+from helpers.slides import write_pyramid
+from PIL import Image
+
+from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.inputs import find_inputs, kind_of
+
+RGB = np.random.default_rng(0).integers(0, 256, (256, 384, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    (root / ".hidden").mkdir()
+    image = Image.fromarray(RGB[:8, :8])
+    for name in ("b.png", "sub/a.jpg", "sub/c.tif", ".hidden/d.png", ".e.png"):
+        image.save(root / name)
+    (root / "notes.txt").write_text("text")
+    write_pyramid(root / "sub" / "slide.tif", [RGB, RGB[::2, ::2]])
+    return root
+
+
+def test_folders_are_searched_at_all_depths(folder):
+    inputs = find_inputs([folder])
+    assert {str(name): path for path, name in inputs.pictures.items()} == {
+        name: folder / name for name in ("b.png", "sub/a.jpg", "sub/c.tif")
+    }
+    assert inputs.slides == [folder / "sub" / "slide.tif"] and inputs.skipped == 3
+
+
+def test_given_files_are_named_for_themselves(folder):
+    inputs = find_inputs([folder / ".e.png", folder / "sub" / "a.jpg", folder / "sub" / "a.jpg"])
+    assert [str(name) for name in inputs.pictures.values()] == [".e.png", "a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("notes.txt", "is no PNG, JPEG, TIFF picture"), ("absent", "does not exist")]
+)
+def test_given_files_of_other_kinds_are_refused(folder, name, reason):
+    with pytest.raises(UserError, match=reason):
+        find_inputs([folder / "b.png", folder / name])
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(UserError, match="holds no picture"):
+        find_inputs([tmp_path])
+
+
+def test_the_content_counts_not_the_name(folder):
+    (folder / "sub" / "slide.tif").rename(folder / "x.png")
+    assert kind_of(folder / "x.png") == "slide"
+    (folder / "b.png").rename(folder / "b.tif")
+    assert kind_of(folder / "b.tif") == "picture"
+
+
+def test_a_small_tiled_tiff_of_one_level_is_a_picture(tmp_path):
+    assert kind_of(write_pyramid(tmp_path / "a.tif", [RGB])) == "picture"
+    large = np.zeros((4100, 4100, 3), np.uint8)
+    assert kind_of(write_pyramid(tmp_path / "b.tif", [large])) == "slide"
+    tifffile.imwrite(tmp_path / "c.tif", large, photometric="rgb")  # in strips
+    assert kind_of(tmp_path / "c.tif") == "picture"
+
+
+def test_16_bit_tiffs_are_left_to_the_reader_of_pictures(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", RGB.astype(np.uint16), tile=(128, 128), photometric="rgb")
+    assert kind_of(tmp_path / "a.tif") == "picture"
+
+
+def test_a_damaged_slide_is_left_to_the_reader_of_slides(tmp_path):
+    (tmp_path / "a.svs").write_bytes(b"II*\0 damaged")
+    assert kind_of(tmp_path / "a.svs") == "slide"
+
+
+def test_real_slides_are_slides(shared):
+    for path in (shared / "data" / "slides").glob("*.svs"):
+        assert kind_of(path) == "slide"
+    assert kind_of(next((shared / "data" / "monuseg" / "images").glob("*.png"))) == "picture"

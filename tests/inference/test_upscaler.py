@@ -1,0 +1,133 @@
+"""`Upscaler.upscale`: what it takes, and what it gives back."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mihatp_arch
+from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.images import Picture
+from mihatp_arch.inference.write_images import write_picture
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+ALPHA = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def upscaler(local_weights):
+    return mihatp_arch.load(local_weights, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def expected(upscaler):
+    return upscaler.upscale(RGB)
+
+
+def test_arrays_keep_their_type(upscaler, expected):
+    assert expected.dtype == np.uint8 and expected.shape == (40, 60, 3)
+    single = upscaler.upscale((RGB / 255).astype(np.float32))
+    double = upscaler.upscale(RGB / 255)
+    half = upscaler.upscale((RGB / 255).astype(np.float16))
+    assert (single.dtype, double.dtype, half.dtype) == (np.float32, np.float64, np.float16)
+    assert np.array_equal(np.rint(single * 255), expected)
+    assert np.abs(double - single).max() < 1e-6 and np.abs(half - single).max() < 1e-2
+    assert single.min() >= 0 and single.max() <= 1
+
+
+def test_arrays_in_any_order_of_memory(upscaler, expected):
+    assert np.array_equal(upscaler.upscale(np.asfortranarray(RGB)), expected)
+    assert np.array_equal(upscaler.upscale(RGB[:, ::-1]), upscaler.upscale(RGB[:, ::-1].copy()))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_tensors_keep_their_type(upscaler, kind):
+    images = torch.from_numpy(np.stack([RGB, 255 - RGB])).permute(0, 3, 1, 2).to(kind) / 255
+    sr = upscaler.upscale(images)
+    assert sr.dtype == kind and sr.shape == (2, 3, 40, 60) and sr.device == images.device
+    single = upscaler.upscale(images[1].float().permute(1, 2, 0).numpy())
+    assert torch.equal(sr[1].permute(1, 2, 0), torch.from_numpy(single).to(kind))
+
+
+def test_empty_batches_are_empty(upscaler):
+    assert upscaler.upscale(torch.zeros(0, 3, 4, 5)).shape == (0, 3, 8, 10)
+
+
+def test_pil_images_and_paths(upscaler, expected, tmp_path):
+    image = upscaler.upscale(Image.fromarray(RGB))
+    assert image.mode == "RGB" and np.array_equal(np.asarray(image), expected)
+    path = tmp_path / "a.png"
+    write_picture(Picture(RGB, ALPHA, None, (25400.0, 25400.0)), path)
+    for given in (path, str(path), Image.open(path)):
+        image = upscaler.upscale(given)
+        assert image.mode == "RGBA" and np.array_equal(np.asarray(image)[..., :3], expected)
+        assert image.info["dpi"] == pytest.approx((50800, 50800))
+    grey = upscaler.upscale(Image.fromarray(RGB).convert("L"))
+    assert grey.mode == "RGB" and grey.size == (60, 40)
+    assert upscaler.upscale(Image.fromarray(RGB).convert("LA")).mode == "RGBA"
+
+
+def test_streams(upscaler, expected):
+    stream = upscaler.upscale_all(iter([RGB, RGB[:5]]))
+    assert np.array_equal(next(stream), expected) and next(stream).shape == (10, 60, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2)])
+def test_tiny_pictures(upscaler, size):
+    assert upscaler.upscale(np.zeros((*size, 3), np.uint8)).shape == (2 * size[0], 2 * size[1], 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (np.zeros((4, 5), np.uint8), r"shape \[4, 5\]"),
+        (np.zeros((4, 5, 4), np.uint8), r"shape \[4, 5, 4\]"),
+        (np.zeros((0, 5, 3), np.uint8), r"shape \[0, 5, 3\]"),
+        (np.zeros((4, 5, 3), np.uint16), "uint16 pixels"),
+        (np.zeros((4, 5, 3), bool), "bool pixels"),
+        (np.full((4, 5, 3), 1.5), "from 1.5 to 1.5"),
+        (np.full((4, 5, 3), np.nan), "from nan to nan"),
+        (np.full((4, 5, 3), -0.1, np.float32), "must lie in"),
+        (torch.zeros(3, 4, 5), r"tensor \[3, 4, 5\]"),
+        (torch.zeros(1, 4, 5, 3), r"tensor \[1, 4, 5, 3\]"),
+        (torch.zeros(1, 3, 4, 5, dtype=torch.uint8), "of uint8"),
+        (torch.full((1, 3, 4, 5), 2.0), "must lie in"),
+        (Image.new("CMYK", (4, 4)), "mode CMYK"),
+        ("absent.png", "absent.png cannot be read"),
+    ],
+)
+def test_other_images_are_one_line(upscaler, image, reason):
+    with pytest.raises(UserError, match=reason):
+        upscaler.upscale(image)
+
+
+def test_tile_and_batch_are_checked_at_once(local_weights):
+    with pytest.raises(UserError, match="tiles: 16 px are too few"):
+        mihatp_arch.load(local_weights, tile=16)
+    with pytest.raises(UserError, match="batch 0"):
+        mihatp_arch.load(local_weights, batch=0)
+
+
+def test_the_result_is_consistent_on_request(local_weights):
+    image = (RGB.astype(np.float32) / 255 + 1) / 3  # far from 0 and 1, where clamping changes the mean
+    reduced = {
+        consistent: mihatp_arch.load(local_weights, consistent=consistent).upscale(image).reshape(20, 2, 30, 2, 3)
+        for consistent in (False, True)
+    }
+    assert np.abs(reduced[True].mean((1, 3)) - image).max() < 1e-6
+    assert np.abs(reduced[False].mean((1, 3)) - image).max() > 1e-3
+
+
+def test_the_ensemble_is_the_mean_over_the_symmetries(local_weights):
+    plain = mihatp_arch.load(local_weights)
+    image = (RGB[:20, :20].astype(np.float32) / 255 + 4) / 9
+    turned = [
+        np.rot90(flip(plain.upscale(flip(np.rot90(image, turns)))), -turns)
+        for turns in range(4)
+        for flip in (lambda x: x, lambda x: x[:, ::-1])
+    ]
+    together = mihatp_arch.load(local_weights, ensemble=True).upscale(image)
+    unclamped = (np.min(turned, 0) > 0) & (np.max(turned, 0) < 1)
+    assert unclamped.mean() > 0.6
+    assert np.abs(together - np.mean(turned, 0))[unclamped].max() < 1e-5
