@@ -71,9 +71,12 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def __call__(self, lr: Tensor) -> Tensor:
+        module = self._for_tiles(*lr.shape[-2:])
+        # On a CPU one by one: batches are no faster, and their size would change the last bits.
+        parts = lr.split(1) if self.device.type == "cpu" else [lr]
         with self._autocast():
-            sr = self._for_tiles(*lr.shape[-2:])(lr.to(self.device, non_blocking=True))
-        return sr.float().cpu()
+            sr = [module(part.to(self.device, non_blocking=True)) for part in parts]
+        return torch.cat(sr).float().cpu()
 
     def _for_tiles(self, height: int, width: int) -> nn.Module:
         if height != width:
