@@ -15,6 +15,7 @@ from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import SCALES, plan_slide
 from mihatp_arch.inference.slides.record import (
+    DONE,
     EXISTED,
     FAILED,
     NAME,
@@ -99,10 +100,21 @@ def upscale_slides(
         records[Path(record.slide)] = record
         if record.status == FAILED:
             say(f"failed: {record.error}")
-        if folder:
-            others = {key: row for key, row in earlier.items() if key not in map(str, slides.values())}
-            write_records(folder / NAME, [*others.values(), *(records[key] for key in slides if key in records)])
+        _write(folder, earlier, records)
+    _write(folder, earlier, records)
     return [records[slide] for slide in slides]
+
+
+def _write(folder: Path | None, earlier: Mapping[str, Record], records: Mapping[Path, Record]) -> None:
+    """Write the CSV. An output that this run did not write stays described by the run that wrote it."""
+    if folder is None:
+        return
+    rows = dict(earlier)
+    for record in records.values():
+        if record.status == DONE or record.output not in earlier or not Path(record.output).exists():
+            rows[record.output] = record
+    folder.mkdir(parents=True, exist_ok=True)
+    write_records(folder / NAME, [rows[output] for output in sorted(rows)])
 
 
 def _run(todo: list[tuple[Path, Path]], batch: Batch, say: Callable[[str], None]) -> Iterator[Record]:
@@ -154,5 +166,6 @@ def _record(
         raise
     except (UserError, OSError, RuntimeError, MemoryError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
-        return Record(str(slide), str(output), FAILED, options=batch.digest, error=f"{slide.name}: {line}")
+        line = line if slide.name in line else f"{slide.name}: {line}"
+        return Record(str(slide), str(output), FAILED, options=batch.digest, error=line)
     return record_of(slide, result, options=batch.digest)

@@ -82,9 +82,11 @@ def _outputs(
 
 def _named(path: Path, given: Sequence[Path]) -> Path:
     """The name of a slide: its path in the folder that was given, or its own name."""
-    real = path.resolve()
-    folders = (folder.resolve() for folder in given if folder.is_dir())
-    return next((real.relative_to(folder) for folder in folders if real.is_relative_to(folder)), Path(path.name))
+    for folder in given:
+        for whole, part in ((folder.absolute(), path.absolute()), (folder.resolve(), path.resolve())):
+            if folder.is_dir() and part.is_relative_to(whole):
+                return part.relative_to(whole)
+    return Path(path.name)
 
 
 def _report(records: Sequence[Record], output: Path, folder: Path | None) -> int:

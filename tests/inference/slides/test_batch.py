@@ -1,0 +1,143 @@
+"""Many slides: a CSV of what was done, failures that stop nothing, resuming, and a Dask cluster."""
+
+import argparse
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.dask_cluster import cluster
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.synthetic.slide import write_synthetic_slide
+from mihatp_arch.inference.slides.command import run_slides
+from mihatp_cli import slide_arguments
+
+
+@pytest.fixture
+def folder(slide, tmp_path):
+    """Two good slides, one of another resolution, and one that is damaged; one is in a sub-folder."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.tif", "sub/b.tif"):
+        shutil.copy(slide, folder / name)
+    write_synthetic_slide(folder / "c.tif", width=256, height=256, seed=0, mpp=0.25, factors=())
+    (folder / "d.svs").write_bytes(slide.read_bytes()[:20000])
+    return folder
+
+
+def given(network, *inputs, output, **others):
+    """The arguments of `mihatp upscale`."""
+    parser = argparse.ArgumentParser()
+    slide_arguments.add_arguments(parser)
+    common = {
+        "inputs": list(inputs),
+        "output": output,
+        "weights": network.source,
+        "scale": None,
+        "to_mpp": None,
+        "assume_mpp": None,
+        "format": None,
+        "resume": False,
+        "overwrite": False,
+        "ensemble": False,
+        "consistent": None,
+        "tile": 96,
+        "batch": None,
+        "device": "cpu",
+        "precision": "fp32",
+    }
+    slides = vars(parser.parse_args(["--workers", "1", "--lossless"]))
+    return argparse.Namespace(**(common | slides | others))
+
+
+def slides_in(folder):
+    return [folder / "a.tif", folder / "sub/b.tif", folder / "c.tif", folder / "d.svs"]
+
+
+def rows_of(output):
+    with (output / "upscale.csv").open(newline="") as file:
+        return {Path(row["slide"]).name: row for row in csv.DictReader(file)}
+
+
+def test_a_folder(weights, folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert run_slides(slides_in(folder), given(weights, folder, output=output)) == 3
+    rows = rows_of(output)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "a.tif": "done",
+        "b.tif": "done",
+        "c.tif": "failed",
+        "d.svs": "failed",
+    }
+    assert (rows["a.tif"]["mpp_in"], rows["a.tif"]["mpp_out"], rows["a.tif"]["scale"]) == ("0.5", "0.25", "2")
+    assert len(rows["a.tif"]["weights_sha256"]) == 64
+    assert "no level fits" in rows["c.tif"]["error"]
+    assert sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()) == [
+        "a.tif",
+        "sub/b.tif",
+        "upscale.csv",
+    ]
+    shown = capsys.readouterr()
+    assert "slides: 2 upscaled, 2 failed; see" in shown.out
+    assert "2 of 4 slides could not be upscaled:" in shown.err
+
+    times = {name: (output / name).stat().st_mtime_ns for name in ("a.tif", "sub/b.tif")}
+    (folder / "c.tif").unlink()
+    assert run_slides([*slides_in(folder)[:2]], given(weights, folder, output=output)) == 0
+    assert "slides: 2 existed; see" in capsys.readouterr().out
+    assert rows_of(output) == rows  # what was done stays on record
+    assert {name: (output / name).stat().st_mtime_ns for name in times} == times
+
+
+def test_outputs_of_other_options_are_not_taken_for_those_wanted(weights, folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    slides = slides_in(folder)[:1]
+    assert run_slides(slides, given(weights, folder, output=output)) == 0
+    assert run_slides(slides, given(weights, folder, output=output, glass="white")) == 2
+    assert "exists: delete it" in capsys.readouterr().err
+    assert run_slides(slides, given(weights, folder, output=output, glass="white", resume=True)) == 0
+    assert "slides: 1 existed" in capsys.readouterr().out
+    before = rows_of(output)["a.tif"]["options"]
+    assert run_slides(slides, given(weights, folder, output=output, glass="white", overwrite=True)) == 0
+    assert rows_of(output)["a.tif"]["status"] == "done"
+    assert rows_of(output)["a.tif"]["options"] != before
+
+
+def test_one_slide_to_one_file(weights, slide, tmp_path, capsys):
+    assert run_slides([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs")) == 0
+    assert os.listdir(tmp_path) == ["one.svs"]
+    line = capsys.readouterr().out
+    assert line.startswith("small.tif: x2, level 0 of 0.5 µm/px to 0.25 µm/px in ")
+    with pytest.raises(UserError, match=r"one.svs exists"):
+        run_slides([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs"))
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ({"to_mpp": 0.1}, "no level fits"),
+        ({"weights": "no-such"}, "no such file, and no bundled weights"),
+        ({"scale": 4}, "enlarges 2 times, not 4"),
+        ({"workers": 0}, "at least 1 is needed"),
+        ({"quality": 0}, "give 1 to 100"),
+        ({"tile": 16}, "--tile 16: give at least"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(weights, slide, tmp_path, others, says):
+    with pytest.raises(UserError, match=says):
+        run_slides([slide], given(weights, slide, output=tmp_path / "out.tif", **others))
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_cluster_computes_one_slide_a_task(weights, folder, slide, tmp_path):
+    output = tmp_path / "out"
+    local = given(weights, slide, output=tmp_path / "local.tif")
+    assert run_slides([slide], local) == 0
+    with cluster(tmp_path) as address:
+        arguments = given(weights, folder, output=output, scheduler=address)
+        assert run_slides(slides_in(folder), arguments) == 3
+    assert [row["status"] for row in rows_of(output).values()] == ["done", "done", "failed", "failed"]
+    assert (output / "sub/b.tif").stat().st_size > 0
