@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -16,6 +16,10 @@ from mihatp_arch.inference.images import Picture, from_pil, read_picture
 from mihatp_arch.inference.network import Network, NetworkInfo
 from mihatp_arch.inference.tiled_network import Image, TiledNetwork
 from mihatp_arch.inference.tiling import fitting
+
+if TYPE_CHECKING:
+    from mihatp_arch.inference.slides.options import SlideOptions
+    from mihatp_arch.inference.slides.upscale_slide import SlideResult
 
 P = TypeVar("P", NDArray[Any], PILImage.Image, torch.Tensor)
 
@@ -100,6 +104,28 @@ class Upscaler:
     def upscale_all(self, images: Iterable[Any]) -> Iterator[Any]:
         """Super-resolve a stream of pictures, one after another, each when it is asked for."""
         return map(self.upscale, images)
+
+    def upscale_slide(
+        self, path: str | os.PathLike[str], output: str | os.PathLike[str], *, options: "SlideOptions | None" = None
+    ) -> "SlideResult":
+        """Super-resolve a whole slide into a pyramidal TIFF; a killed run resumes at the next call.
+
+        Args:
+            path: the slide.
+            output: the new TIFF.
+            options: how the slide is read and written (`mihatp_arch.inference.slides.SlideOptions`).
+
+        Raises:
+            UserError: the slide or the output cannot be used; the message says why.
+        """
+        from mihatp_arch.inference.slides.options import SlideOptions, TileOptions  # OpenSlide and image codecs
+        from mihatp_arch.inference.slides.upscale_slide import upscale_slide
+
+        side = self.tile // self.info.multiple * self.info.multiple
+        batch = self.batch or batch_for(self.network, side)
+        tiles = TileOptions(self.tile, batch, ensemble=self.ensemble, consistent=self.consistent)
+        chosen = options or SlideOptions()
+        return upscale_slide(self.network, Path(path), Path(output), options=chosen, tiles=tiles, say=None)
 
     def tiled(self, width: int, height: int) -> TiledNetwork:
         """The network with the tiles that suit an LR image of `width`×`height` px."""

@@ -151,7 +151,6 @@ def _record(
     try:
         source = batch.network_for(slide)
         network = loaded(source)
-        output.parent.mkdir(parents=True, exist_ok=True)
         result = upscale_slide(
             network,
             slide,

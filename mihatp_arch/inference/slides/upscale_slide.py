@@ -113,6 +113,10 @@ def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> 
 
 
 def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {output.parent}: {error.strerror or error}") from error
     path = store_path(output)
     stored = path.stat().st_size if path.exists() else 0
     share = float(job.tissue.computed.mean())

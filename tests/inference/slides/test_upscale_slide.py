@@ -183,6 +183,15 @@ def test_kills_at_random_moments_leave_no_trace(weights, slide, finished, tmp_pa
     assert (tmp_path / "undisturbed.tif").read_bytes() == output.read_bytes()
 
 
+def test_three_lines_of_python(network, slide, tmp_path):
+    from mihatp_arch.inference.upscale import Upscaler
+
+    result = Upscaler(network, tile=96).upscale_slide(slide, tmp_path / "new" / "out.tif")
+    with openslide.OpenSlide(tmp_path / "new" / "out.tif") as handle:
+        assert handle.dimensions == (1400, 1120)
+    assert result.plan.output_mpp == 0.25
+
+
 def test_the_icc_profile_is_carried(network, tmp_path):
     from PIL import ImageCms
 
