@@ -24,7 +24,8 @@ class Tiling:
     Attributes:
         core: distance between two tiles.
         blend: width of the cross-fade between two tiles, at most `core` and 22.
-        halo: pixels that the network sees beyond those that a tile gives.
+        halo: pixels that the network sees beyond those that a tile gives. For a network with windows, a multiple of
+            their side: then the windows of neighbouring tiles lie on one grid, and the tiles differ less.
         tiles: number of tiles along a side of a block.
 
     Raises:
@@ -32,8 +33,8 @@ class Tiling:
     """
 
     core: int = 128
-    blend: int = 8
-    halo: int = 12
+    blend: int = 16
+    halo: int = 8
     tiles: int = 4
 
     def __post_init__(self) -> None:
@@ -88,7 +89,7 @@ def _weights(core: int, blend: int, first: bool, last: bool) -> NDArray[np.int32
     return weights
 
 
-def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = 12, blend: int = 8) -> Tiling:
+def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = 8, blend: int = 16) -> Tiling:
     """The tiles of an image of `width`×`height` px: `side` px wide, or less where the image is smaller.
 
     Args:

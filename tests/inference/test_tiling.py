@@ -57,11 +57,11 @@ def test_fitting_tiles_are_as_small_as_the_image_allows(width, height, side, mul
     try:
         tiling = fitting(width, height, side=side, multiple=multiple, halo=halo)
     except UserError:
-        assert side // multiple * multiple < 2 * (halo + 8)
+        assert side // multiple * multiple < 2 * (halo + 16)
         return
     assert tiling.side <= side and tiling.side % multiple == 0 and tiling.halo == halo
     smaller = tiling.side - multiple
-    assert smaller < 2 * (halo + 8) or smaller < max(width, height) + 2 * halo
+    assert smaller < 2 * (halo + 16) or smaller < max(width, height) + 2 * halo
     if tiling.side < side // multiple * multiple:
         assert tiling.count(width) == tiling.count(height) == 1
 
