@@ -12,6 +12,7 @@ from mihatp_cli import slide_arguments
 if TYPE_CHECKING:
     from mihatp_arch.inference.choose_network import ChooseNetwork
     from mihatp_arch.inference.folders import Outcome, Plan
+    from mihatp_arch.inference.inputs import Inputs
     from mihatp_arch.inference.upscale import Upscaler
 
 SUMMARY = "Super-resolve pictures, folders of pictures, and whole slides."
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         planned = plan(inputs, args.inputs, args.output, suffix=suffix, existing=existing)
     codes = set()
     if planned is not None:
-        codes.add(_upscale_pictures(args, planned, skipped=inputs.skipped))
+        codes.add(_upscale_pictures(args, planned, inputs))
     if inputs.slides:
         from mihatp_arch.inference.slides.command import run_slides
 
@@ -98,13 +99,13 @@ def _check_format(format: str | None, *, pictures: bool, slides: bool) -> None:
             raise UserError(f"--format {format}: a {kind} is written as {', '.join(formats)}")
 
 
-def _upscale_pictures(args: argparse.Namespace, planned: "Plan", *, skipped: int) -> int:
+def _upscale_pictures(args: argparse.Namespace, planned: "Plan", inputs: "Inputs") -> int:
     from mihatp_arch.inference.folders import upscale_pictures
 
     outcome = upscale_pictures(planned.jobs, _networks(args)) if planned.jobs else None
-    if outcome is not None and len(planned.jobs) == 1 and outcome.failed:
+    if outcome is not None and outcome.failed and len(inputs.pictures) == 1 and not inputs.slides:
         raise UserError(outcome.failed[0])
-    _print(args.output, planned, outcome, skipped=skipped)
+    _print(args.output, planned, outcome, skipped=inputs.skipped)
     if outcome is None or not outcome.failed:
         return 0
     return 3 if outcome.written or planned.finished else 2
