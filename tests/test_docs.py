@@ -1,6 +1,7 @@
 """README.md, CONTRIBUTING.md and docs/ say what is true: links, commands, option keys and option files in them."""
 
 import ast
+import doctest
 import re
 import shlex
 from collections.abc import Iterator
@@ -118,7 +119,16 @@ def test_commands_can_be_run(page):
 @pages
 def test_python_in_code_blocks_is_valid(page):
     for code in re.findall(r"^( *)```python\n(.*?)^\1```", page.read_text(encoding="utf-8"), re.M | re.S):
-        compile(dedent(code[1]), page.name, "exec", ast.PyCF_ONLY_AST)
+        if not code[1].lstrip().startswith(">>>"):  # the examples that are run
+            compile(dedent(code[1]), page.name, "exec", ast.PyCF_ONLY_AST)
+
+
+@pages
+def test_python_examples_print_what_the_page_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert result.failed == 0
+    assert result.attempted > 15 or page.name != "upscale.md"
 
 
 def test_some_commands_and_keys_were_found():
