@@ -1,6 +1,6 @@
 """`mihatp benchmark`: every method trained and tested on the same data, then the tables, pictures and the report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,14 @@ from mihatp_arch.evaluation.run.plan import Plan
 from mihatp_arch.training.run_record import commit, device_name
 
 
-def run_benchmark(plan: Plan, setup: Setup, *, date: str | None = None, against: Path | None = None) -> int:
+def run_benchmark(
+    plan: Plan,
+    setup: Setup,
+    *,
+    date: str | None = None,
+    against: Path | None = None,
+    figures: Mapping[str, Path] | None = None,
+) -> int:
     """Train and test all methods of `plan`, and write tables, pictures and the report into the folder of `setup`.
 
     Args:
@@ -25,6 +32,7 @@ def run_benchmark(plan: Plan, setup: Setup, *, date: str | None = None, against:
         setup: where and how to train.
         date: of the report; None: today, UTC.
         against: a frozen test list that the test sets must agree with.
+        figures: title -> PNG of more pictures in the report.
 
     Returns:
         0, or 3 where methods failed.
@@ -66,6 +74,7 @@ def run_benchmark(plan: Plan, setup: Setup, *, date: str | None = None, against:
         title=title,
         summary=[*verdicts, note],
         tables=tables,
+        more=figures or {},
     )
     print(table.markdown(tables))
     print(f"report: {report}")

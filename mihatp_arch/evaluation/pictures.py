@@ -25,8 +25,9 @@ def draw(
     title: str,
     summary: Sequence[str],
     tables: Sequence[table.Table],
+    more: Mapping[str, Path],
 ) -> Path:
-    """Draw Figure 2 and the cost plot, write the report, and return its path."""
+    """Draw Figure 2 and the cost plot, write the report with them and the pictures `more`, and return its path."""
     patches = example_patches(plan, scores, folder)
     figures = {_PATCHES: folder / "figure2.png", "Quality against cost": folder / "cost.png"}
     figure.draw_crops(patches, folder / "figure2.png")
@@ -37,7 +38,7 @@ def draw(
         summary=summary,
         tables=tables,
         crops=[_crop(patch) for patch in patches],
-        figures=figures,
+        figures=figures | dict(more),
         left=next(iter(scores)),
         right=plan.ours if plan.ours in scores else list(scores)[-1],
     )
