@@ -77,6 +77,7 @@ setup(
     extras_require={
         "cluster": ["distributed"],
         "perceptual": ["stlpips-pytorch==0.0.2"],
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "sweep": ["optuna>=5"],
         "dev": [
             "pytest",
@@ -86,6 +87,9 @@ setup(
             "basedpyright",
             "distributed",
             "optuna>=5",
+            "onnx",
+            "onnxscript",
+            "onnxruntime",
             "playwright",
             "stlpips-pytorch==0.0.2",
         ],

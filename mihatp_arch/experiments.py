@@ -1,26 +1,39 @@
 """The networks in `experiments/` as single files for others to use."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
 from datasets_prep.common.files import replacing
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.config import yaml_files
+from mihatp_arch.config.resolution import mpp_of_data
 from mihatp_arch.errors import UserError
 
 
-def export(experiment: Path, output: Path, *, weights: Path | None = None) -> Path:
+def export(
+    experiment: Path,
+    output: Path,
+    *,
+    weights: Path | None = None,
+    mpp: float | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the `net_g` of an experiment, averaged weights where it has them, as safetensors, and return its source.
 
-    The file carries the options of the network, the scale and the kernel of its training data (`area`, `bicubic`,
-    `pyramid`; empty: not known) as metadata, so that it says what it is.
+    The file carries the options of the network, the scale, the kernel (`area`, `bicubic`, `pyramid`) and the mpp of its
+    training data, and the model card as metadata, so that it says what it is. An empty text stands for a value that is
+    not known.
 
     Args:
         experiment: folder of the experiment.
         output: a new file that ends in `.safetensors`.
         weights: a `net_g_*.pth` of it; None takes the best, else the newest.
+        mpp: µm per HR pixel of the training data; None takes the median of its manifest, where that is still there.
+        card: the model card, section by section.
 
     Raises:
         UserError: there is no network, or `output` exists or cannot be written.
@@ -37,6 +50,8 @@ def export(experiment: Path, output: Path, *, weights: Path | None = None) -> Pa
     if source is None:
         raise UserError(f"nothing is trained in '{experiment}' yet: there is no net_g in its models/")
     tensors = weights_below(source, load_tensors(source, mapped=False), "params_ema")
+    if mpp is None:
+        mpp = _mpp_of_training(options)
     metadata = {
         "format": "pt",
         "network_g": json.dumps(options["network_g"]),
@@ -44,6 +59,8 @@ def export(experiment: Path, output: Path, *, weights: Path | None = None) -> Pa
         "options": json.dumps(options),
         "source": source.name,
         "kernel": kernel_of_weights(source) or "",
+        "mpp": "" if mpp is None else str(mpp),
+        "card": json.dumps(dict(card or {})),
     }
     try:
         with replacing(output) as partial:
@@ -51,3 +68,9 @@ def export(experiment: Path, output: Path, *, weights: Path | None = None) -> Pa
     except OSError as error:
         raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
     return source
+
+
+def _mpp_of_training(options: Mapping[str, Any]) -> float | None:
+    training = (options.get("datasets") or {}).get("train") or {}
+    scale = options.get("scale")
+    return mpp_of_data(training, scale) if isinstance(scale, int) else None

@@ -10,11 +10,14 @@ from helpers.end_to_end import ONE_SET, files
 from safetensors import safe_open
 
 from mihatp_arch.checkpoints import kernel_of_weights
+from mihatp_arch.inference.load import load_network
 from mihatp_arch.training.saving import save_whole
 from mihatp_cli.basicsr import main as basicsr
 from mihatp_cli.mihatp import main
 
 NETWORK = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "upscale": 4}
+
+SIDES = (("gt", "HR.lmdb"), ("lq", "LR_x4.lmdb"))
 
 
 @pytest.fixture
@@ -69,6 +72,7 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
         network = build_network(json.loads(metadata["network_g"]))
         network.load_state_dict({name: file.get_tensor(name) for name in average})
     assert metadata["scale"] == "4" and metadata["source"] == "net_g_5000.pth" and metadata["kernel"] == "area"
+    assert metadata["mpp"] == "" and metadata["card"] == "{}"
     assert kernel_of_weights(output) == kernel_of_weights(folder / "models" / "net_g_5000.pth") == "area"
     assert all(torch.equal(average[name], tensor) for name, tensor in network.state_dict().items())
     assert main(["export", str(folder), "-o", str(output)]) == 2
@@ -79,6 +83,24 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
     (folder / "models" / "net_g_5000.pth").unlink()
     assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors")]) == 2
     assert "nothing is trained" in capsys.readouterr().err
+
+
+def test_an_exported_network_carries_its_resolution_and_card(experiment, embedded_data, tmp_path, capsys):
+    folder, _ = experiment
+    data = {f"dataroot_{side}": str(embedded_data / "train" / name) for side, name in SIDES}
+    options = yaml.safe_load((folder / "EDSR_x4.yml").read_text()) | {"datasets": {"train": data}}
+    (folder / "EDSR_x4.yml").write_text(yaml.safe_dump(options))
+    (tmp_path / "card.yml").write_text("licence: CC0\n")
+    given = ["--mpp", "0.5", "--card", str(tmp_path / "card.yml")]
+    for name, arguments, mpp, card in (("a", [], 0.25, {}), ("b", given, 0.5, {"licence": "CC0"})):
+        output = tmp_path / f"{name}.safetensors"
+        assert main(["export", str(folder), "-o", str(output), *arguments]) == 0
+        info = load_network(output).info
+        assert info.mpp == mpp and info.card == card and info.kernel == "area"
+    (tmp_path / "card.yml").write_text("- 1")
+    for wrong, says in ((["--mpp", "0"], "above 0"), (given, "no mapping"), (["--tile", "8"], "option of --onnx")):
+        assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors"), *wrong]) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_auto_resume_leaves_a_run_alone_that_has_no_state(experiment, embedded_data, tmp_path, monkeypatch, capsys):

@@ -63,17 +63,26 @@ def kernel_of_network(options: Mapping[str, Any]) -> str | None:
     return network.get("kernel") or kernel_of_packaged(str(network.get("file")))
 
 
-def _recorded_kernel(dataset: Mapping[str, Any], scale: int) -> str | None:
-    """The kernel of the rows of the manifest beside `<split>/HR.lmdb` and `<split>/LR_x<scale>.lmdb`."""
+def recorded_rows(dataset: Mapping[str, Any], scale: int) -> Sequence[Row]:
+    """The rows of a data set in the manifest beside `<split>/HR.lmdb` and `<split>/LR_x<scale>.lmdb`; none without it.
+
+    Args:
+        dataset: the options of one data set, as below `datasets`.
+        scale: HR width / LR width.
+    """
     gt, lq = (Path(str(dataset.get(f"dataroot_{side}"))).expanduser() for side in ("gt", "lq"))
     if gt.parent != lq.parent or gt.stem != "HR" or lq.stem != f"LR_x{scale}":
-        return None
+        return ()
     manifest = gt.absolute().parents[1] / MANIFEST
     try:
         rows = _rows(manifest.parent, manifest.stat().st_mtime_ns)
     except (OSError, UserError):  # `mihatp check` reports a damaged manifest; the images tell as well
-        return None
-    sources = {lr_source_of(row.lr_source, scale) for row in rows if row.split == gt.absolute().parent.name}
+        return ()
+    return [row for row in rows if row.split == gt.absolute().parent.name]
+
+
+def _recorded_kernel(dataset: Mapping[str, Any], scale: int) -> str | None:
+    sources = {lr_source_of(row.lr_source, scale) for row in recorded_rows(dataset, scale)}
     kernels = {"pyramid" if source.startswith("level") else source for source in sources}
     return "+".join(sorted(kernels)) or None
 
