@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mihatp_arch.archs.diffusion.diffusers_weights import load_folder
 from mihatp_arch.errors import UserError
+from mihatp_arch.exported_options import without_options
 
 # What torch.load and safetensors raise when a file is damaged.
 _DAMAGE = (
@@ -101,7 +102,8 @@ def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[
     """The state dict below `key` in `content`, the content of the file `path`.
 
     `key` None takes `content` itself. Where `params_ema` or `params` is missing, `params`, `state_dict` and the content
-    itself are tried in its place. The prefixes of DataParallel and torch.compile are removed from the names.
+    itself are tried in its place. The prefixes of DataParallel and torch.compile are removed from the names. The
+    options in a file of `mihatp export` are left out.
 
     Raises:
         UserError: there is no state dict.
@@ -115,7 +117,7 @@ def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[
         where = "at its top" if key is None else f"below '{key}'"
         there = ", ".join(sorted(map(str, content))[:4]) or "nothing"
         raise UserError(f"'{path}' holds no weights {where}; it has {there}")
-    return {_without_prefix(name): tensor for name, tensor in state.items()}
+    return {_without_prefix(name): tensor for name, tensor in without_options(state).items()}
 
 
 def _without_prefix(name: str) -> str:

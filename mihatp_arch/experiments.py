@@ -12,6 +12,7 @@ from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_netw
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.resolution import mpp_of_data
 from mihatp_arch.errors import UserError
+from mihatp_arch.exported_options import with_options
 
 
 def export(
@@ -62,6 +63,8 @@ def export(
         "mpp": "" if mpp is None else str(mpp),
         "card": json.dumps(dict(card or {})),
     }
+    if options["network_g"].get("type") == "MiHATP":
+        tensors = with_options(tensors, options["network_g"])
     try:
         with replacing(output) as partial:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)

@@ -24,6 +24,7 @@ FLOORS = (
         "mihatp_arch.losses",
         "mihatp_arch.metrics",
         "mihatp_arch.checkpoints",
+        "mihatp_arch.exported_options",
         "mihatp_arch.bundled_weights",
     },
     {"mihatp_arch.models", "mihatp_arch.training"},

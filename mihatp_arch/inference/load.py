@@ -124,7 +124,7 @@ def _of_export(name: str, path: Path, metadata: Mapping[str, str]) -> tuple[nn.M
         mpp = float(metadata["mpp"]) if metadata.get("mpp") else None
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
-    module = _built(options, path, load_tensors(path, mapped=False))
+    module = _built(options, path, weights_below(path, load_tensors(path, mapped=False), None))
     info = NetworkInfo(name, scale, metadata.get("kernel") or None, mpp, _sha256(path), _multiple(options), card)
     return module, info
 
