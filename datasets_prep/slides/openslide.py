@@ -15,7 +15,7 @@ from datasets_prep.slides.levels import Box, read_padded
 from datasets_prep.slides.resolution import magnification_of, resolution_of
 from datasets_prep.slides.tiff import TiffLevels, open_levels
 
-_TIFF_VENDORS = ("aperio", "generic-tiff")  # formats whose levels are plain pages of a TIFF
+TIFF_VENDORS = ("aperio", "generic-tiff")  # formats whose levels are plain pages of a TIFF
 _PROBE = 512  # px, side of the square that is compared at the origin of a level
 
 
@@ -57,7 +57,7 @@ class OpenSlideReader:
             self.vendor: str = properties.get(openslide.PROPERTY_NAME_VENDOR, "")
             self.level_sizes: tuple[tuple[int, int], ...] = self._handle.level_dimensions
             self.width, self.height = self.level_sizes[0]
-            if self.vendor in _TIFF_VENDORS:
+            if self.vendor in TIFF_VENDORS:
                 self._tiff = open_levels(self.path, self.level_sizes)
             self.mpp, self.mpp_source = resolution_of(self.path, properties, assume_mpp=self._assume_mpp)
         except BaseException:

@@ -203,3 +203,12 @@ def open_levels(path: Path, level_sizes: Sequence[tuple[int, int]]) -> TiffLevel
         raise
     except _PARSER_ERRORS:
         return None
+
+
+def bits_per_sample(path: Path) -> int | None:
+    """Bits of each sample of the first page of a TIFF file; None when tifffile does not understand the file."""
+    try:
+        with silent_log("tifffile"), tifffile.TiffFile(path) as file:
+            return int(file.pages.first.bitspersample)
+    except _PARSER_ERRORS:
+        return None

@@ -68,6 +68,14 @@ def test_a_slide_without_tissue_says_so(network, tmp_path):
     assert job_of(network, tmp_path / "glass.tif", whole=True).notes == ()
 
 
+def test_16_bits_are_refused(network, tmp_path):
+    options = {"tile": (128, 128), "compression": "zlib", "photometric": "rgb", "metadata": None}
+    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((300, 300, 3), np.uint16), **options, **resolution)
+    with pytest.raises(UserError, match="has 16 bits for each colour"):
+        job_of(network, tmp_path / "deep.tif")
+
+
 @pytest.fixture
 def damaged(slide, tmp_path):
     """The slide with one tile of level 0 of zeros, at x 256, y 256."""
