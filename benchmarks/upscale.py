@@ -23,8 +23,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import tifffile
 import torch
-from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from numpy.typing import NDArray
 from PIL import Image
 from report import Report, Row, Settings, arguments, positive, settings
@@ -35,6 +33,8 @@ from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import Network, TorchNetwork
+from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
+from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.upscale import TILE
 
 PAD = 16  # LR px that the peer adds on each side: then its tiles have the size of ours

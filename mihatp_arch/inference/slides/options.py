@@ -75,7 +75,7 @@ class TileOptions:
         block: side of a block, about, px of the output.
     """
 
-    tile: int
+    tile: int = 160
     batch: int = 1
     ensemble: bool = False
     consistent: bool = False

@@ -13,7 +13,7 @@ from mihatp_arch.inference.tiling import Tiling
 MPP = 0.25  # µm/px of the output where neither the user nor the weights say one: 40x
 SCALES = (2, 4, 8)  # those of the bundled weights
 _SILENT, _LARGEST = 1.10, 1.25  # ratio of the level's resolution to the wanted one
-_HALO, _BLEND = 12, 8  # LR px, the least halo
+_HALO, _BLEND = 8, 16  # LR px, the least halo; see `Tiling`
 _BLOCK = 2048  # px of the output, about the side of a block
 _CORE = 32  # the core is a multiple of it where the tile is large enough, so that blocks have whole TIFF tiles
 

@@ -80,7 +80,7 @@ def test_nothing_that_makes_sense(mpp, scales, says):
 def test_blocks_have_whole_tiles_of_the_tiff(scale, tile, multiple):
     tiling = slide_tiling(scale, tile=tile, multiple=multiple)
     assert tiling.side <= tile and tiling.side % multiple == 0
-    assert tiling.halo >= 12
+    assert tiling.halo >= 8
     assert tiling.block * scale % 512 == 0
     assert 1024 <= tiling.block * scale <= 3072
 
@@ -90,6 +90,6 @@ def test_the_usual_tiles():
         (tiling.core, tiling.halo, tiling.tiles)
         for tiling in (slide_tiling(s, tile=160, multiple=32) for s in (2, 4, 8))
     ]
-    assert sizes == [(128, 12, 8), (128, 12, 4), (128, 12, 2)]
+    assert sizes == [(128, 8, 8), (128, 8, 4), (128, 8, 2)]
     with pytest.raises(UserError, match="--tile 32: give at least 64"):
         slide_tiling(2, tile=32, multiple=32)

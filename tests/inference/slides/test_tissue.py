@@ -34,7 +34,7 @@ def test_tissue_and_its_neighbours_are_computed(network, slide):
 
 
 def test_outlines_decide_where_they_are_given(network, slide, tmp_path):
-    square = Region(np.array([(140, 80), (180, 80), (180, 120), (140, 120)], np.int32))  # tile (1, 2) alone
+    square = Region(np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32))  # tile (1, 2) alone
     write_geojson(tmp_path / "tissue.geojson", [square])
     tissue = job_of(network, slide, tissue=tmp_path / "tissue.geojson").tissue
     assert np.argwhere(tissue.tiles).tolist() == [[1, 2]]
