@@ -108,11 +108,12 @@ def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upsc
             picture = read_picture(job.source)
             upscaler = choose(picture, job.source)
             check_writable(picture, job.target, upscaler.scale)
-            sr = upscaler.upscale_picture(picture)
+            sr = upscaler.upscale_picture(picture, progress=True)
         except UserError as error:
             outcome.failed.append(" ".join(str(error).split()))
             continue
-        _write(sr, job.target, upscaler.info, left=len(jobs) - outcome.written - len(outcome.failed) - 1)
+        left = len(jobs) - outcome.written - len(outcome.failed) - 1
+        _write(sr, job.target, upscaler.info, left=f"{left} of {len(jobs)} pictures are left" if left else "")
         outcome.written += 1
         outcome.converted += bool(picture.was)
         outcome.scales.add(upscaler.scale)
@@ -120,14 +121,13 @@ def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upsc
     return outcome
 
 
-def _write(picture: Picture, target: Path, info: NetworkInfo, *, left: int) -> None:
+def _write(picture: Picture, target: Path, info: NetworkInfo, *, left: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(picture, target, description=_description(info))
     except (OSError, UserError) as error:
         reason = str(error) if isinstance(error, UserError) else f"cannot write {target}: {error.strerror or error}"
-        more = f"; {left} pictures are left, --resume continues with them" if left else ""
-        raise UserError(reason + more) from error
+        raise UserError(f"{reason}; {left}, --resume continues with them" if left else reason) from error
 
 
 def _description(info: NetworkInfo) -> str:

@@ -204,14 +204,23 @@ class TiledNetwork:
                 waiting.pop(Block(row - 1, column - 1), None)
             waiting.pop(Block(row - 1, columns - 1), None)
 
-    def __call__(self, image: Image, *, dtype: np.dtype[Any] = _FLOAT) -> NDArray[Any]:
-        """SR of a whole image in memory, [s·H, s·W, 3] of `dtype`: uint8, or a float type in [0, 1]."""
+    def __call__(
+        self, image: Image, *, dtype: np.dtype[Any] = _FLOAT, on_block: Callable[[], object] = lambda: None
+    ) -> NDArray[Any]:
+        """SR of a whole image in memory, [s·H, s·W, 3].
+
+        Args:
+            image: the LR image.
+            dtype: of the result: uint8, or a float type, in [0, 1].
+            on_block: called after each block.
+        """
         sr = np.empty((image.height * self.scale, image.width * self.scale, 3), dtype)
         side = self.tiling.block * self.scale
         for finished, _ in self.blocks(image):
             top, left = (at * side for at in finished.block)
             height, width = finished.sr.shape[:2]
             sr[top : top + height, left : left + width] = as_codes(finished.sr) if dtype == np.uint8 else finished.sr
+            on_block()
         return sr
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from tqdm import tqdm
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, from_pil, read_picture
@@ -92,9 +93,14 @@ class Upscaler:
             return cast("P", self._upscale_tensor(image))
         return cast("P", self._upscale_array(np.asarray(image)))
 
-    def upscale_picture(self, picture: Picture) -> Picture:
-        """Super-resolve a picture of `images.py`, with its opacity (bicubic) and its resolution."""
-        return picture.enlarged(self._upscale_array(picture.rgb), self.scale)
+    def upscale_picture(self, picture: Picture, *, progress: bool = False) -> Picture:
+        """Super-resolve a picture of `images.py`, with its opacity (bicubic) and its resolution.
+
+        Args:
+            picture: the picture.
+            progress: show a bar for a picture of several blocks, on a terminal.
+        """
+        return picture.enlarged(self._upscale_array(picture.rgb, progress=progress), self.scale)
 
     @overload
     def upscale_all(self, images: Iterable[str | os.PathLike[str]]) -> Iterator[PILImage.Image]: ...
@@ -133,7 +139,7 @@ class Upscaler:
         batch = self.batch or batch_for(self.network, tiling.side)
         return TiledNetwork(self.network, tiling, batch=batch, ensemble=self.ensemble, consistent=self.consistent)
 
-    def _upscale_array(self, image: NDArray[Any]) -> NDArray[Any]:
+    def _upscale_array(self, image: NDArray[Any], *, progress: bool = False) -> NDArray[Any]:
         check_array(image)
         height, width = image.shape[:2]
 
@@ -141,7 +147,11 @@ class Upscaler:
             return image[y : y + height, x : x + width]
 
         try:
-            return self.tiled(width, height)(Image(width, height, read), dtype=image.dtype)
+            tiled = self.tiled(width, height)
+            blocks = tiled.tiling.blocks(width) * tiled.tiling.blocks(height)
+            shown = None if progress and blocks > 1 else True
+            with tqdm(total=blocks, desc="blocks", leave=False, dynamic_ncols=True, disable=shown) as bar:
+                return tiled(Image(width, height, read), dtype=image.dtype, on_block=bar.update)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise UserError(f"image: {width}×{height} px need too much memory: give a smaller batch or tile") from error
 

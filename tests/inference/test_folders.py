@@ -114,7 +114,9 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(folder, tmp_pa
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, before[1]))
     try:
-        with pytest.raises(UserError, match=r"cannot write .*b\.png: File too large; 3 pictures are left, --resume"):
+        with pytest.raises(
+            UserError, match=r"cannot write .*b\.png: File too large; 3 of 6 pictures are left, --resume"
+        ):
             upscale_pictures(jobs, lambda picture, path: upscaler)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
