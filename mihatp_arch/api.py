@@ -26,7 +26,7 @@ def load(
             spandrel knows. None takes the bundled weights of `scale`.
         scale: the scale that the network must have; None takes that of the weights.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
-        precision: `bf16` is faster on processors that have it; SR differs by less than a code value of 8 bits.
+        precision: `bf16` is faster on processors that have it; SR differs by one or two code values of 8 bits.
         tile: largest side of the input of the network, LR px.
         batch: tiles in one call; None: 1 on a CPU, as many as fit into the memory of a GPU.
         ensemble: average over the eight symmetries of the square: better, and eight times as slow.

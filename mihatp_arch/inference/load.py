@@ -38,7 +38,7 @@ def load_network(
             the bundled weights of `scale`.
         scale: the scale that it must have; None takes that of the weights.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
-        precision: `bf16` is faster on processors that have it; the result differs in the third digit.
+        precision: `bf16` is faster on processors that have it; SR differs by one or two code values of 8 bits.
 
     Raises:
         UserError: there is no such file or name, it cannot be loaded, or it has another scale.
