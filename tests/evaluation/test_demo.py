@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import openslide
 import pytest
 import yaml
 
@@ -36,3 +37,7 @@ def test_the_demo_ends_with_table_and_picture(tmp_path):
     assert (demo / "report.html").stat().st_size > 500_000
     recorded = demo / "experiments" / "MiHATP_x4" / "MiHATP_x4.yml"
     assert yaml.safe_load(recorded.read_text())["train"]["total_iter"] == 3
+    assert "A synthetic slide from 10x to 40x by he-light-x4" in (demo / "report.html").read_text(encoding="utf-8")
+    with openslide.OpenSlide(demo / "slide.tiff") as before, openslide.OpenSlide(demo / "slide_sr.tiff") as after:
+        assert float(after.properties["openslide.mpp-x"]) == pytest.approx(0.25)
+        assert after.dimensions == before.dimensions
