@@ -27,6 +27,7 @@ class NetworkInfo:
         sha256: of the file of weights.
         multiple: sides of tiles should be multiples of it: the network would pad them.
         card: the model card, section by section; empty for weights without one.
+        tile: side of the only tiles that the network computes, LR px; None where it computes any.
     """
 
     name: str
@@ -36,6 +37,11 @@ class NetworkInfo:
     sha256: str = ""
     multiple: int = 1
     card: Mapping[str, Any] = field(default_factory=dict)
+    tile: int | None = None
+
+    def side(self, largest: int) -> int:
+        """The side of the tiles, where `largest` px is allowed: `tile`, or a multiple of `multiple`."""
+        return self.tile or largest // self.multiple * self.multiple
 
 
 class Network(Protocol):

@@ -24,7 +24,7 @@ _MISTAKES = (states.Fail, states.InvalidGraph, states.InvalidProtobuf, states.No
 class OnnxNetwork:
     """A network of one tile size, on the CPU; see `network.Network`.
 
-    Its `info.multiple` is the side of the tiles: no other size can be computed.
+    `info.tile` is the side of the tiles: no other size can be computed.
 
     Args:
         path: an ONNX file with one input `[1, 3, t, t]` and one output `[1, 3, s·t, s·t]`, both float32.
@@ -73,4 +73,4 @@ def _info(path: Path, metadata: Mapping[str, str], side: int, scale: int) -> Net
     except ValueError as error:
         raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
     sha256 = metadata.get("sha256") or hashlib.sha256(path.read_bytes()).hexdigest()
-    return NetworkInfo(path.name, scale, metadata.get("kernel") or None, mpp, sha256, side, card)
+    return NetworkInfo(path.name, scale, metadata.get("kernel") or None, mpp, sha256, side, card, side)

@@ -54,7 +54,9 @@ class Upscaler:
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
             raise UserError(f"batch {self.batch}: at least one tile is needed")
-        fitting(self.tile, self.tile, side=self.tile, multiple=self.info.multiple)  # refuses a tile that is too small
+        fitting(
+            self.tile, self.tile, side=self.info.side(self.tile), multiple=self.info.multiple
+        )  # refuses a tile that is too small
 
     @property
     def info(self) -> NetworkInfo:
@@ -127,15 +129,15 @@ class Upscaler:
         from mihatp_arch.inference.slides.options import SlideOptions, TileOptions  # OpenSlide and image codecs
         from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 
-        side = self.tile // self.info.multiple * self.info.multiple
+        side = self.info.side(self.tile)
         batch = self.batch or batch_for(self.network, side)
-        tiles = TileOptions(self.tile, batch, ensemble=self.ensemble, consistent=self.consistent)
+        tiles = TileOptions(self.info.side(self.tile), batch, ensemble=self.ensemble, consistent=self.consistent)
         chosen = options or SlideOptions()
         return upscale_slide(self.network, Path(path), Path(output), options=chosen, tiles=tiles, say=None)
 
     def tiled(self, width: int, height: int) -> TiledNetwork:
         """The network with the tiles that suit an LR image of `width`×`height` px."""
-        tiling = fitting(width, height, side=self.tile, multiple=self.info.multiple)
+        tiling = fitting(width, height, side=self.info.side(self.tile), multiple=self.info.multiple)
         batch = self.batch or batch_for(self.network, tiling.side)
         return TiledNetwork(self.network, tiling, batch=batch, ensemble=self.ensemble, consistent=self.consistent)
 

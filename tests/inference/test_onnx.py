@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from basicsr.archs import build_network
 from safetensors.torch import save_file
 from spandrel.architectures.DAT import DAT
 
+import mihatp_arch
 from mihatp_arch.inference import onnx_export
 from mihatp_arch.inference.load import load_network
 from mihatp_cli.mihatp import main
@@ -42,10 +44,20 @@ def test_an_onnx_file_is_a_network_and_says_what_it_is(tmp_path, capsys):
     lr = torch.rand(3, 3, 12, 12)
     torch.testing.assert_close(network(lr), expected(lr), rtol=0, atol=1e-4)
     info = network.info
-    assert (info.name, info.scale, info.multiple, info.card) == ("edsr.onnx", 4, 12, {"licence": "CC0"})
+    assert (info.name, info.scale, info.tile, info.card) == ("edsr.onnx", 4, 12, {"licence": "CC0"})
     assert (info.kernel, info.mpp, info.sha256) == ("area", 0.25, expected.info.sha256)
     assert written(source, output, 12) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_a_picture_is_upscaled_by_onnx(tmp_path):
+    """The tiles have the size of the file, whatever the picture and the usual size of tiles."""
+    source, output = exported(EDSR, tmp_path / "edsr.safetensors"), tmp_path / "edsr.onnx"
+    assert written(source, output, 56) == 0
+    image = np.random.default_rng(0).integers(0, 256, (70, 40, 3), dtype=np.uint8)
+    sr, expected = (mihatp_arch.load(str(file), tile=56).upscale(image).astype(int) for file in (output, source))
+    assert abs(sr - expected).max() <= 1
+    assert mihatp_arch.load(str(output)).upscale(image).shape == (280, 160, 3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -67,7 +67,7 @@ class Batch:
 
     def tiles_for(self, network: Network) -> TileOptions:
         """`tiles` with the batch that suits the network."""
-        side = self.tiles.tile // network.info.multiple * network.info.multiple
+        side = network.info.side(self.tiles.tile)
         return replace(self.tiles, batch=self.batch or batch_for(network, side))
 
 

@@ -57,7 +57,7 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     _refuse_deep(slide)
     plan = plan_slide(slide, scales=(info.scale,), to_mpp=options.to_mpp or info.mpp or MPP, force=options.force)
     damaged = _damage(slide, plan, skip=options.skip_damaged)
-    tiling = slide_tiling(info.scale, tile=tiles.tile, multiple=info.multiple, block=tiles.block)
+    tiling = slide_tiling(info.scale, tile=info.side(tiles.tile), multiple=info.multiple, block=tiles.block)
     readable = SkippingSlide(slide) if damaged else slide
     tissue = slide_tissue(readable, plan, tiling, outlines=options.tissue, whole=options.whole)
     task = SlideTask(
