@@ -48,11 +48,8 @@ def run_benchmark(
     outcome = train_all(plan, setup)
     blocks, patients = compare_methods(plan, outcome, setup.folder)
     title, note = f"{plan.name}: x{plan.scale}", budget_note(plan, outcome.failures.values())
-    lines = [
-        *remarks.unreachable(blocks[0].results),
-        *remarks.other_kernels(blocks[0].results, kernels),
-        *([reason] if reason else []),
-    ]
+    unreachable, other = remarks.unreachable(blocks[0].results), remarks.other_kernels(blocks[0].results, kernels)
+    lines = [*unreachable, *other, *([reason] if reason else [])]
     measured = provenance(
         plan,
         Session(date or today(), commit(), device_name(), against),

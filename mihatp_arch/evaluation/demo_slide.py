@@ -39,7 +39,7 @@ def upscale_demo_slide(folder: Path) -> tuple[Path, Path]:
             hr, sr = (_bgr(each.read(x, y, _PART, _PART)) for each in (before, after))
             small = _PART // _SCALE
             lr = _bgr(before.read(x // _SCALE, y // _SCALE, small, small, level=1))
-            bicubic = cv2.resize(lr, (_PART, _PART), interpolation=cv2.INTER_CUBIC)
+            bicubic = np.asarray(cv2.resize(lr, (_PART, _PART), interpolation=cv2.INTER_CUBIC), np.uint8)
             images: dict[str, BGRImage] = {"LR (10x)": lr, "bicubic": bicubic, WEIGHTS: sr, "40x": hr}
             captions = {name: f"{_psnr(images[name], hr):.2f} dB" for name in ("bicubic", WEIGHTS)}
             patches.append(figure.Patch(f"synthetic slide at x {x}, y {y}", images, captions))
