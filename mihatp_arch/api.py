@@ -28,7 +28,7 @@ def load(
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
         precision: `bf16` is faster on processors that have it; SR differs by one or two code values of 8 bits.
         tile: largest side of the input of the network, LR px.
-        batch: tiles in one call; None: 1 on a CPU, as many as fit into the memory of a GPU.
+        batch: tiles at the same time; None: one for each core of a CPU, as many as fit into the memory of a GPU.
         ensemble: average over the eight symmetries of the square: better, and eight times as slow.
         consistent: change SR as little as possible so that its reduction is exactly LR.
 

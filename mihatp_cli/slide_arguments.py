@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     execution = parser.add_argument_group("slides: execution")
     execution.add_argument(
-        "--workers", type=int, metavar="N", help="processes of one thread (default: one for each core; 1 on a GPU)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes of one thread (default: this one, a thread for each core)",
     )
     execution.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask cluster, such as tcp://host:8786; one slide is one task"

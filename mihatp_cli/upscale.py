@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument("--tile", type=int, metavar="PX", help="largest side of the network's input (default: 160)")
     network.add_argument(
-        "--batch", type=int, metavar="N", help="tiles in one call (default: 1; on a GPU by its memory)"
+        "--batch",
+        type=int,
+        metavar="N",
+        help="tiles at the same time (default: one a core; on a GPU by its memory)",
     )
     network.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, … (default: auto)")
     network.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="default: fp32")

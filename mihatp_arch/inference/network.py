@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from mihatp_arch.inference.prepare import prepare_for_inference
+from mihatp_arch.inference.tile_threads import in_threads
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
@@ -75,14 +77,17 @@ class TorchNetwork:
         self.module = module.to(device).eval().requires_grad_(False)
         self._prepared: dict[int, nn.Module] = {}  # by the side of the tiles
 
-    @torch.inference_mode()
     def __call__(self, lr: Tensor) -> Tensor:
         module = self._for_tiles(*lr.shape[-2:])
-        # On a CPU one by one: batches are no faster, and their size would change the last bits.
-        parts = lr.split(1) if self.device.type == "cpu" else [lr]
+        if self.device.type != "cpu":
+            return self._computed(module, lr)
+        # Not as a batch: its size would change the last bits.
+        return torch.cat(in_threads(partial(self._computed, module), lr.split(1)))
+
+    @torch.inference_mode()
+    def _computed(self, module: nn.Module, lr: Tensor) -> Tensor:
         with self._autocast():
-            sr = [module(part.to(self.device, non_blocking=True)) for part in parts]
-        return torch.cat(sr).float().cpu()
+            return module(lr.to(self.device, non_blocking=True)).float().cpu()
 
     def _for_tiles(self, height: int, width: int) -> nn.Module:
         if height != width:

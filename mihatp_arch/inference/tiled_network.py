@@ -74,7 +74,7 @@ class TiledNetwork:
     Attributes:
         network: the network.
         tiling: the tiles.
-        batch: tiles in one call. Each call has as many, so that a tile has the same bits in any image.
+        batch: tiles in one call. On a GPU each call has as many, so that a tile has the same bits in any image.
         ensemble: average over the reversible pool, at eight times the cost.
         consistent: project SR onto the images whose reduction is LR (`archs/layers/consistency.py`).
     """
@@ -128,7 +128,8 @@ class TiledNetwork:
         apply = predict_ensemble if self.ensemble else predict
         for start in range(0, len(chosen), self.batch):
             part = chosen[start : start + self.batch]
-            filled = part + part[-1:] * (self.batch - len(part))
+            missing = 0 if self.network.device.type == "cpu" else self.batch - len(part)
+            filled = part + part[-1:] * missing
             sr, deviation = apply(self.network, torch.stack([lr(tile) for tile in filled]))
             for index, tile in enumerate(part):
                 yield tile, [_channels_last(plane[index]) for plane in (sr, deviation) if plane is not None]

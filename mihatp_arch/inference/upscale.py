@@ -36,7 +36,7 @@ class Upscaler:
     Attributes:
         network: the network.
         tile: largest side of the input of the network, LR px.
-        batch: tiles in one call; None: 1 on a CPU, as many as fit into the memory of a GPU.
+        batch: tiles at the same time; None: one for each core of a CPU, as many as fit into the memory of a GPU.
         ensemble: average over the eight symmetries of the square (the reversible pool of the paper): better, and eight
             times as slow.
         consistent: change SR as little as possible so that its reduction is exactly LR.
@@ -182,9 +182,9 @@ def check_array(image: NDArray[Any]) -> None:
 
 
 def batch_for(network: Network, side: int) -> int:
-    """Tiles in one call: 1 on a CPU, where more are no faster; on a GPU as many as fit into its free memory."""
+    """Tiles in one call: one for each thread of a CPU; on a GPU as many as fit into its free memory."""
     if network.device.type != "cuda":
-        return 1
+        return torch.get_num_threads()
     torch.cuda.reset_peak_memory_stats(network.device)
     before = torch.cuda.memory_allocated(network.device)
     network(torch.zeros(1, 3, side, side))

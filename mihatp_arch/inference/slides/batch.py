@@ -10,7 +10,6 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.work_folder import digest
 from datasets_prep.slides.open import open_slide
-from mihatp_arch.inference.load import find_device
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import SCALES, plan_slide
@@ -24,7 +23,7 @@ from mihatp_arch.inference.slides.record import (
     record_of,
     write_records,
 )
-from mihatp_arch.inference.slides.task import NetworkSource, Workers, cores, loaded, one_thread
+from mihatp_arch.inference.slides.task import NetworkSource, Workers, loaded, one_thread
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.upscale import batch_for
 
@@ -128,10 +127,12 @@ def _run(todo: list[tuple[Path, Path]], batch: Batch, say: Callable[[str], None]
         return
     if batch.network.source is not None or batch.network.scale is not None:
         loaded(batch.network)  # a mistake in the weights shows before any slide is opened
-    count = batch.workers or (cores() if find_device(batch.network.device).type == "cpu" else 1)
-    with one_thread(), open_executor(workers=count, scheduler=None) as (executor, _):
-        for slide, output in todo:
-            yield _record(batch, slide, output, partial(Workers, executor, count) if count > 1 else None, say)
+    if batch.workers is None:  # this process, with a thread for each core
+        yield from (_record(batch, slide, output, None, say) for slide, output in todo)
+        return
+    with one_thread(), open_executor(workers=batch.workers, scheduler=None) as (executor, _):
+        workers = partial(Workers, executor, batch.workers) if batch.workers > 1 else None
+        yield from (_record(batch, slide, output, workers, say) for slide, output in todo)
 
 
 def _in_task(batch: Batch, slide: Path, output: Path) -> Record:

@@ -115,7 +115,7 @@ def _config(network: Network, slide: SlideReader, options: SlideOptions, task: S
         "level": task.level,
         "tiles": asdict(task.tiling),
         "computed tiles": hashlib.sha256(task.computed).hexdigest(),
-        "batch": task.batch,
+        "batch": None if network.device.type == "cpu" else task.batch,  # on a CPU it changes no bit
         "ensemble": task.ensemble,
         "consistent": task.consistent,
         "glass": options.glass,
