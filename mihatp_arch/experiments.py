@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from datasets_prep.common.files import replacing
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
@@ -22,6 +24,7 @@ def export(
     weights: Path | None = None,
     mpp: float | None = None,
     card: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> Path:
     """Write the `net_g` of an experiment, averaged weights where it has them, as safetensors, and return its source.
 
@@ -35,9 +38,10 @@ def export(
         weights: a `net_g_*.pth` of it; None takes the best, else the newest.
         mpp: µm per HR pixel of the training data; None takes the median of its manifest, where that is still there.
         card: the model card, section by section.
+        half: write fp16, half the size.
 
     Raises:
-        UserError: there is no network, or `output` exists or cannot be written.
+        UserError: there is no network, a weight is too large for fp16, or `output` exists or cannot be written.
     """
     if output.suffix != ".safetensors":
         raise UserError(f"'{output}' must end in .safetensors")
@@ -51,6 +55,8 @@ def export(
     if source is None:
         raise UserError(f"nothing is trained in '{experiment}' yet: there is no net_g in its models/")
     tensors = weights_below(source, load_tensors(source, mapped=False), "params_ema")
+    if half:
+        tensors = {name: _half(name, tensor) for name, tensor in tensors.items()}
     if mpp is None:
         mpp = _mpp_of_training(options)
     metadata = {
@@ -71,6 +77,14 @@ def export(
     except OSError as error:
         raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
     return source
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    if tensor.abs().max() > torch.finfo(torch.float16).max:
+        raise UserError(f"--half: {name} has values that fp16 cannot hold: leave it out")
+    return tensor.half()
 
 
 def _mpp_of_training(options: Mapping[str, Any]) -> float | None:

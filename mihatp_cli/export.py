@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--card", type=Path, metavar="YAML", help="the model card: data, numbers, licence, … (a YAML or JSON mapping)"
     )
+    parser.add_argument("--half", action="store_true", help="write fp16: half the size")
     parser.add_argument("--onnx", action="store_true", help="write ONNX for tiles of one size (extra `onnx`)")
     parser.add_argument("--tile", type=int, metavar="PX", help="side of these tiles, LR px (default: up to 160)")
 
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.tile is not None and not args.onnx:
         raise UserError("--tile is an option of --onnx")
+    if args.half and args.onnx:
+        raise UserError("--half is no option of --onnx, which writes fp32")
     if args.mpp is not None and not 0 < args.mpp < float("inf"):
         raise UserError(f"--mpp {args.mpp:g}: it must be above 0")
     card = None if args.card is None else _card(args.card)
@@ -48,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
         difference = export_onnx(source, args.output, tile=args.tile, mpp=args.mpp, card=card)
         print(f"{args.output}: the weights of {source}; onnxruntime and PyTorch differ by at most {difference:.1g}")
         return 0
-    source = experiments.export(args.experiment, args.output, weights=args.weights, mpp=args.mpp, card=card)
+    source = experiments.export(
+        args.experiment, args.output, weights=args.weights, mpp=args.mpp, card=card, half=args.half
+    )
     print(f"{args.output}: the weights of {source} (averaged where that file has averaged weights)")
     return 0
 

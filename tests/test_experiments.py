@@ -8,6 +8,7 @@ import yaml
 from basicsr.archs import build_network
 from helpers.end_to_end import ONE_SET, files
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from mihatp_arch.checkpoints import kernel_of_weights
 from mihatp_arch.inference.load import load_network
@@ -100,6 +101,22 @@ def test_an_exported_network_carries_its_resolution_and_card(experiment, embedde
     (tmp_path / "card.yml").write_text("- 1")
     for wrong, says in ((["--mpp", "0"], "above 0"), (given, "no mapping"), (["--tile", "8"], "option of --onnx")):
         assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors"), *wrong]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_an_export_of_half_precision_has_half_the_size(experiment, tmp_path, capsys):
+    folder, average = experiment
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    for output, arguments in ((whole, []), (half, ["--half"])):
+        assert main(["export", str(folder), "-o", str(output), *arguments]) == 0
+    weights = load_file(half)
+    assert all(torch.equal(weights[name], tensor.half()) for name, tensor in average.items())
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert load_network(half).info.scale == 4
+    large = {name: tensor.fill_(1e5) for name, tensor in average.items()}
+    torch.save({"params_ema": large}, folder / "models" / "net_g_latest.pth")
+    for arguments, says in ((["--half"], "fp16 cannot hold"), (["--half", "--onnx"], "no option of --onnx")):
+        assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors"), *arguments]) == 2
         assert says in capsys.readouterr().err
 
 

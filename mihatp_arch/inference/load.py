@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,9 @@ def _of_export(name: str, path: Path, metadata: Mapping[str, str]) -> tuple[nn.M
         mpp = float(metadata["mpp"]) if metadata.get("mpp") else None
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
+    if options.get("type") == "Spandrel":  # the file has the names of the original weights, which spandrel knows
+        module, found = _of_spandrel(name, path)
+        return module, replace(found, mpp=mpp, card=card)
     module = _built(options, path, weights_below(path, load_tensors(path, mapped=False), None))
     info = NetworkInfo(name, scale, metadata.get("kernel") or None, mpp, _sha256(path), _multiple(options), card)
     return module, info
@@ -152,8 +156,10 @@ def _of_spandrel(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
 
 
 def _built(options: dict[str, Any], path: Path, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    # `start` (DAT) names weights that those of the file replace at once; they need not be there.
+    options = {key: value for key, value in options.items() if key != "start"}
     try:
-        module: nn.Module = build_network(dict(options))
+        module: nn.Module = build_network(options)
     except (KeyError, TypeError) as error:
         raise UserError(f"'{path}' is of a network that this version does not have: {error}") from error
     try:
