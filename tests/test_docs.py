@@ -27,7 +27,7 @@ _PAGES = [
 _PARSERS = {"basicsr": basicsr._parser, "mihatp": mihatp._parser}
 _SECTIONS = "train|val|path|logger|datasets|network_g|network_c"
 _KEY = re.compile(rf"(?<![\w.])((?:{_SECTIONS})(?::[a-z_][a-z_0-9]*)+)")
-_MODELS = ("MiHATP", "HAT", "LDM", "ResShift", "VQF4gan")  # one of them has each option
+_MODELS = ("MiHATP", "HAT", "LDM", "ResShift", "VQF4gan", "he-light")  # one of them has each option
 
 pages = pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
 
