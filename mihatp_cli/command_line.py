@@ -1,6 +1,7 @@
 """The ways in which every command ends: silence, or one clear line and an exit code. And the arguments they share."""
 
 import argparse
+import errno
 import sys
 import traceback
 from collections.abc import Callable
@@ -45,6 +46,11 @@ def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"{prog}: error: the name {str(error.filename)[:60]}… is too long for this disk", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--mpp {args.mpp:g}: it must be above 0")
     card = None if args.card is None else _card(args.card)
     if args.onnx:
-        from mihatp_arch.inference.onnx_export import export_onnx
+        from mihatp_arch.inference.onnx.export import export_onnx
 
         source = args.weights or args.experiment
         difference = export_onnx(source, args.output, tile=args.tile, mpp=args.mpp, card=card)

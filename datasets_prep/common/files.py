@@ -1,5 +1,6 @@
 """Write a file whole: readers see the old file or the new one, never a part, also after a power cut."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,12 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what killed processes left of `path`. No other process may be writing it. Raises `OSError`."""
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        stale.unlink()
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:

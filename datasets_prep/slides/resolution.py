@@ -49,7 +49,7 @@ def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: floa
         return assume_mpp, "assumed"
     if claim:
         raise UserError(f"{path} claims {claim}, which cannot be: give the true µm/px with --assume-mpp")
-    raise UserError(f"{path} says neither its µm/px nor its objective: give --assume-mpp (0.25 is usual at 40x)")
+    raise UserError(f"{path} says neither its µm/px nor its objective: give --assume-mpp (0.25 at 40x, 0.5 at 20x)")
 
 
 def magnification_of(mpp: float) -> float:

@@ -46,7 +46,7 @@ def load_network(
     """
     name, path = _find(source, scale)
     if path.suffix == ".onnx":
-        from mihatp_arch.inference.onnx_network import OnnxNetwork  # needs the extra `onnx`
+        from mihatp_arch.inference.onnx.network import OnnxNetwork  # needs the extra `onnx`
 
         network: Network = OnnxNetwork(path)
     else:

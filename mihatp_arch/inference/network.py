@@ -42,8 +42,8 @@ class NetworkInfo:
     tile: int | None = None
 
     def side(self, largest: int) -> int:
-        """The side of the tiles, where `largest` px is allowed: `tile`, or a multiple of `multiple`."""
-        return self.tile or largest // self.multiple * self.multiple
+        """The largest side of the tiles where the user allows `largest` px: that of an ONNX file is fixed."""
+        return self.tile or largest
 
 
 class Network(Protocol):

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from spandrel.architectures.DAT import DAT
 
 import mihatp_arch
-from mihatp_arch.inference import onnx_export
 from mihatp_arch.inference.load import load_network
+from mihatp_arch.inference.onnx import export as onnx_export
 from mihatp_cli.mihatp import main
 
 EDSR = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "upscale": 4}

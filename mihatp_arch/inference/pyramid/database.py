@@ -93,7 +93,7 @@ class Database:
                 for pair in texts.items():
                     self.write("INSERT INTO config VALUES (?, ?)", pair)
             return
-        for key in sorted(stored.keys() | texts.keys()):
+        for key in dict.fromkeys([*texts, *stored]):
             before, now = stored.get(key, "missing"), texts.get(key, "missing")
             if before != now:
                 raise UserError(

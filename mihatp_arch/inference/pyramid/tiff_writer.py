@@ -3,7 +3,6 @@
 The file has no time stamp and nothing else of the run. Equal stores and arguments give equal bytes.
 """
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import replacing
+from datasets_prep.common.files import remove_partials, replacing
 from datasets_prep.common.version import __version__
 from mihatp_arch.inference.pyramid.flavours import FLAVOURS, Description, Flavour, Page, pages
 from mihatp_arch.inference.pyramid.levels import TILE
@@ -59,8 +58,7 @@ def write_tiff(
         raise UserError(f"{output} exists: delete it or name another file")
     about = Description(store.layout, store.compression, mpp, description)
     try:
-        for stale in output.parent.glob(f".{glob.escape(output.name)}.*.partial"):  # of a process that was killed
-            stale.unlink()
+        remove_partials(output)
         with replacing(output) as partial:
             with tifffile.TiffWriter(partial, bigtiff=store.tile_bytes() > _CLASSIC_TIFF) as file:
                 _write_pages(file, store, about, flavour=flavour, icc=icc)

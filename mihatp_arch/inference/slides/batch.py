@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.work_folder import digest
+from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
@@ -50,10 +50,25 @@ class Batch:
     scheduler: str | None = None
     resume: bool = False
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Hash of everything that the outputs depend on."""
-        return digest(self.network, replace(self.options, overwrite=False), self.tiles, self.batch)
+        """Hash of everything that the outputs depend on. Raises `UserError` where the outlines cannot be read."""
+        options, outlines = replace(self.options, overwrite=False, tissue=None), None
+        if self.options.tissue is not None:
+            try:
+                outlines = self.options.tissue.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise UserError(f"--tissue {self.options.tissue} cannot be read: {error.strerror or error}") from error
+        return digest(self.network, self._weights(), options, outlines, self.tiles, self.batch)
+
+    def digest_for(self, slide: Path) -> str:
+        """Hash of everything that the output of a slide depends on."""
+        return digest(self.digest, fingerprint(slide) if slide.exists() else None)
+
+    def _weights(self) -> object:
+        """Size and time of the file of weights; None for bundled ones."""
+        path = Path(self.network.source or "")
+        return fingerprint(path) if path.is_file() else None
 
     def network_for(self, slide: Path) -> NetworkSource:
         """The network for a slide: the given one, or the one whose scale leads to the wanted resolution."""
@@ -84,12 +99,15 @@ def upscale_slides(
     Raises:
         UserError: the network cannot be loaded, there is no such cluster, or the CSV cannot be written.
     """
+    _ = batch.digest  # before the work: outlines that cannot be read show at once
     earlier = read_records(folder / NAME) if folder else {}
     records: dict[Path, Record] = {}
     todo: list[tuple[Path, Path]] = []
     for slide, output in slides.items():
         before = earlier.get(str(output))
-        if output.exists() and before and before.status != FAILED and before.options == batch.digest:
+        if batch.options.overwrite:
+            todo.append((slide, output))
+        elif output.exists() and before and before.status != FAILED and before.options == batch.digest_for(slide):
             records[slide] = replace(before, status=EXISTED)
         elif output.exists() and batch.resume:
             records[slide] = Record(str(slide), str(output), EXISTED)
@@ -97,7 +115,7 @@ def upscale_slides(
             todo.append((slide, output))
     for record in _run(todo, batch, say):
         records[Path(record.slide)] = record
-        if record.status == FAILED:
+        if record.status == FAILED and folder is not None:  # the caller shows that of a single slide
             say(f"failed: {record.error}")
         _write(folder, earlier, records)
     _write(folder, earlier, records)
@@ -167,5 +185,5 @@ def _record(
     except (UserError, OSError, RuntimeError, MemoryError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         line = line if slide.name in line else f"{slide.name}: {line}"
-        return Record(str(slide), str(output), FAILED, options=batch.digest, error=line)
-    return record_of(slide, result, options=batch.digest)
+        return Record(str(slide), str(output), FAILED, options=batch.digest_for(slide), error=line)
+    return record_of(slide, result, options=batch.digest_for(slide))

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
@@ -45,23 +45,36 @@ def run_slides(paths: Sequence[Path], args: argparse.Namespace) -> int:
     )
     if args.tissue is not None and len(paths) > 1:
         raise UserError(f"--tissue {args.tissue}: it outlines one slide, and there are {len(paths)}")
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers {args.workers}: at least 1 is needed")
+    for name in ("workers", "batch", "tile"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: at least 1 is needed")
     source = None if args.weights is None else str(args.weights)
     batch = Batch(
         network=NetworkSource(source, args.scale, args.device, args.precision),
         options=options,
-        tiles=TileOptions(tile=args.tile or TILE, ensemble=args.ensemble, consistent=bool(args.consistent)),
+        tiles=TileOptions(
+            tile=TILE if args.tile is None else args.tile, ensemble=args.ensemble, consistent=bool(args.consistent)
+        ),
         batch=args.batch,
         workers=args.workers,
         scheduler=args.scheduler,
         resume=args.resume,
     )
     outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
+    _refuse_inputs(outputs)
     records = upscale_slides(outputs, batch, folder=folder, say=lambda line: print(line, file=sys.stderr))
     if folder is None and records[0].status == FAILED:
         raise UserError(records[0].error)
     return _report(records, args.output, folder)
+
+
+def _refuse_inputs(outputs: Mapping[Path, Path]) -> None:
+    """Raise `UserError` where an output is one of the slides, by any name."""
+    slides = {slide.resolve(): slide for slide in outputs}
+    for output in outputs.values():
+        if output.resolve() in slides or any(output.exists() and output.samefile(slide) for slide in outputs):
+            raise UserError(f"the output {output} is an input too: give another folder or name")
 
 
 def _outputs(
@@ -71,6 +84,10 @@ def _outputs(
     is_file = len(paths) == 1 and len(given) == 1 and given[0].is_file() and not output.is_dir()
     if is_file and output.suffix.lower() in _FILES:
         return {paths[0].absolute(): output.absolute()}, None
+    if is_file and output.suffix:
+        raise UserError(
+            f"-o {output}: a slide is written as {', '.join(_FILES)}; a folder needs to exist, or no ending"
+        )
     folder = output.absolute()
     outputs = {path.absolute(): folder / _named(path, given).with_suffix(suffix) for path in paths}
     twice = [path for path, times in Counter(outputs.values()).items() if times > 1]

@@ -114,13 +114,13 @@ def _config(network: Network, slide: SlideReader, options: SlideOptions, task: S
         "slide": [slide.path.name, status.st_size, status.st_mtime_ns],
         "level": task.level,
         "tiles": asdict(task.tiling),
-        "computed tiles": hashlib.sha256(task.computed).hexdigest(),
         "batch": None if network.device.type == "cpu" else task.batch,  # on a CPU it changes no bit
         "ensemble": task.ensemble,
         "consistent": task.consistent,
         "glass": options.glass,
         "skip damaged": task.skip_damaged,
         "maps": options.maps,
+        "tissue (hash of its tiles)": hashlib.sha256(task.computed).hexdigest()[:8],
     }
 
 

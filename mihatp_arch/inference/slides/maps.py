@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import replacing
+from datasets_prep.common.files import remove_partials, replacing
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.pyramid import TileStore
@@ -66,13 +66,15 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
         stem = output.with_suffix("")
         picture, outlines = stem.with_name(f"{stem.name}.{name}.tif"), stem.with_name(f"{stem.name}.{name}.geojson")
         try:
+            remove_partials(picture)
+            remove_partials(outlines)
             _write_picture(picture, values, name, mpp=job.plan.output_mpp * cell(job.plan.scale) * job.plan.scale)
             worst = list(_worst(values, job))
             write_geojson(
                 outlines,
                 [tile.region for tile in worst],
                 name=f"largest {name}",
-                labels=[f"{name} {tile.value:.2f} codes" for tile in worst],
+                labels=[f"{name} {tile.value:.2f} grey levels" for tile in worst],
             )
         except OSError as error:
             raise UserError(f"cannot write {picture}: {error.strerror or error}") from error

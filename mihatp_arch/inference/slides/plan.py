@@ -75,7 +75,7 @@ def plan_slide(slide: Sized, *, scales: Sequence[int], to_mpp: float | None = No
             wanted resolution.
     """
     if slide.mpp is None:
-        raise UserError("the resolution of the slide is unknown: give --assume-mpp (0.25 is usual at 40x)")
+        raise UserError("the resolution of the slide is unknown: give --assume-mpp (0.25 at 40x, 0.5 at 20x)")
     wanted = to_mpp or MPP
     plans = [_plan(slide, slide.mpp, level, scale) for level in range(len(slide.level_sizes)) for scale in scales]
     best = min(plans, key=lambda plan: (max(_ratio(plan, wanted), _SILENT), plan.level, _ratio(plan, wanted)))

@@ -75,6 +75,8 @@ def upscale_slide(
         UserError: the slide or the output cannot be used. `output` is as it was; finished blocks are in the store.
     """
     start = time.monotonic()
+    if output.exists() and path.exists() and output.samefile(path):
+        raise UserError(f"the output {output} is the slide itself: name another file")
     _refuse_existing(output, options, finished=store_path(output).exists())
     with open_slide(path, assume_mpp=options.assume_mpp) as slide:
         job = prepare_job(network, slide, options, tiles)

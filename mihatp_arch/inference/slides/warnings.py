@@ -64,7 +64,8 @@ def warnings(
     least = _SHARPEST_BLUR.get(plan.scale, min(_SHARPEST_BLUR.values()))
     if look.sharpness is not None and look.sharpness < least:
         yield (
-            f"it looks blurred, or enlarged: {look.sharpness:.2f} of its detail is fine, {least:.2f} or more is usual"
+            f"it looks blurred, or enlarged: {look.sharpness:.3f} of its contrast is in fine detail, "
+            f"and {least:.3f} or more is usual; is the resolution right?"
         )
     for share, (colour, (low, high)) in zip(look.stain or (), _STAIN.items(), strict=False):
         if not low <= share <= high:

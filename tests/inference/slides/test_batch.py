@@ -6,11 +6,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.dask_cluster import cluster
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.synthetic.slide import write_synthetic_slide
+from datasets_prep.tissue.clam import Region
+from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.slides.command import run_slides
 from mihatp_cli import slide_arguments
 
@@ -114,6 +117,47 @@ def test_one_slide_to_one_file(weights, slide, tmp_path, capsys):
         run_slides([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs"))
 
 
+def test_overwriting_replaces_outputs_and_never_a_slide(weights, folder, tmp_path):
+    out = tmp_path / "out"
+    slides = [folder / "a.tif", folder / "sub/b.tif"]
+    assert run_slides(slides, given(weights, folder, output=out)) == 0
+    before = (out / "a.tif").stat().st_mtime_ns
+    assert run_slides(slides, given(weights, folder, output=out)) == 0
+    assert (out / "a.tif").stat().st_mtime_ns == before
+    assert run_slides(slides, given(weights, folder, output=out, overwrite=True)) == 0
+    assert (out / "a.tif").stat().st_mtime_ns > before
+    os.utime(folder / "a.tif", (1, 1))  # now it may be another slide, so that its output is not taken for done
+    assert run_slides(slides, given(weights, folder, output=out)) == 3
+    pixels = (folder / "a.tif").read_bytes()
+    for output in (folder, folder / "a.tif"):
+        with pytest.raises(UserError, match="is an input too"):
+            run_slides(slides[:1], given(weights, folder / "a.tif", output=output, overwrite=True))
+    assert (folder / "a.tif").read_bytes() == pixels
+
+
+def test_a_file_of_another_kind_is_no_folder(weights, slide, tmp_path):
+    with pytest.raises(UserError, match=r"out.png: a slide is written as .tif"):
+        run_slides([slide], given(weights, slide, output=tmp_path / "out.png"))
+    assert not os.listdir(tmp_path)
+
+
+def test_outlines_are_part_of_what_a_run_depends_on(weights, slide, tmp_path):
+    outlines, output = tmp_path / "tissue.geojson", tmp_path / "out" / "one.tif"
+    square = np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32)
+    write_geojson(outlines, [Region(square, ())])
+    given_outlines = given(weights, slide, output=output, tissue=outlines, workers=None)
+    assert run_slides([slide], given_outlines) == 0
+    first = output.read_bytes()
+    with pytest.raises(UserError, match=r"one.tif exists"):
+        run_slides([slide], given_outlines)
+    write_geojson(outlines, [Region(square - 90, ())])
+    assert run_slides([slide], given(weights, slide, output=output, tissue=outlines, overwrite=True)) == 0
+    assert output.read_bytes() != first
+    outlines.unlink()
+    with pytest.raises(UserError, match=r"--tissue .* cannot be read: No such file"):
+        run_slides([slide], given_outlines)
+
+
 @pytest.mark.parametrize(
     ("others", "says"),
     [
@@ -123,6 +167,8 @@ def test_one_slide_to_one_file(weights, slide, tmp_path, capsys):
         ({"workers": 0}, "at least 1 is needed"),
         ({"quality": 0}, "give 1 to 100"),
         ({"tile": 16}, "--tile 16: give at least"),
+        ({"tile": 0}, "--tile 0: at least 1 is needed"),
+        ({"batch": -1}, "--batch -1: at least 1 is needed"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(weights, slide, tmp_path, others, says):

@@ -101,7 +101,7 @@ def test_a_resumed_run_computes_only_what_is_missing(network, slide, finished, t
     ("options", "tiles", "says"),
     [
         (LOSSLESS, replace(TILES, ensemble=True), "ensemble was false and is true"),
-        (replace(LOSSLESS, whole=True), TILES, "computed tiles was"),
+        (replace(LOSSLESS, whole=True), TILES, r"tissue \(hash of its tiles\) was"),
         (SlideOptions(), TILES, "compression was"),
     ],
 )
@@ -115,6 +115,16 @@ def test_other_options_do_not_resume(network, slide, tmp_path, monkeypatch, opti
 
 def stop(*arguments, **options):
     raise OSError("stop")
+
+
+def test_the_slide_itself_is_never_replaced(network, slide, tmp_path):
+    mine = tmp_path / "mine.tif"
+    mine.write_bytes(slide.read_bytes())
+    (tmp_path / "link.tif").symlink_to(mine)
+    for output in (mine, tmp_path / "link.tif"):
+        with pytest.raises(UserError, match="is the slide itself"):
+            upscaled(network, mine, output, replace(LOSSLESS, overwrite=True))
+    assert mine.read_bytes() == slide.read_bytes()
 
 
 def test_an_output_that_exists_stays(network, slide, finished, tmp_path):

@@ -15,7 +15,7 @@ from datasets_prep.common.files import replacing
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import NetworkInfo, TorchNetwork
-from mihatp_arch.inference.onnx_network import OnnxNetwork
+from mihatp_arch.inference.onnx.network import OnnxNetwork
 
 try:
     import onnxscript  # noqa: F401  torch.onnx imports it when it exports
