@@ -109,6 +109,7 @@ def _config(network: Network, slide: SlideReader, options: SlideOptions, task: S
         "version": __version__,
         "weights": network.info.sha256,
         "scale": network.info.scale,
+        "network": type(network).__name__,
         "device": network.device.type,
         "precision": getattr(network, "precision", "fp32"),
         "slide": [slide.path.name, status.st_size, status.st_mtime_ns],

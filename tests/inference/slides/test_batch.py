@@ -108,6 +108,16 @@ def test_outputs_of_other_options_are_not_taken_for_those_wanted(weights, folder
     assert rows_of(output)["a.tif"]["options"] != before
 
 
+def test_a_slide_with_its_outlines(weights, slide, tmp_path):
+    square = Region(np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32))
+    write_geojson(tmp_path / "tissue.geojson", [square])
+    arguments = given(weights, slide, output=tmp_path / "out", tissue=tmp_path / "tissue.geojson")
+    assert run_slides([slide], arguments) == 0
+    assert rows_of(tmp_path / "out")["small.tif"]["tiles_computed"] == "9"
+    with pytest.raises(UserError, match="it outlines one slide, and there are 2"):
+        run_slides([slide, slide], arguments)
+
+
 def test_one_slide_to_one_file(weights, slide, tmp_path, capsys):
     assert run_slides([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs")) == 0
     assert os.listdir(tmp_path) == ["one.svs"]
