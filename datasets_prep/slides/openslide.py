@@ -31,6 +31,8 @@ class OpenSlideReader:
         level_sizes: (width, height) of each level, finest first.
         mpp: µm per level-0 pixel.
         mpp_source: `slide`, `objective` (10 / magnification) or `assumed`.
+        tolerates_damage: set it before the first read, so that damaged tiles fail when they are read, and not when the
+            first pixel of their level is.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -40,6 +42,7 @@ class OpenSlideReader:
     def __init__(self, path: Path, *, assume_mpp: float | None = None) -> None:
         self.path = path
         self._assume_mpp = assume_mpp
+        self.tolerates_damage = False
         self._open()
 
     @classmethod
@@ -155,12 +158,17 @@ class OpenSlideReader:
         return True in agreed and False not in agreed
 
     def _agree(self, tiff: TiffLevels, box: Box, level: int) -> bool | None:
-        """Whether both decoders give the same pixels; None where both fail, because the slide is damaged there."""
+        """Whether both decoders give the same pixels; None where both fail and damage is tolerated.
+
+        Raises `UserError` where one of them fails and damage is not tolerated.
+        """
         results: list[NDArray[np.uint8] | None] = []
         for read in (partial(tiff.read, box, level=level), partial(self._read_openslide, box, level)):
             try:
                 results.append(read())
             except UserError:
+                if not self.tolerates_damage:
+                    raise
                 results.append(None)
         ours, theirs = results
         if ours is None or theirs is None:

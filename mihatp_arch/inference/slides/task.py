@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets_prep.slides.open import open_slide
 from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import Network, Precision
-from mihatp_arch.inference.slides.pixels import LevelPixels, SkippingSlide
+from mihatp_arch.inference.slides.pixels import LevelPixels, SkippingSlide, open_for_reading
 from mihatp_arch.inference.tiled_network import Image, Sums, TiledNetwork
 from mihatp_arch.inference.tiling import Tiling
 
@@ -121,7 +120,7 @@ def _sums(network: NetworkSource, task: SlideTask, block: Block) -> Sums:
 
 @lru_cache(maxsize=1)
 def _image(task: SlideTask) -> Image:
-    return task.image(open_slide(task.path, assume_mpp=task.assume_mpp))
+    return task.image(open_for_reading(task.path, assume_mpp=task.assume_mpp))
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import openslide
 from tqdm import tqdm
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.slides.open import open_slide
 from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
@@ -19,6 +18,7 @@ from mihatp_arch.inference.slides.disk import check_disk
 from mihatp_arch.inference.slides.job import SlideJob, description, prepare_job
 from mihatp_arch.inference.slides.maps import block_maps, write_maps
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
+from mihatp_arch.inference.slides.pixels import open_for_reading
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
 from mihatp_arch.inference.tiled_network import as_codes
@@ -78,7 +78,7 @@ def upscale_slide(
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"the output {output} is the slide itself: name another file")
     _refuse_existing(output, options, finished=store_path(output).exists())
-    with open_slide(path, assume_mpp=options.assume_mpp) as slide:
+    with open_for_reading(path, assume_mpp=options.assume_mpp) as slide:
         job = prepare_job(network, slide, options, tiles)
         for note in job.notes if say else ():
             say(f"{path.name}: {note}")

@@ -12,13 +12,13 @@ from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.slides.job import prepare_job
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells
+from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells, open_for_reading
 
 TILES = TileOptions(tile=96, block=512)  # core 64 LR px
 
 
 def job_of(network, path, **options):
-    with open_slide(path) as opened:
+    with open_for_reading(path, assume_mpp=None) as opened:
         return prepare_job(network, opened, SlideOptions(**options), TILES)
 
 
@@ -98,7 +98,7 @@ def test_a_damaged_slide_is_refused_before_any_work(network, damaged):
 def test_damage_can_be_skipped(network, slide, damaged):
     job = job_of(network, damaged, skip_damaged=True)
     assert job.notes[0] == "damaged, white in the output: 1 areas of 256x256 px (x 256 y 256) of level 0"
-    with open_slide(damaged) as opened, open_slide(slide) as whole:
+    with open_for_reading(damaged, assume_mpp=None) as opened, open_slide(slide) as whole:
         assert list(damaged_cells(opened, 0)) == [(1, 1)]
         read, right = SkippingSlide(opened).read(0, 0, 700, 560), whole.read(0, 0, 700, 560)
         image = job.task.image(opened)
