@@ -13,9 +13,7 @@ one is all tissue, a quarter of the other is.
 """
 
 import cProfile
-import math
 import pstats
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from report import Report, Row, Settings, arguments, positive, settings
+from timing import alternate, ratio, spread
 from torch import Tensor, nn
 
 from datasets_prep.synthetic.image import synthesize
@@ -83,12 +82,6 @@ def write_slide(folder: Path, canvas: NDArray[np.uint8], tissue: tuple[int, int]
     return slide, outline
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def split(call: Callable[[], object]) -> dict[str, float]:
     """The share of each part of the work in the time of `call`, in percent."""
     profile = cProfile.Profile()
@@ -123,15 +116,14 @@ def rows_of(
             "tile_process": lambda: tile_process(plain, image, scale=scale, tile_size=TILE - 2 * PAD, tile_pad=PAD),
             "plain loop": lambda: tile_process(plain, image, scale=scale, tile_size=TILE, tile_pad=0),
         }
-        times = dict.fromkeys(calls, math.inf)
-        for _ in range(chosen.repeats):
-            times = {who: min(times[who], seconds(call)) for who, call in calls.items()}
+        times = alternate(calls, repeats=chosen.repeats, device=chosen.device, what=name)
         megapixels = (side * scale) ** 2 / 1e6
         shares = split(ours)
     rows: list[Row] = []
     for who, took in times.items():
-        row: dict[str, str | float] = {"slide": name, "who": who, "s": took, "MP/s": megapixels / took}
-        row["mihatp upscale is faster"] = took / times["mihatp upscale"]
+        median, faster = spread(took).median, ratio(took, times["mihatp upscale"])
+        row: dict[str, str | float] = {"slide": name, "who": who, "s": median, "MP/s": megapixels / median}
+        row |= {"x": faster.median, "range": faster.range()}  # how many times mihatp upscale is faster
         rows.append(row | (shares if who == "mihatp upscale" else {}))
     return rows
 
