@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mihatp_arch.archs.diffusion.diffusers_weights import load_folder
+from mihatp_arch.bundled_weights import read_metadata
 from mihatp_arch.errors import UserError
 from mihatp_arch.exported_options import without_options
 
@@ -88,11 +89,10 @@ def kernel_of_weights(path: Path) -> str | None:
     """
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                record: dict[str, Any] = file.metadata() or {}
+            record: dict[str, Any] = dict(read_metadata(path))
         else:
             record = {} if path.is_dir() else load_tensors(path)
-    except (OSError, SafetensorError, UserError):
+    except UserError:
         return None
     kernel = record.get("kernel")
     return kernel if isinstance(kernel, str) and kernel else None

@@ -1,6 +1,7 @@
-"""Write a file whole: readers see the old file or the new one, never a part, also after a power cut."""
+"""Write a file whole: readers see the old file or the new one, never a part, also after a power cut. And its hash."""
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,15 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path`, whole or not at all. Raises `OSError` when it cannot be written."""
     with replacing(path) as partial:
         partial.write_bytes(data)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of the bytes of a file, in hexadecimal; memory does not depend on its size. Raises `OSError`."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -1,6 +1,5 @@
 """Many pictures, from files and folders into a folder that mirrors them."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Literal, TypeAlias
 
 from tqdm import tqdm
 
+from datasets_prep.slides.find_slides import real_path
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
-from mihatp_arch.inference.inputs import Inputs
+from mihatp_arch.inference.inputs import Inputs, refuse_inputs
 from mihatp_arch.inference.network import NetworkInfo
 from mihatp_arch.inference.upscale import Upscaler
 from mihatp_arch.inference.write_images import SUFFIXES, check_writable, format_to_write, write_picture
@@ -150,23 +150,21 @@ def _renamed(source: Path, name: Path, suffix: str | None) -> Path:
 
 
 def _refuse_clashes(jobs: Sequence[Job]) -> None:
-    sources = {_real(job.source): job.source for job in jobs}
     targets: dict[Path, Job] = {}
     for job in jobs:
         target = _real(job.target)
-        if target in sources:
-            raise UserError(f"the output {job.target} is an input too: give another folder")
         other = targets.setdefault(target, job)
         if other is not job:
             raise UserError(
                 f"{other.source} and {job.source} have the same output {job.target}: "
                 "rename one of them, or upscale them one after another"
             )
+    refuse_inputs({job.source: job.target for job in jobs})
 
 
 def _real(path: Path) -> Path:
     """`path` with every link followed. Raises `UserError` for an impossible path."""
     try:
-        return Path(os.path.realpath(path))
+        return real_path(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{str(path)!r} is no path of a file ({error})") from error

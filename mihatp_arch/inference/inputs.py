@@ -1,13 +1,13 @@
 """What the given files and folders hold: pictures and slides, told apart by their content."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import openslide
 
-from datasets_prep.slides.find_slides import find_slides
+from datasets_prep.slides.find_slides import find_slides, real_path
 from datasets_prep.slides.open import slide_suffixes
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import FORMATS, format_of
@@ -57,6 +57,14 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     if not pictures and not slides:
         raise UserError(f"{', '.join(map(str, paths))} holds no picture ({', '.join(FORMATS)}) and no slide")
     return Inputs(pictures, list(find_slides(slides)) if slides else [], skipped)
+
+
+def refuse_inputs(outputs: Mapping[Path, Path]) -> None:
+    """Raise `UserError` where an output is one of the inputs, by any path. `outputs`: input -> output."""
+    inputs = set(map(real_path, outputs))
+    for output in outputs.values():
+        if real_path(output) in inputs:
+            raise UserError(f"the output {output} is an input too: give another folder or name")
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -1,6 +1,5 @@
 """Load a trained network for inference, from whatever holds it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from basicsr.archs import build_network
 from torch import nn
 
+from datasets_prep.common.files import sha256_of
 from datasets_prep.common.text import did_you_mean
 from mihatp_arch.archs.spandrel_arch import Spandrel, is_packaged, kernel_of_packaged, weights_file
 from mihatp_arch.bundled_weights import bundled_weights, read_metadata
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.errors import UserError
-from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork
+from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork, mpp_and_card
 
 _SUFFIX = ".safetensors"
 _BUNDLED = "he-light-x{}"
@@ -25,7 +26,8 @@ _MULTIPLES = {"DAT": 32, "HAT": 16, "MiHATP": 16, "SwinIR": 8}  # sides that the
 
 def bundled_scales() -> list[int]:
     """The scales that `load_network` has bundled weights for."""
-    return [scale for scale in range(1, 17) if _BUNDLED.format(scale) in bundled_weights()]
+    names = bundled_weights()
+    return [scale for scale in range(1, 17) if _BUNDLED.format(scale) in names]
 
 
 def load_network(
@@ -120,23 +122,20 @@ def _of_export(name: str, path: Path, metadata: Mapping[str, str]) -> tuple[nn.M
     """A file of `mihatp export`: its metadata holds the options of the network."""
     try:
         options = json.loads(metadata["network_g"])
-        card = json.loads(metadata.get("card") or "{}")
         scale = int(metadata.get("scale") or options.get("upscale") or 0)
-        mpp = float(metadata["mpp"]) if metadata.get("mpp") else None
+        mpp, card = mpp_and_card(metadata)
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
     if options.get("type") == "Spandrel":  # the file has the names of the original weights, which spandrel knows
         module, found = _of_spandrel(name, path)
         return module, replace(found, mpp=mpp, card=card)
     module = _built(options, path, weights_below(path, load_tensors(path, mapped=False), None))
-    info = NetworkInfo(name, scale, metadata.get("kernel") or None, mpp, _sha256(path), _multiple(options), card)
+    info = NetworkInfo(name, scale, metadata.get("kernel") or None, mpp, sha256_of(path), _multiple(options), card)
     return module, info
 
 
 def _of_experiment(name: str, weights: Path) -> tuple[nn.Module, NetworkInfo]:
     """A `net_g` of `basicsr train`: the option file in the folder of the experiment describes the network."""
-    import yaml
-
     recorded = weights.parent.parent / f"{weights.parent.parent.name}.yml"
     try:
         options = yaml.safe_load(recorded.read_text(encoding="utf-8"))
@@ -145,14 +144,14 @@ def _of_experiment(name: str, weights: Path) -> tuple[nn.Module, NetworkInfo]:
         raise UserError(f"'{recorded}' cannot be read ({error}): name the folder of an experiment") from error
     tensors = weights_below(weights, load_tensors(weights, mapped=False), "params_ema")
     module = _built(network, weights, tensors)
-    return module, NetworkInfo(name, scale, kernel_of_weights(weights), None, _sha256(weights), _multiple(network))
+    return module, NetworkInfo(name, scale, kernel_of_weights(weights), None, sha256_of(weights), _multiple(network))
 
 
 def _of_spandrel(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
     module = Spandrel(file=str(path))
     kernel = kernel_of_packaged(name) or kernel_of_weights(path)
     multiple = _MULTIPLES.get(type(module.network).__name__, 16)
-    return module, NetworkInfo(name, module.upscale, kernel, None, _sha256(path), multiple)
+    return module, NetworkInfo(name, module.upscale, kernel, None, sha256_of(path), multiple)
 
 
 def _built(options: dict[str, Any], path: Path, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
@@ -172,11 +171,3 @@ def _built(options: dict[str, Any], path: Path, tensors: Mapping[str, torch.Tens
 
 def _multiple(options: Mapping[str, Any]) -> int:
     return int(options.get("window_size") or _MULTIPLES.get(str(options.get("type")), 16))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """A network as inference sees it: a function of tiles, and the facts about its weights."""
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -44,6 +45,12 @@ class NetworkInfo:
     def side(self, largest: int) -> int:
         """The largest side of the tiles where the user allows `largest` px: that of an ONNX file is fixed."""
         return self.tile or largest
+
+
+def mpp_and_card(metadata: Mapping[str, str]) -> tuple[float | None, Mapping[str, Any]]:
+    """The `mpp` and the model card in the metadata of an exported file. Raises `ValueError` for damaged ones."""
+    mpp = float(metadata["mpp"]) if metadata.get("mpp") else None
+    return mpp, json.loads(metadata.get("card") or "{}")
 
 
 class Network(Protocol):

@@ -131,7 +131,7 @@ class Upscaler:
 
         side = self.info.side(self.tile)
         batch = self.batch or batch_for(self.network, side)
-        tiles = TileOptions(self.info.side(self.tile), batch, ensemble=self.ensemble, consistent=self.consistent)
+        tiles = TileOptions(side, batch, ensemble=self.ensemble, consistent=self.consistent)
         chosen = options or SlideOptions()
         return upscale_slide(self.network, Path(path), Path(output), options=chosen, tiles=tiles, say=None)
 

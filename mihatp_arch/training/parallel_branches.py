@@ -11,7 +11,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -156,11 +156,16 @@ class _ThreadOutput:
         return self.leaf
 
 
+def _half_of_the_threads() -> AbstractContextManager[None]:
+    return number_of_threads(max(1, torch.get_num_threads() // 2))
+
+
 @contextmanager
-def _half_of_the_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // 2))
+def number_of_threads(number: int) -> Iterator[None]:
+    """So many threads of torch while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)  # new threads begin with this number too
+        torch.set_num_threads(before)  # new threads begin with this number too

@@ -1,6 +1,5 @@
 """The record of a run beside its options: versions, the commit, the data."""
 
-import hashlib
 import platform
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from datasets_prep.common.files import write_file
+from datasets_prep.common.files import sha256_of, write_file
 
 RECORD = "run.json"
 _PACKAGES = ("mihatp", "basicsr", "torch", "torchvision", "numpy", "opencv-python", "timm", "kornia")
@@ -68,4 +67,4 @@ def _manifests(datasets: Mapping[str, Any]) -> dict[str, str]:
     files = {
         Path(root).expanduser().parents[1] / "manifest.csv" for root in roots if root and len(Path(root).parts) > 2
     }
-    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files) if file.is_file()}
+    return {str(file): sha256_of(file) for file in sorted(files) if file.is_file()}

@@ -1,10 +1,10 @@
 """The table that says what was measured: on which data, with which trainings, when, by which code, on which device."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets_prep.common.files import sha256_of
 from datasets_prep.common.version import __version__
 from mihatp_arch.evaluation.frozen_list import FrozenImage, hash_of
 from mihatp_arch.evaluation.report.result_tables import thousands
@@ -43,7 +43,7 @@ def provenance(
     """What was measured, a fact a row."""
     test_set = next(iter(plan.test_sets().values()))
     manifest = manifest_of(test_set)
-    recorded = f"manifest.csv SHA-256 {_sha256(manifest)}" if manifest.is_file() else "no manifest.csv"
+    recorded = f"manifest.csv SHA-256 {sha256_of(manifest)}" if manifest.is_file() else "no manifest.csv"
     known = sorted({kernel or "not known" for kernel in kernels.values()})
     counted = f"{patients.count} patients" if not patients.missing else "patients not known"
     seeds = [str(seed) for seed in plan.seeds if seed is not None] or _own_seeds(plan)
@@ -84,7 +84,3 @@ def _effort(result: MethodResult) -> str:
         return f"{result.method} not trained here"
     time = f" in {facts.training.seconds:.0f} s" if facts.training else ""
     return f"{result.method} {thousands(facts.iterations)}{time}"
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

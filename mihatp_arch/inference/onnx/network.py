@@ -1,15 +1,14 @@
 """Networks in ONNX files of `mihatp export --onnx`, by onnxruntime."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from datasets_prep.common.files import sha256_of
 from mihatp_arch.errors import UserError
-from mihatp_arch.inference.network import NetworkInfo
+from mihatp_arch.inference.network import NetworkInfo, mpp_and_card
 
 try:
     import onnxruntime
@@ -68,9 +67,8 @@ def _side_and_scale(path: Path, session: onnxruntime.InferenceSession) -> tuple[
 
 def _info(path: Path, metadata: Mapping[str, str], side: int, scale: int) -> NetworkInfo:
     try:
-        mpp = float(metadata["mpp"]) if metadata.get("mpp") else None
-        card = json.loads(metadata.get("card") or "{}")
+        mpp, card = mpp_and_card(metadata)
     except ValueError as error:
         raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
-    sha256 = metadata.get("sha256") or hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = metadata.get("sha256") or sha256_of(path)
     return NetworkInfo(path.name, scale, metadata.get("kernel") or None, mpp, sha256, side, card, side)

@@ -10,9 +10,10 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
+from mihatp_arch.inference.load import bundled_scales
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.plan import SCALES, plan_slide
+from mihatp_arch.inference.slides.plan import plan_slide
 from mihatp_arch.inference.slides.record import (
     DONE,
     EXISTED,
@@ -23,9 +24,10 @@ from mihatp_arch.inference.slides.record import (
     record_of,
     write_records,
 )
-from mihatp_arch.inference.slides.task import NetworkSource, Workers, loaded, one_thread
+from mihatp_arch.inference.slides.task import NetworkSource, Workers, loaded
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.upscale import batch_for
+from mihatp_arch.training.parallel_branches import number_of_threads
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Batch:
             return self.network
         options = self.options
         with open_slide(slide, assume_mpp=options.assume_mpp) as opened:
-            plan = plan_slide(opened, scales=SCALES, to_mpp=options.to_mpp, force=options.force)
+            plan = plan_slide(opened, scales=bundled_scales(), to_mpp=options.to_mpp, force=options.force)
         return replace(self.network, scale=plan.scale)
 
     def tiles_for(self, network: Network) -> TileOptions:
@@ -148,14 +150,14 @@ def _run(todo: list[tuple[Path, Path]], batch: Batch, say: Callable[[str], None]
     if batch.workers is None:  # this process, with a thread for each core
         yield from (_record(batch, slide, output, None, say) for slide, output in todo)
         return
-    with one_thread(), open_executor(workers=batch.workers, scheduler=None) as (executor, _):
+    with number_of_threads(1), open_executor(workers=batch.workers, scheduler=None) as (executor, _):
         workers = partial(Workers, executor, batch.workers) if batch.workers > 1 else None
         yield from (_record(batch, slide, output, workers, say) for slide, output in todo)
 
 
 def _in_task(batch: Batch, slide: Path, output: Path) -> Record:
     """Upscale one slide in a task of a cluster."""
-    with one_thread():
+    with number_of_threads(1):
         return _record(batch, slide, output, None, None)
 
 

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.inputs import refuse_inputs
 from mihatp_arch.inference.pyramid import Flavour
 from mihatp_arch.inference.slides.batch import Batch, upscale_slides
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
@@ -62,19 +63,11 @@ def run_slides(paths: Sequence[Path], args: argparse.Namespace) -> int:
         resume=args.resume,
     )
     outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
-    _refuse_inputs(outputs)
+    refuse_inputs(outputs)
     records = upscale_slides(outputs, batch, folder=folder, say=lambda line: print(line, file=sys.stderr))
     if folder is None and records[0].status == FAILED:
         raise UserError(records[0].error)
     return _report(records, args.output, folder)
-
-
-def _refuse_inputs(outputs: Mapping[Path, Path]) -> None:
-    """Raise `UserError` where an output is one of the slides, by any name."""
-    slides = {slide.resolve(): slide for slide in outputs}
-    for output in outputs.values():
-        if output.resolve() in slides or any(output.exists() and output.samefile(slide) for slide in outputs):
-            raise UserError(f"the output {output} is an input too: give another folder or name")
 
 
 def _outputs(

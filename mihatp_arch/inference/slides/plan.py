@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from datasets_prep.common.errors import UserError
@@ -11,7 +11,6 @@ from mihatp_arch.inference.pyramid import TILE
 from mihatp_arch.inference.tiling import Tiling
 
 MPP = 0.25  # µm/px of the output where neither the user nor the weights say one: 40x
-SCALES = (2, 4, 8)  # those of the bundled weights
 _SILENT, _LARGEST = 1.10, 1.25  # ratio of the level's resolution to the wanted one
 _HALO, _BLEND = 8, 16  # LR px, the least halo; see `Tiling`
 _BLOCK = 2048  # px of the output, about the side of a block
@@ -112,7 +111,7 @@ def _checked(best: Plan, plans: Sequence[Plan], wanted: float, *, force: bool) -
             f"no level fits: {text} (levels: {levels} µm/px): give another --scale or --to-mpp, or --force to use it"
         )
     note = f"{text}: the output has {best.output_mpp:.4g} µm/px"
-    return Plan(best.level, best.downsample, best.width, best.height, best.mpp, best.scale, (note,))
+    return replace(best, notes=(note,))
 
 
 def slide_tiling(scale: int, *, tile: int, multiple: int, block: int = _BLOCK) -> Tiling:

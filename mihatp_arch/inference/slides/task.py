@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -121,18 +120,3 @@ def _sums(network: NetworkSource, task: SlideTask, block: Block) -> Sums:
 @lru_cache(maxsize=1)
 def _image(task: SlideTask) -> Image:
     return task.image(open_for_reading(task.path, assume_mpp=task.assume_mpp))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch while the block runs.
-
-    The number of threads changes the last digits of a network's output. With one, any number of processes gives the
-    same bytes.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -19,16 +19,17 @@ from datasets_prep.slides.open import open_slide
 from mihatp_arch.inference.pyramid import store_path
 from mihatp_arch.inference.slides.job import prepare_job
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.task import Workers, one_thread
+from mihatp_arch.inference.slides.task import Workers
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.tiled_network import as_codes
+from mihatp_arch.training.parallel_branches import number_of_threads
 
 TILES = TileOptions(tile=96, block=512)  # core 64 LR px, 4x4 tiles in a block, 3x3 blocks in a slide
 LOSSLESS = SlideOptions(lossless=True)
 
 
 def upscaled(network, slide, output, options=LOSSLESS, tiles=TILES, **others):
-    with one_thread():
+    with number_of_threads(1):
         return upscale_slide(network, slide, output, options=options, tiles=tiles, say=None, progress=False, **others)
 
 
@@ -46,7 +47,7 @@ def pixels(path, level=0):
 
 
 def test_the_file_has_the_pixels_of_the_whole_image(network, slide, finished):
-    with open_slide(slide) as opened, one_thread():
+    with open_slide(slide) as opened, number_of_threads(1):
         job = prepare_job(network, opened, LOSSLESS, TILES)
         whole = as_codes(job.task.tiled(network)(job.task.image(opened)))
     assert np.array_equal(pixels(finished.output)[: whole.shape[0], : whole.shape[1]], whole)
@@ -152,13 +153,14 @@ RUN = """
 import sys
 from pathlib import Path
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.task import NetworkSource, loaded, one_thread
+from mihatp_arch.inference.slides.task import NetworkSource, loaded
+from mihatp_arch.training.parallel_branches import number_of_threads
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 
 weights, slide, output = sys.argv[1:]
 network = loaded(NetworkSource(weights, device="cpu"))
 print("ready", flush=True)
-with one_thread():
+with number_of_threads(1):
     upscale_slide(
         network, Path(slide), Path(output), options=SlideOptions(lossless=True),
         tiles=TileOptions(tile=96, block=512), say=None, progress=False,
