@@ -9,7 +9,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from mihatp_arch.archs.spandrel_arch import is_packaged, weights_file
+from mihatp_arch.archs.spandrel_arch import is_packaged, names_of_file, names_of_module, weights_file
 from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
 
@@ -77,8 +77,9 @@ class DAT(nn.Module):
             )
         for module in self.network.modules():
             module._non_persistent_buffers_set.update(name for name in _CONSTANTS if name in module._buffers)
-        self.register_state_dict_post_hook(_names_of_file)
-        self.register_load_state_dict_pre_hook(_names_of_module)
+        self.register_state_dict_post_hook(names_of_file)
+        self.register_load_state_dict_pre_hook(_without_constants)
+        self.register_load_state_dict_pre_hook(names_of_module)
         if start is not None:
             self._load_start(start)
 
@@ -111,16 +112,7 @@ def _repeated_sub_pixels(weight: Tensor, scale: int) -> Tensor:
     return weight[channels.flatten()].clone()
 
 
-def _names_of_file(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
-    """The names of the official files, which lack the name of the attribute `network`."""
-    start = f"{prefix}network."
-    for name in [name for name in state_dict if name.startswith(start)]:
-        state_dict[prefix + name.removeprefix(start)] = state_dict.pop(name)
-
-
-def _names_of_module(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
-    """The inverse of `_names_of_file`, without the constant buffers."""
-    for name in [name for name in state_dict if name.startswith(prefix)]:
-        value = state_dict.pop(name)
-        if not name.endswith(_CONSTANTS):
-            state_dict[f"{prefix}network.{name.removeprefix(prefix)}"] = value
+def _without_constants(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
+    """Take the constant buffers of an official file out of a state dict."""
+    for name in [name for name in state_dict if name.startswith(prefix) and name.endswith(_CONSTANTS)]:
+        del state_dict[name]

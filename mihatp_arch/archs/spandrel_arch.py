@@ -70,8 +70,8 @@ class Spandrel(nn.Module):
         self.network: nn.Module = descriptor.model.requires_grad_(True).train()
         self._call: Callable[[nn.Module, Tensor], Tensor] = descriptor._call_fn
         self._padding: Callable[[int, int], tuple[int, int]] = descriptor.size_requirements.get_padding
-        self.register_state_dict_post_hook(_names_of_file)
-        self.register_load_state_dict_pre_hook(_names_of_module)
+        self.register_state_dict_post_hook(names_of_file)
+        self.register_load_state_dict_pre_hook(names_of_module)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -146,15 +146,15 @@ def _mistake(descriptor: Any, upscale: int | None) -> str | None:
 _PREFIX = "network."
 
 
-def _names_of_file(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
+def names_of_file(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
     """Take the name of the attribute `network` out of the names of a state dict."""
     items = [(_replaced(name, prefix + _PREFIX, prefix), value) for name, value in state_dict.items()]
     state_dict.clear()
     state_dict.update(items)
 
 
-def _names_of_module(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
-    """The inverse of `_names_of_file`, before a state dict is loaded."""
+def names_of_module(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object) -> None:
+    """The inverse of `names_of_file`, before a state dict is loaded."""
     items = [(_replaced(name, prefix, prefix + _PREFIX), value) for name, value in state_dict.items()]
     state_dict.clear()
     state_dict.update(items)
