@@ -12,6 +12,7 @@ FOLDER = Path(datasets_prep.__file__).parent
 FLOORS = {  # a module imports only from lower floors, or from its own folder
     "common": 0,
     "synthetic": 1,
+    "synthetic_slide": 2,
     "slides": 1,
     "tissue": 1,
     "patches": 2,
