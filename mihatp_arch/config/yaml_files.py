@@ -1,4 +1,4 @@
-"""Option files and values as plain data: only safe tags, `2e-4` is a number, no key appears twice."""
+"""Option files and values as plain data: only safe tags, no octal `0123`, `2e-4` is a number, no key appears twice."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,12 @@ from typing import Any
 
 import yaml
 from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from mihatp_arch.errors import UserError
 
 _MERGE = "tag:yaml.org,2002:merge"
+_LEADING_ZERO = re.compile(r"[-+]?0[0-7]+")
 
 
 class _Loader(yaml.SafeLoader):
@@ -33,6 +35,19 @@ class _Loader(yaml.SafeLoader):
                 raise ComposerError(None, None, f"the key '{key.value}' stands twice", key.start_mark)
             seen.add(key.value)
         return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number, where YAML and the reader mean the same number by it."""
+        number: int = super().construct_yaml_int(node)
+        text = node.value.replace("_", "")
+        if ":" in text or (_LEADING_ZERO.fullmatch(text) and int(text) != number):
+            way = "base 60" if ":" in text else "octal"
+            line = f"YAML reads {node.value} as {way}, {number}: write {number}, or the number that you mean"
+            raise ConstructorError(None, None, line, node.start_mark)
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -97,7 +97,13 @@ def _variant(method: Method, name: str, value: float) -> Method:
     options = method.trained_options()
     *above, key = PARAMETERS[name]
     options.section(*above)[key] = value
-    return Method(f"{name}{value:g}", options)
+    return Method(variant_name(name, value), options)
+
+
+def variant_name(parameter: str, value: float) -> str:
+    """The name of a variant, `tau0.05`; two values never have the same one."""
+    short = f"{value:g}"
+    return f"{parameter}{short if float(short) == value else value}"
 
 
 def _train(method: Method, plan: Plan, setup: Setup) -> tuple[float, float]:

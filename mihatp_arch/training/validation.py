@@ -129,9 +129,14 @@ def _run(
 
 
 def _picture_path(opt: Mapping[str, Any], variant: _Variant, dataset: str, image: str, current_iter: int) -> str:
-    """The path at which BasicSR saves the picture of an image."""
+    """The path at which BasicSR saves the picture of an image.
+
+    Where a training validates several sets, each set has a folder: images of two sets may have the same name.
+    """
     if opt["is_train"]:
-        return str(variant.visualization / image / f"{image}_{current_iter}.png")
+        several = sum(phase.startswith("val") for phase in opt.get("datasets", {})) > 1
+        folder = variant.visualization / dataset if several else variant.visualization
+        return str(folder / image / f"{image}_{current_iter}.png")
     return str(variant.visualization / dataset / f"{image}_{variant.suffix}.png")
 
 

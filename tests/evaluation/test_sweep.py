@@ -5,7 +5,7 @@ from helpers.benchmark import FAST, OVERLAYS, plan, write_benchmark
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.execute import Setup
-from mihatp_arch.evaluation.sweep import PARAMETERS, read_grid, run_sweep
+from mihatp_arch.evaluation.sweep import PARAMETERS, read_grid, run_sweep, variant_name
 from mihatp_cli.mihatp import main
 
 
@@ -32,6 +32,15 @@ def test_what_is_no_grid_is_one_line(wanted, message):
 def test_a_parameter_that_is_given_twice():
     with pytest.raises(UserError, match="tau is given twice"):
         read_grid(["tau=1", "tau=2"])
+
+
+def test_values_that_are_nearly_equal_have_names_of_their_own():
+    assert [variant_name("tau", value) for value in (0.05, 1.0, 0.0500001, 0.05000011)] == [
+        "tau0.05",
+        "tau1",
+        "tau0.0500001",
+        "tau0.05000011",
+    ]
 
 
 def test_a_value_that_is_twice_in_the_queue_is_trained_once(tmp_path, small_data):

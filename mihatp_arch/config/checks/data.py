@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -24,6 +24,8 @@ def check_data(options: Options, *, launcher: str) -> list[str]:
     for name, dataset in options.section("datasets").items():
         if dataset["type"] == "PairedImageDataset":
             lines += _check_pairs(options, name, world_size(launcher), least)
+        elif dataset["type"] == "SingleImageDataset":
+            lines += _check_single(options, name)
     return lines
 
 
@@ -92,8 +94,10 @@ def _check_pairs(options: Options, name: str, processes: int, least: int) -> Ite
             if dataset["io_backend"]["type"] == "lmdb":
                 sides[side] = read_lmdb(folder)
             else:
-                template = dataset.get("filename_tmpl", "{}") if side == "lq" else "{}"
-                sides[side] = read_folder(folder, names and [renamed(template, image) for image in names])
+                template = dataset.get("filename_tmpl", "{}")  # of the LR names
+                sides[side] = read_folder(
+                    folder, names and [renamed(template, image) if side == "lq" else image for image in names]
+                )
         template = dataset.get("filename_tmpl", "{}") if dataset["io_backend"]["type"] != "lmdb" else None
         partners = {image: image if template is None else renamed(template, image) for image in sides["gt"].names}
     except StoreError as error:
@@ -108,8 +112,41 @@ def _check_pairs(options: Options, name: str, processes: int, least: int) -> Ite
         )
         return
     yield from _check_sizes(options, name, gt, lq, partners, least)
+    yield from _check_names(options, name, partners)
     if name == "train":
         yield from _check_batch(options, len(gt.names), processes)
+
+
+def _check_single(options: Options, name: str) -> Iterator[str]:
+    """Lines about one SingleImageDataset."""
+    dataset = options.section("datasets", name)
+    folder = Path(dataset.get("dataroot_lq") or "").expanduser()
+    try:
+        if (dataset.get("io_backend") or {}).get("type") == "lmdb":
+            names = read_lmdb(folder).names
+        else:
+            names = listed(dataset.get("meta_info_file")) or [path.name for path in folder.iterdir() if path.is_file()]
+    except (OSError, StoreError) as error:
+        yield options.problem(("datasets", name), str(error))
+        return
+    yield from _check_names(options, name, {image: image for image in names})
+
+
+def _check_names(options: Options, name: str, partners: Mapping[str, str]) -> Iterator[str]:
+    """A line if two images of a set (`partners`: HR -> LR) share what must be their own.
+
+    BasicSR looks for LR without the folder of HR: two HR images may have one LR image. Results of a validated set are
+    called by the name of LR without folder and ending.
+    """
+    before: dict[str, str] = {}
+    for image, lr in partners.items():
+        other = before.setdefault(lr if name == "train" else Path(lr).stem, image)
+        if other != image:
+            shared = f"the LR image '{lr}'" if partners[other] == lr else "one name in the tables and pictures"
+            yield options.problem(
+                ("datasets", name), f"'{other}' and '{image}' would have {shared}: rename one of them"
+            )
+            return
 
 
 def _check_sizes(

@@ -11,10 +11,10 @@ from mihatp_arch.config.checks.registries import check_type, find, known_names
 from mihatp_arch.config.checks.section_values import check_values
 from mihatp_arch.config.checks.training import check_training
 from mihatp_arch.config.checks.unknown_keys import unknown_keys
+from mihatp_arch.config.checks.validation import check_name, check_validation
 from mihatp_arch.config.read import Options
 from mihatp_arch.config.yaml_files import kind
 
-_NAME_BYTES = 200  # file systems take 255; basicsr adds prefixes, dates and image names
 _PAIRED_TRAIN = ("gt_size", "use_hflip", "use_rot")
 
 
@@ -35,7 +35,7 @@ def check_options(options: Options, command: str) -> list[str]:
     lines += check_constructors(options)
     if command == "train" or options.section("train"):
         lines += check_training(options, model)
-    lines += _check_validation(options, command)
+    lines += check_validation(options, command)
     for name in options.section("datasets"):
         lines += _check_dataset(options, str(name), command)
     return lines
@@ -55,10 +55,7 @@ def _check_frame(options: Options, command: str) -> Iterator[str]:
     for key in ("datasets", "train", "val", "path", "logger", "dist_params"):
         if options.values.get(key) is not None and not isinstance(options.values[key], dict):
             yield options.problem((key,), f"expected a mapping, got {kind(options.values[key])}")
-    name = options.values.get("name")
-    if isinstance(name, str) and not _names_a_folder(name):
-        shown = f"{name[:40]}…" if len(name) > 40 else name
-        yield options.problem(("name",), f"{shown!r} cannot name a folder; use letters, digits, - and _, at most 200")
+    yield from check_name(options, ("name",))
     model = options.values.get("model_type")
     if model is not None and find(MODEL_REGISTRY, model) is None:
         hint = did_you_mean(model, known_names(MODEL_REGISTRY))
@@ -76,19 +73,6 @@ def _check_frame(options: Options, command: str) -> Iterator[str]:
             yield options.problem(
                 ("datasets",), f"'{key}' is for `basicsr test`; call it val_1 …, or null", key=str(key)
             )
-
-
-def _names_a_folder(name: str) -> bool:
-    printable = name.isprintable() and not set(name) & set('/\\:*?"<>|')  # lone surrogates are not printable
-    return printable and bool(name.strip(" .")) and len(name.encode()) <= _NAME_BYTES
-
-
-def _check_validation(options: Options, command: str) -> Iterator[str]:
-    metrics = options.get("val", "metrics")
-    if metrics is not None and not isinstance(metrics, dict):
-        yield options.problem(("val", "metrics"), f"expected a mapping of names to metrics, got {kind(metrics)}")
-    if command == "train" and options.section("val") and options.get("val", "val_freq") is None:
-        yield options.problem(("val",), "'val_freq' is missing: validate after how many iterations")
 
 
 def _check_dataset(options: Options, name: str, command: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Reads a benchmark file: the methods that are compared, each with its complete options."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,6 +87,10 @@ def read_plan(
     if content.total_iter is not None and content.seconds is not None:
         raise UserError(f"{file}: total_iter and seconds exclude each other: give one budget")
     names = list(content.methods) if methods is None else list(methods)
+    for option, given in (("seeds", content.seeds or []), ("--methods", names)):
+        twice = next((value for value, times in Counter(map(str, given)).items() if times > 1), None)
+        if twice is not None:
+            raise UserError(f"{file}: {option}: {twice} is given twice, and would be counted as two: give it once")
     for name in names:
         if name not in content.methods:
             raise UserError(with_hint(f"{file}: there is no method '{name}'", did_you_mean(name, content.methods)))

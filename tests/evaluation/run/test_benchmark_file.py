@@ -179,6 +179,7 @@ def test_a_checkpoint_of_another_architecture(tmp_path, refused):
         ({"total_iter": 0}, "total_iter"),
         ({"total_iter": 5, "seconds": 3.0}, "exclude each other"),
         ({"cohort": "LUAD"}, "cohort"),
+        ({"seeds": [1, 0, 1]}, "seeds: 1 is given twice"),
     ],
 )
 def test_a_benchmark_file_with_a_mistake(tmp_path, refused, content, message):
@@ -206,7 +207,16 @@ def test_a_mistake_in_the_options_of_a_method(tmp_path, refused):
     assert "method 'HAT'" in line and "did you mean 'embed_dim'?" in line
 
 
-@pytest.mark.parametrize("more", [["--workers", "0"], ["--iterations", "0"], ["--storage", "sqlite:///x.db"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--workers", "0"],
+        ["--iterations", "0"],
+        ["--storage", "sqlite:///x.db"],
+        ["--seeds", "0", "0"],
+        ["--methods", "HAT", "HAT"],
+    ],
+)
 def test_a_mistake_on_the_command_line(tmp_path, refused, more):
     refused(write_benchmark(tmp_path, {"HAT": None}), *more)
 
