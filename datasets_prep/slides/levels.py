@@ -34,6 +34,15 @@ def read_padded(read_box: Callable[[Box], NDArray[np.uint8]], size: tuple[int, i
     return rgb
 
 
+def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Composite [H, W, 4] uint8 RGBA over white, rounded to nearest: [H, W, 3] uint8 RGB."""
+    alpha = rgba[..., 3:]
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    solid = alpha.astype(np.uint32)
+    return ((rgba[..., :3] * solid + 255 * (255 - solid) + 127) // 255).astype(np.uint8)
+
+
 def level_factor(level_sizes: Sequence[tuple[int, int]], level: int) -> int | None:
     """Number r of level-0 pixels that one pixel of `level` spans, when r is a whole number and the same on both axes.
 

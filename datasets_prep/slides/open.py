@@ -5,12 +5,13 @@ from typing import Literal, TypeAlias
 
 from datasets_prep.slides.openslide import OpenSlideReader
 from datasets_prep.slides.protocol import SlideReader
+from datasets_prep.slides.tiff_reader import TiffReader
 from datasets_prep.slides.tiles import TileReader
 
 Kind: TypeAlias = Literal["slide", "tile"]
 
 # The first reader that recognises a file opens it. OpenSlide recognises every file, so it stays last.
-SLIDE_READERS: tuple[type[SlideReader], ...] = (OpenSlideReader,)
+SLIDE_READERS: tuple[type[SlideReader], ...] = (TiffReader, OpenSlideReader)
 
 
 def slide_suffixes() -> tuple[str, ...]:

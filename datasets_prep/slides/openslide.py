@@ -11,9 +11,13 @@ import openslide
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.slides.levels import Box, read_padded
+from datasets_prep.slides.diagnosis import why_no_slide
+from datasets_prep.slides.levels import Box, over_white, read_padded
+from datasets_prep.slides.protocol import SlideFacts
 from datasets_prep.slides.resolution import magnification_of, resolution_of
-from datasets_prep.slides.tiff import TiffLevels, open_levels
+from datasets_prep.slides.tiff import TiffLevels
+from datasets_prep.slides.tiff_files import open_levels
+from datasets_prep.slides.tiff_metadata import openslide_facts
 
 TIFF_VENDORS = ("aperio", "generic-tiff")  # formats whose levels are plain pages of a TIFF
 _PROBE = 512  # px, side of the square that is compared at the origin of a level
@@ -88,6 +92,12 @@ class OpenSlideReader:
     def magnification(self) -> float:
         """The usual magnification (40, 20, 10, 5, …) nearest to 10 / mpp."""
         return magnification_of(self.mpp)
+
+    @property
+    def facts(self) -> SlideFacts:
+        """Colour profile, scanner and origin of the slide."""
+        profile = self._handle.color_profile
+        return openslide_facts(self._handle.properties, profile.tobytes() if profile else None)
 
     def best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is reduced at most `downsample` times against level 0."""
@@ -176,24 +186,15 @@ class OpenSlideReader:
         return np.array_equal(ours, theirs)
 
 
-def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Composite [H, W, 4] uint8 RGBA over white, rounded to nearest: [H, W, 3] uint8 RGB."""
-    alpha = rgba[..., 3:]
-    if alpha.min(initial=255) == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    solid = alpha.astype(np.uint32)
-    return ((rgba[..., :3] * solid + 255 * (255 - solid) + 127) // 255).astype(np.uint8)
-
-
 def _open_handle(path: Path) -> openslide.OpenSlide:
     try:
         with path.open("rb") as file:  # OpenSlide calls a missing or unreadable file an unsupported format
             file.read(1)
         return openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError:
-        raise UserError(f"{path} is no slide that OpenSlide can open, or a damaged one: fetch it again") from None
+        raise UserError(why_no_slide(path)) from None
     except openslide.OpenSlideError as error:
-        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): fetch it again") from error
+        raise UserError(why_no_slide(path, str(error))) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{str(path)!r} cannot be opened ({why}): give a file that OpenSlide opens") from error

@@ -4,12 +4,29 @@ A new reader is a class with these members in a file of its own, and one line in
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SlideFacts:
+    """What a file says of its scan; a reader of a format that says nothing gives `SlideFacts()`.
+
+    Attributes:
+        icc: colour profile of level 0.
+        scanner: make, model or serial number of the scanner.
+        origin: (x, y) of the part of level 0 that viewers such as QuPath show, level-0 px. Their coordinates begin
+            there (`openslide.bounds-x` and `-y`, as MRXS and SCN have them).
+    """
+
+    icc: bytes | None = None
+    scanner: str = ""
+    origin: tuple[int, int] = (0, 0)
 
 
 class Levels(Protocol):
@@ -76,6 +93,11 @@ class SlideReader(Pyramid, Protocol):
     @property
     def mpp_source(self) -> str:
         """Where `mpp` comes from: `slide`, `objective` (10 / magnification), `assumed`, or empty."""
+        ...
+
+    @property
+    def facts(self) -> SlideFacts:
+        """Colour profile, scanner and origin of the slide."""
         ...
 
     def close(self) -> None:

@@ -1,49 +1,56 @@
-"""Fast path of the OpenSlide reader: decodes the stored tiles of a TIFF slide, exactly at every level.
+"""The pixels of a TIFF file, level by level: decodes its stored tiles or strips, exactly.
 
-OpenSlide is slower, and interpolates at levels whose size does not divide that of level 0.
+It is the fast path for slides that OpenSlide opens: OpenSlide is slower, and interpolates at levels whose size does not
+divide that of level 0. `tiff_reader.py` reads all other TIFF slides with it.
 """
 
-import struct
-import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.quiet import silent_log
-from datasets_prep.slides.levels import Box
+from datasets_prep.slides.levels import Box, over_white
 
 _CACHE_BYTES = 64 * 2**20  # decoded tiles in memory: more than one row of tiles of a slide 80 000 px wide
-_TILE_TABLES = {324, 325}  # TileOffsets, TileByteCounts
+_READ_ROWS = 2048  # px, height of the blocks in which an overview is read: the strips of one block stay in memory
+_ROWS = 256  # px, height of the parts in which an uncompressed strip is read
 _BUSIEST = 3  # number of compared tiles that take the most bytes, thus hold the most detail
-# Errors of tifffile's parser for a file that it does not understand. It raises any of these.
-_PARSER_ERRORS = (
-    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError),
-    *(OSError, EOFError, MemoryError, struct.error, zlib.error),
-)
+_JPEG = (6, 7)  # compressions whose decoder converts YCbCr to RGB
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples: opacity, by which the colours are multiplied or not
+_OFFSETS, _COUNTS = (324, 273), (325, 279)  # tags: where the tiles or strips lie, and how many bytes they take
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One tiled 8-bit RGB image of the file."""
+    """One 8-bit colour image of the file, stored in tiles or strips. A strip is a tile of the image's width.
+
+    The offsets and counts are those of all tiles, row by row, and plane by plane where each colour has its own plane.
+    """
 
     page: tifffile.TiffPage
     width: int
     height: int
     tile_width: int
     tile_height: int
-    offsets: NDArray[np.int64]  # position of each tile in the file, row by row
+    planes: int
+    offsets: NDArray[np.int64]  # position of each tile in the file
     counts: NDArray[np.int64]  # bytes of each tile; 0 when the file stores no data for it
 
     @property
     def across(self) -> int:
         return -(-self.width // self.tile_width)
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles of one plane."""
+        return self.across * -(-self.height // self.tile_height)
 
     def box(self, index: int) -> Box:
         """The rectangle of the level that tile `index` covers."""
@@ -53,43 +60,34 @@ class _Level:
 
 
 class TiffLevels:
-    """The tiled 8-bit RGB levels of a TIFF file.
-
-    `OpenSlideReader` uses it only for levels where it is bit-equal to OpenSlide. One thread of one process at a time.
+    """The 8-bit colour levels of a TIFF file. One thread of one process at a time.
 
     Args:
-        path: the TIFF file.
-        level_sizes: (width, height) of each level that OpenSlide shows. A page belongs to the level of its size; a
-            level with no such page, or several, is left out (`level in tiff_levels` is false).
+        path: the TIFF file, for error messages.
+        file: the open file. It is closed with the levels.
+        pages: level -> its page.
 
     Raises:
         UserError: the file ends before its tiles do.
     """
 
-    def __init__(self, path: Path, level_sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, path: Path, file: tifffile.TiffFile, pages: Mapping[int, tifffile.TiffPage]) -> None:
         self._path = path
         self._tiles: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
-        self._room = _CACHE_BYTES
-        self._levels: dict[int, _Level] = {}
-        self._file = tifffile.TiffFile(path)
-        try:
-            pages = [page for page in self._file.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
-            if not all({tag.code for tag in page.tags} >= _TILE_TABLES for page in pages):
-                # The end of the file is missing; OpenSlide would open it without this level.
-                raise UserError(f"{path} is damaged: where the tiles of a level lie is missing; fetch it again")
-            for level, size in enumerate(level_sizes):
-                same = [page for page in pages if (page.imagewidth, page.imagelength) == size]
-                if len(same) == 1 and _is_plain_rgb(same[0]):
-                    self._levels[level] = self._level(same[0])
-        except BaseException:
-            self._file.close()
-            raise
+        self._file = file
+        self._levels = {level: self._level(page) for level, page in pages.items()}
+        strips = [at for at in self._levels.values() if at.across == 1]
+        self._room = max(_CACHE_BYTES, *(3 * at.width * (at.tile_height + _READ_ROWS) for at in strips), 0)
 
     def _level(self, page: tifffile.TiffPage) -> _Level:
-        offsets, counts = (np.asarray(table, np.int64) for table in (page.dataoffsets, page.databytecounts))
         width, height = page.imagewidth, page.imagelength
-        level = _Level(page, width, height, page.tilewidth, page.tilelength, offsets, counts)
-        if len(offsets) != level.across * -(-height // page.tilelength) or len(counts) != len(offsets):
+        if not {tag.code for tag in page.tags} & set(_OFFSETS) or not {tag.code for tag in page.tags} & set(_COUNTS):
+            raise UserError(f"{self._path} is damaged: where the tiles of a level lie is missing; fetch it again")
+        offsets, counts = (np.asarray(table, np.int64) for table in (page.dataoffsets, page.databytecounts))
+        side = (page.tilewidth, page.tilelength) if page.is_tiled else (width, min(page.rowsperstrip or height, height))
+        planes = page.samplesperpixel if page.planarconfig == 2 else 1
+        level = _Level(page, width, height, *side, planes, offsets, counts)
+        if len(offsets) != planes * level.tiles or len(counts) != len(offsets):
             raise UserError(f"{self._path} is damaged: its list of tiles is incomplete; fetch it again")
         ends = np.where(counts > 0, offsets + counts, 0)
         if ends.max() > self._file.filehandle.size:
@@ -97,7 +95,7 @@ class TiffLevels:
                 f"{self._path} is cut off: {self._file.filehandle.size} bytes, its tiles end at {ends.max()}; "
                 "fetch it again"
             )
-        return level
+        return _in_parts(level) if _is_one_raw_strip(level) else level
 
     def __contains__(self, level: int) -> bool:
         return level in self._levels
@@ -125,6 +123,13 @@ class TiffLevels:
         x, y, _, _ = at.box(int(np.argmax(at.counts)))
         x, y = max(0, x - 40), max(0, y - 40)
         return [*boxes, (x, y, min(80, at.width - x), min(80, at.height - y))]
+
+    def check_decoder(self, level: int) -> None:
+        """Decode the smallest tile of a level. Any error of the decoder is raised as it is."""
+        at = self._levels[level]
+        sizes = np.where(at.counts[: at.tiles] > 0, at.counts[: at.tiles], np.iinfo(np.int64).max)
+        if at.counts.any():
+            self._planes(at, int(np.argmin(sizes)))
 
     def read(self, box: Box, *, level: int) -> NDArray[np.uint8]:
         """Pixels of a box that lies within the level, [height, width, 3] uint8 RGB; a tile without data is white.
@@ -162,18 +167,35 @@ class TiffLevels:
     def _decode(self, level: int, index: int) -> NDArray[np.uint8]:
         at = self._levels[level]
         x, y, width, height = at.box(index)
-        count = int(at.counts[index])
-        if count == 0:
-            return np.full((height, width, 3), 255, np.uint8)
         try:
-            self._file.filehandle.seek(int(at.offsets[index]))
-            data = self._file.filehandle.read(count)
-            decoded, _, _ = at.page.decode(data, index, jpegtables=at.page.jpegtables)
+            planes = self._planes(at, index)
         except Exception as error:  # each codec raises errors of its own
             raise self._broken(level, x, y, str(error)) from error
-        if decoded is None or decoded.shape[1] < height or decoded.shape[2] < width:
+        stored = [plane for plane in planes if plane is not None]
+        if len(stored) < len(planes):
+            return np.full((height, width, 3), 255, np.uint8)
+        if any(plane.shape[0] < height or plane.shape[1] < width for plane in stored):
             raise self._broken(level, x, y, "it is too small")
-        return decoded[0]
+        return _rgb(at.page, stored[0] if len(stored) == 1 else np.concatenate(stored, axis=-1))
+
+    def _planes(self, at: _Level, index: int) -> list[NDArray[np.uint8] | None]:
+        """The stored samples of a tile, [h, w, samples] for each plane; None where the file has no data for it."""
+        planes: list[NDArray[np.uint8] | None] = []
+        handle = self._file.filehandle
+        for segment in range(index, at.planes * at.tiles, at.tiles):
+            count = int(at.counts[segment])
+            if count == 0:
+                planes.append(None)
+                continue
+            handle.seek(int(at.offsets[segment]))
+            data = handle.read(count)
+            if _is_raw(at.page) and at.across == 1:
+                _, _, width, height = at.box(index)
+                planes.append(np.frombuffer(data, np.uint8).reshape(height, width, -1))
+                continue
+            decoded, _, _ = at.page.decode(data, segment, jpegtables=at.page.jpegtables)
+            planes.append(None if decoded is None else decoded[0])
+        return planes
 
     def _broken(self, level: int, x: int, y: int, why: str) -> UserError:
         reason = " ".join(why.split())
@@ -183,32 +205,32 @@ class TiffLevels:
         )
 
 
-def _is_plain_rgb(page: tifffile.TiffPage) -> bool:
-    """Whether the page has 8 bits per sample and three interleaved samples in one plane."""
-    return page.dtype == np.uint8 and page.samplesperpixel == 3 and page.planarconfig == 1 and page.imagedepth == 1
+def _is_raw(page: tifffile.TiffPage) -> bool:
+    """Whether the page stores the samples in strips as they are."""
+    return page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and not page.is_tiled
 
 
-def open_levels(path: Path, level_sizes: Sequence[tuple[int, int]]) -> TiffLevels | None:
-    """Open the levels of a TIFF file, see `TiffLevels`; None when tifffile does not understand the file.
-
-    OpenSlide, which has opened the file already, then reads it alone.
-
-    Raises:
-        UserError: the file ends before its tiles do.
-    """
-    try:
-        with silent_log("tifffile"):  # it would report problems of pages that nobody reads
-            return TiffLevels(path, level_sizes)
-    except UserError:
-        raise
-    except _PARSER_ERRORS:
-        return None
+def _is_one_raw_strip(at: _Level) -> bool:
+    return _is_raw(at.page) and at.planes == 1 and len(at.offsets) == 1 and at.height > _ROWS
 
 
-def bits_per_sample(path: Path) -> int | None:
-    """Bits of each sample of the first page of a TIFF file; None when tifffile does not understand the file."""
-    try:
-        with silent_log("tifffile"), tifffile.TiffFile(path) as file:
-            return int(file.pages.first.bitspersample)
-    except _PARSER_ERRORS:
-        return None
+def _in_parts(at: _Level) -> _Level:
+    """A level of one uncompressed strip, as strips of a few rows: a patch need not read the whole image."""
+    row = at.width * at.page.samplesperpixel
+    starts = np.arange(0, at.height, _ROWS, dtype=np.int64)
+    rows = np.minimum(_ROWS, at.height - starts)
+    offsets = int(at.offsets[0]) + starts * row
+    return _Level(at.page, at.width, at.height, at.width, _ROWS, 1, offsets, rows * row)
+
+
+def _rgb(page: tifffile.TiffPage, samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[H, W, 3] uint8 RGB of the decoded samples, [H, W, S] with S of 3 or more; transparent pixels over white."""
+    rgb = samples[..., :3]
+    if page.photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+        rgb = np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB), np.uint8)
+    extra = page.extrasamples[0] if page.extrasamples and samples.shape[-1] > 3 else 0
+    if extra == _UNASSOCIATED:
+        return over_white(np.dstack([rgb, samples[..., 3]]))
+    if extra == _ASSOCIATED:
+        return np.minimum(rgb.astype(np.uint16) + (255 - samples[..., 3:4]), 255).astype(np.uint8)
+    return rgb

@@ -6,10 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.image_files import LARGEST, quiet_and_unlimited, refuse_cut_bits, refuse_other_pages
+from datasets_prep.common.quiet import silent_log
+from datasets_prep.common.read_tiff import read_tiff
 from datasets_prep.slides.levels import Box, read_padded
+from datasets_prep.slides.protocol import SlideFacts
+from datasets_prep.slides.tiff_files import PARSER_ERRORS, is_tiff
+
+_MODES = ("RGB", "RGBA", "P")
 
 
 class TileReader:
@@ -21,8 +28,10 @@ class TileReader:
         level_sizes: (width, height) of the image, the only level.
         mpp: `assume_mpp`; None when it is unknown.
         mpp_source: `assumed`, or empty when `mpp` is unknown.
+        facts: empty.
     """
 
+    facts: SlideFacts = SlideFacts()
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
     def __init__(self, path: Path, *, assume_mpp: float | None = None) -> None:
@@ -70,20 +79,62 @@ class TileReader:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit colour image, [H, W, 3] uint8 RGB; transparent pixels are composited over white, like glass.
+    """Read an 8-bit colour image, [H, W, 3] uint8 RGB, turned as its EXIF orientation says, as BasicSR reads it.
+
+    Transparent pixels are composited over white, like glass. Pillow decodes the file. tifffile decodes a TIFF that
+    Pillow cannot decode.
 
     Raises:
-        UserError: the file cannot be read, or is no 8-bit colour image.
+        UserError: the file cannot be read, or is no 8-bit colour image of one page.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA", "P"):
-                raise UserError(f"{path} has pixels of mode {image.mode}: 8-bit RGB is needed")
-            if image.mode == "RGB" and "transparency" not in image.info:
-                return np.asarray(image)
-            rgba = image.convert("RGBA")
-            return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"))
+        with quiet_and_unlimited():
+            return _upright(path)
     except UserError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise UserError(f"{path} does not fit into memory: divide it into tiles") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
+
+
+def _upright(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            refuse_cut_bits(path, image)
+            refuse_other_pages(path, image)
+            if image.width * image.height > LARGEST:
+                raise UserError(f"{path} has {image.width}x{image.height} px: divide it into tiles, or make it a slide")
+            if image.mode in _MODES:
+                return _composited(image)
+            mode = image.mode
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError):
+        if not is_tiff(path):
+            raise
+        mode = ""
+    if is_tiff(path):
+        image = _by_tifffile(path)
+        if image.mode in _MODES:
+            return _composited(image)
+        mode = image.mode
+    raise UserError(f"{path} has pixels of mode {mode}: 8-bit RGB is needed")
+
+
+def _by_tifffile(path: Path) -> Image.Image:
+    try:
+        with silent_log("tifffile"):
+            return read_tiff(path, largest=LARGEST)
+    except UserError:
+        raise
+    except PARSER_ERRORS as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _composited(image: Image.Image) -> NDArray[np.uint8]:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "RGB" and "transparency" not in upright.info:
+        return np.asarray(upright)
+    rgba = upright.convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"))

@@ -5,10 +5,7 @@ A picture has 8-bit RGB pixels. Grey and palette images are converted. Images th
 """
 
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from datasets_prep.common.image_files import LARGEST, ORIENTATION, TURNED, quiet_and_unlimited
 from datasets_prep.common.quiet import silent_log
+from datasets_prep.common.read_tiff import read_tiff
 from mihatp_arch.errors import UserError
-from mihatp_arch.inference.read_tiff import read_tiff
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"} | dict.fromkeys(
@@ -29,10 +27,7 @@ _MODES = {  # modes of Pillow that become RGB without loss
     **dict.fromkeys(("1", "L", "LA", "La"), "grey"),
     **dict.fromkeys(("P", "PA"), "palette"),
 }
-_ORIENTATION = 274  # EXIF tag
-_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _SANE_MPP = (0.02, 20.0)  # µm/px; 72 dpi, the usual value of pictures without a scale, is 353
-_LARGEST = 2**30  # px; larger pictures do not fit into memory after upscaling
 # Errors of Pillow and tifffile for a file that is damaged. They raise any of these.
 _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
@@ -109,9 +104,9 @@ def read_picture(path: Path) -> Picture:
         format = format_of(path)
         if format is None:
             raise UserError(f"{path} is no PNG, JPEG or TIFF file: convert it")
-        with silent_log("tifffile"), _quiet_and_unlimited():
+        with silent_log("tifffile"), quiet_and_unlimited():
             if format == "TIFF":
-                return from_pil(read_tiff(path, largest=_LARGEST), name=str(path))
+                return from_pil(read_tiff(path, largest=LARGEST), name=str(path))
             if format == "PNG":
                 _check_png(path)
             with Image.open(path, formats=(format,)) as image:
@@ -141,7 +136,7 @@ def from_pil(image: Image.Image, *, name: str = "image") -> Picture:
     if image.mode not in _MODES:
         bits = "16 bits or floats, 8 bits are needed" if image.mode[0] in "IF" else "8-bit RGB is needed"
         raise UserError(f"{name} has pixels of mode {image.mode} ({bits}): convert it")
-    if image.width * image.height > _LARGEST:
+    if image.width * image.height > LARGEST:
         raise UserError(f"{name} has {image.width}×{image.height} px: make a pyramidal TIFF of so large a picture")
     was = _MODES[image.mode]
     dpi = _dpi(image)
@@ -160,7 +155,7 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
     if dpi is None or not all(np.isfinite(float(side)) and side > 0 for side in dpi):
         return None
     across, down = map(float, dpi)
-    return (down, across) if image.getexif().get(_ORIENTATION) in _TURNED else (across, down)
+    return (down, across) if image.getexif().get(ORIENTATION) in TURNED else (across, down)
 
 
 def _check_png(path: Path) -> None:
@@ -169,15 +164,3 @@ def _check_png(path: Path) -> None:
         header = file.read(26)
     if header[24:25] == b"\x10":
         raise UserError(f"{path} has 16 bits per channel: 8 are needed, convert it")
-
-
-@contextmanager
-def _quiet_and_unlimited() -> Iterator[None]:
-    """Pillow without its own limit of the size (`_LARGEST` is ours), and without warnings of odd metadata."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit

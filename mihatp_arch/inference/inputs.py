@@ -9,6 +9,7 @@ import openslide
 
 from datasets_prep.slides.find_slides import find_slides, real_path
 from datasets_prep.slides.open import slide_suffixes
+from datasets_prep.slides.tiff_reader import TiffReader
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import FORMATS, format_of
 
@@ -81,10 +82,17 @@ def kind_of(path: Path) -> Kind | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     vendor = _vendor(path)
+    if vendor in (None, "generic-tiff") and TiffReader.recognises(path):
+        return "slide" if TiffReader.is_pyramid(path, largest=_LARGEST_PICTURE) else _left_over(path, format)
     if vendor == "generic-tiff":
         return "slide" if _is_large(path) else "picture"
     if vendor is not None:
         return "slide"
+    return _left_over(path, format)
+
+
+def _left_over(path: Path, format: str | None) -> Kind | None:
+    """The kind of a file that no reader of slides takes."""
     if path.suffix.lower() in slide_suffixes() and path.suffix.lower() not in _SHARED_SUFFIXES:
         return "slide"
     return "picture" if format else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits, upright_size
 from datasets_prep.common.png import decode_rgb
 from datasets_prep.dataset.lmdb_reader import open_images
 
@@ -61,12 +62,16 @@ def read_folder(folder: Path, names: list[str] | None = None) -> ImageStore:
     sizes: dict[str, tuple[int, int]] = {}
     for number, name in enumerate(islice(names, _FILES_MEASURED)):
         try:
-            with Image.open(folder / name) as image:
-                sizes[name] = (image.height, image.width)
+            with quiet_and_unlimited(), Image.open(folder / name) as image:
+                refuse_cut_bits(folder / name, image)
+                width, height = upright_size(image)
+                sizes[name] = (height, width)
                 if number == 0:  # the first image is decoded completely
                     image.load()
         except FileNotFoundError:
             raise StoreError(f"'{folder / name}' is missing") from None
+        except UserError as error:
+            raise StoreError(str(error)) from error
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             shown = str(folder / name).replace("\0", "\\0")
             raise StoreError(f"'{shown}' is no image that can be read") from error

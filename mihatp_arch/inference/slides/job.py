@@ -6,9 +6,7 @@ from typing import Any
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.version import __version__
-from datasets_prep.slides.openslide import TIFF_VENDORS
 from datasets_prep.slides.protocol import SlideReader
-from datasets_prep.slides.tiff import bits_per_sample
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.pyramid import Layout
@@ -54,7 +52,6 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
         UserError: no level fits, or the slide is damaged and damage is not to be skipped.
     """
     info = network.info
-    _refuse_deep(slide)
     plan = plan_slide(slide, scales=(info.scale,), to_mpp=options.to_mpp or info.mpp or MPP, force=options.force)
     damaged = _damage(slide, plan, skip=options.skip_damaged)
     tiling = slide_tiling(info.scale, tile=info.side(tiles.tile), multiple=info.multiple, block=tiles.block)
@@ -77,13 +74,6 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     unlike = warnings(readable, plan, tiling, tissue, trained_mpp=info.mpp)
     notes = (*plan.notes, *damaged, *_no_tissue(tissue, whole=options.whole), *unlike)
     return SlideJob(plan, task, tissue, layout, _config(network, slide, options, task), notes)
-
-
-def _refuse_deep(slide: SlideReader) -> None:
-    """Raise `UserError` for a TIFF of more than 8 bits, which OpenSlide would reduce to 8 bits without a word."""
-    bits = bits_per_sample(slide.path) if slide.vendor in TIFF_VENDORS else None
-    if bits is not None and bits > 8:
-        raise UserError(f"{slide.path} has {bits} bits for each colour: convert it to 8 bits, as you want them rounded")
 
 
 def _damage(slide: SlideReader, plan: Plan, *, skip: bool) -> tuple[str, ...]:

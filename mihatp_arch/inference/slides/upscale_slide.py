@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import openslide
 from tqdm import tqdm
 
 from datasets_prep.common.errors import UserError
@@ -91,7 +90,7 @@ def upscale_slide(
                 output,
                 mpp=job.plan.output_mpp,
                 flavour=options.flavour,
-                icc=_icc(path),
+                icc=slide.facts.icc,
                 description=description(network, slide, job),
                 overwrite=output.exists(),  # it was refused above where it may not be replaced
             )
@@ -161,8 +160,3 @@ def _fill(
             maps = block_maps(block, tiled.scale) if with_maps else {}
             store.commit(*block.block, as_codes(block.sr), seams=seams.encoded(own_seams), maps=maps)
             bar.update(job.computed_in(block.block))
-
-
-def _icc(path: Path) -> bytes | None:
-    with openslide.OpenSlide(path) as slide:
-        return slide.color_profile.tobytes() if slide.color_profile else None

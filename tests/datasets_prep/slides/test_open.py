@@ -9,6 +9,7 @@ from PIL import Image
 from datasets_prep.slides import open as readers
 from datasets_prep.slides.levels import level_factor, overview
 from datasets_prep.slides.openslide import OpenSlideReader
+from datasets_prep.slides.tiff_reader import TiffReader
 from datasets_prep.slides.tiles import TileReader, read_rgb
 from datasets_prep.synthetic.image import synthesize
 
@@ -49,7 +50,9 @@ def test_the_first_reader_that_recognises_a_file_opens_it(with_arrays, tmp_path)
     np.save(tmp_path / "a.npy", synthesize(64, 80, seed=0)[0])
     with readers.open_slide(tmp_path / "a.npy", assume_mpp=0.3) as slide:
         assert isinstance(slide, ArrayReader) and slide.mpp == 0.3
-    assert readers.slide_suffixes() == (".npy", *OpenSlideReader.suffixes)
+    assert readers.slide_suffixes()[:2] == (".npy", ".tif")
+    assert set(readers.slide_suffixes()) == {".npy", *TiffReader.suffixes, *OpenSlideReader.suffixes}
+    assert len(readers.slide_suffixes()) == len(set(readers.slide_suffixes()))
 
 
 def test_an_image_tile_gives_what_a_slide_gives(tmp_path):

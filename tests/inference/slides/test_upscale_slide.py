@@ -216,3 +216,20 @@ def test_the_icc_profile_is_carried(network, tmp_path):
     with openslide.OpenSlide(tmp_path / "out.tif") as handle:
         assert handle.color_profile.tobytes() == profile
         assert not handle.associated_images
+
+
+def test_an_ome_tiff_in_the_layout_of_qupath_is_upscaled(network, tmp_path):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    options = {"tile": (128, 128), "compression": "jpeg2000", "photometric": "rgb"}
+    size = {f"PhysicalSize{axis}{unit}": value for axis in "XY" for unit, value in (("", 0.25), ("Unit", "µm"))}
+    with tifffile.TiffWriter(tmp_path / "in.ome.tif", ome=True) as file:
+        file.write(image, subifds=1, metadata={"axes": "YXS", **size}, iccprofile=profile, **options)
+        file.write(image[::2, ::2], subfiletype=1, **options)  # the level of 0.5 µm/px: OpenSlide does not see it
+    result = upscaled(network, tmp_path / "in.ome.tif", tmp_path / "out.tif")
+    assert (result.plan.level, result.plan.mpp) == (1, 0.5)
+    with openslide.OpenSlide(tmp_path / "out.tif") as handle:
+        assert handle.color_profile.tobytes() == profile
+        assert float(handle.properties["openslide.mpp-x"]) == pytest.approx(0.25)

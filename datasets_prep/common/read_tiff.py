@@ -8,9 +8,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from mihatp_arch.errors import UserError
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.image_files import ORIENTATION
 
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_REDUCED = 1  # flag of a page that is a reduced copy
 _PER_INCH = {2: 1.0, 3: 2.54}  # resolution unit -> units in an inch
 _ASSOCIATED = 1  # extra sample: opacity by which the colours are multiplied
 _UNSPECIFIED = 0
@@ -19,7 +21,7 @@ _JPEG = (6, 7)  # compressions
 
 
 def read_tiff(path: Path, *, largest: int) -> Image.Image:
-    """The only page of a TIFF file as a PIL image, with `info["dpi"]`, `info["icc_profile"]` and EXIF orientation.
+    """The only full page of a TIFF file as a PIL image, with `info["dpi"]`, `info["icc_profile"]` and EXIF orientation.
 
     Args:
         path: the file.
@@ -30,7 +32,7 @@ def read_tiff(path: Path, *, largest: int) -> Image.Image:
         Exception: of any kind, for a damaged file.
     """
     with tifffile.TiffFile(path) as file:
-        pages = len(file.pages)
+        pages = 1 + sum(not page.keyframe.subfiletype & _REDUCED for page in list(file.pages)[1:])
         if pages > 1:
             raise UserError(f"{path} has {pages} pages or frames: save the one to be upscaled as a file of its own")
         page: Any = file.pages.first
@@ -39,8 +41,8 @@ def read_tiff(path: Path, *, largest: int) -> Image.Image:
         image.info.update(_resolution(page))
         if page.iccprofile:
             image.info["icc_profile"] = page.iccprofile
-        if _ORIENTATION in page.tags:
-            image.getexif()[_ORIENTATION] = int(page.tags[_ORIENTATION].value)
+        if ORIENTATION in page.tags:
+            image.getexif()[ORIENTATION] = int(page.tags[ORIENTATION].value)
     return image
 
 
