@@ -57,6 +57,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
     parser.add_argument("--auto_resume", action="store_true", help="resume from the newest training state")
+    parser.add_argument(
+        "--check-data",
+        choices=["quick", "full"],
+        default="quick",
+        help="full: decode all images of all data sets before the start (default: quick, the first ones)",
+    )
     parser.add_argument("--debug", action="store_true", help="BasicSR's debug mode; errors with their traceback")
 
 

@@ -80,6 +80,7 @@ def _check(options: Options, arguments: argparse.Namespace) -> None:
         experiments=Path.cwd() / "experiments",
         debug=arguments.debug,
         auto_resume=arguments.auto_resume,
+        full=arguments.check_data == "full",
     )
     _stop(findings.mistakes)
     if os.environ.get("RANK", "0") == "0":

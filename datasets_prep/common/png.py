@@ -1,15 +1,13 @@
 """Encode an image as PNG, and decode PNG or JPEG bytes: the ONE place of each."""
 
-import zlib
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.image_flaws import image_flaw
 
 COMPRESS_LEVEL = 1  # BasicSR's default: fast decoding matters more than the last per cent of size
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def encode_png(rgb: NDArray[np.uint8]) -> bytes:
@@ -33,9 +31,9 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
         UserError: the bytes are damaged or cut off. OpenCV would return the readable part of a damaged PNG; here that
             is an error too. The message does not name the file: the caller adds it.
     """
-    flaw = _png_flaw(data) if data.startswith(_SIGNATURE) else ""
+    flaw = image_flaw(data)
     if flaw:
-        raise UserError(f"its PNG {flaw}")
+        raise UserError(flaw)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # no bytes at all
@@ -43,18 +41,3 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
     if bgr is None or bgr.dtype != np.uint8:
         raise UserError("it is no image that OpenCV can decode")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-
-
-def _png_flaw(data: bytes) -> str:
-    """What is wrong with the PNG, as the end of a sentence; empty when every chunk up to the last is whole."""
-    start = len(_SIGNATURE)
-    while start + 12 <= len(data):
-        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
-        if end > len(data):
-            break
-        if zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            return "is damaged"
-        if data[start + 4 : start + 8] == b"IEND":
-            return ""
-        start = end
-    return "is cut off"

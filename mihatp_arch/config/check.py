@@ -30,6 +30,7 @@ def check_run(
     experiments: Path | None = None,
     debug: bool = False,
     auto_resume: bool = False,
+    full: bool = False,
 ) -> Findings:
     """Complete the options of a run and check them. Nothing is written.
 
@@ -42,6 +43,7 @@ def check_run(
         experiments: the folder of all experiments. Without it no training state and no trained network is looked for.
         debug: BasicSR puts `debug_` before the name of the experiment.
         auto_resume: resume from the newest training state of the experiment.
+        full: decode all images of all data sets.
 
     Raises:
         UserError: there is nothing to test, or nothing to resume from.
@@ -58,7 +60,7 @@ def check_run(
     folder = None if experiments is None else experiments / _experiment_name(options, debug=debug)
     if command == "test" and training_file and folder is not None:
         use_trained_network(options, folder)
-    findings.mistakes = check_data(options, launcher=launcher)
+    findings.mistakes = check_data(options, launcher=launcher, full=full)
     if findings.mistakes:
         return findings
     fill_kernels(options)

@@ -103,6 +103,7 @@ def fill_defaults(options: Options, command: str) -> list[str]:
     for name, dataset in options.section("datasets").items():
         if isinstance(dataset, dict):
             dataset.setdefault("name", str(name))
+            _expand_home(dataset)
     for path in _COUNTS:
         section = options.section(*path[:-1])
         if path[-1] in section:
@@ -113,6 +114,13 @@ def fill_defaults(options: Options, command: str) -> list[str]:
             dataset["persistent_workers"] = False  # torch's loader refuses the pair
             changed.append(f"datasets.{name}.persistent_workers: true, but num_worker_per_gpu is 0; using false")
     return changed
+
+
+def _expand_home(dataset: dict[str, Any]) -> None:
+    """Write the home folder for `~` in the paths of a data set, which BasicSR takes as they are."""
+    for key, value in dataset.items():
+        if str(key).startswith(("dataroot", "meta_info")) and isinstance(value, str):
+            dataset[key] = str(Path(value).expanduser())
 
 
 def _whole(value: Any) -> Any:

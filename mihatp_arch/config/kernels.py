@@ -17,7 +17,8 @@ from datasets_prep.dataset.lmdb_reader import open_images
 from datasets_prep.dataset.manifest import Row, lr_source_of, read_manifest
 from mihatp_arch.archs.spandrel_arch import kernel_of_packaged
 from mihatp_arch.checkpoints import kernel_of_weights
-from mihatp_arch.config.checks.image_store import StoreError, listed, renamed
+from mihatp_arch.config.checks.image_store import StoreError, renamed
+from mihatp_arch.training.data.meta_info import read_names
 
 _MEASURED = 5  # images that tell how LR was made where there is no record
 
@@ -103,7 +104,8 @@ def _measured_kernel(dataset: Mapping[str, Any], scale: int) -> str | None:
                 readers = [stack.enter_context(open_images(root)) for root in roots]
                 names, read = readers[0].names, [reader.get for reader in readers]
             else:
-                names = listed(dataset.get("meta_info_file")) or sorted(file.name for file in roots[0].iterdir())
+                listed = dataset.get("meta_info_file")
+                names = read_names(listed) if listed else sorted(file.name for file in roots[0].iterdir())
                 read = _readers_of_files(*roots, template=dataset.get("filename_tmpl", "{}"))
             for name in names[:: max(1, len(names) // _MEASURED)][:_MEASURED]:
                 hr, lr = (decode_rgb(get(name)) for get in read)

@@ -12,7 +12,7 @@ from basicsr.utils.misc import check_resume
 from datasets_prep.common.files import write_file
 from mihatp_arch.checkpoints import find_training_state, load_tensors
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.data_loaders import validation_loader
+from mihatp_arch.training.data.loaders import validation_loader
 from mihatp_arch.training.ema import start_ema_at
 from mihatp_arch.training.random_state import restore_generators
 from mihatp_arch.training.saving import save_network, saving

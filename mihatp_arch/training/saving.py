@@ -15,7 +15,7 @@ from torch import distributed, nn
 from datasets_prep.common.files import write_file
 from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.data_order import training_start
+from mihatp_arch.training.data.order import training_start
 from mihatp_arch.training.random_state import generator_states
 
 

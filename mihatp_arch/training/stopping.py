@@ -1,57 +1,88 @@
-"""Where a training stops: after SIGTERM or SIGINT, between two iterations, with everything saved.
+"""Where a training stops: after a signal or an image that cannot be read, between two iterations, everything saved.
 
 `signals_noted` notes the signals while the training runs. BasicSR calls `update_learning_rate` first in every
-iteration. There the training looks whether a signal came, saves the iteration before, and ends.
-A second signal ends the process at once.
+iteration. There the training looks whether a signal came, saves the iteration before, and ends. A validation looks
+between its images (`stop_if_requested`). A second signal ends the process at once.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
+from typing import Any
 
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
 from torch import distributed
 
-from mihatp_arch.training.data_order import training_start
+from mihatp_arch.errors import UserError
+from mihatp_arch.training.data.order import training_start
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # SIGUSR1 and SIGHUP: of batch systems
+_MISTAKE = 1000  # a request that is no signal: a mistake in the data
 _SAME_REQUEST = 10  # seconds: Slurm sends SIGTERM twice at once, and again to a step whose first task has ended
 _requests: list[tuple[int, float]] = []  # signal and time; one list, because a process has one handler for each signal
+_mistakes: list[str] = []  # sentences about the data, see note_mistake
 _update_learning_rate = BaseModel.update_learning_rate
 
 
 def update_learning_rate(self: BaseModel, current_iter: int, warmup_iter: int = -1) -> None:
-    """BasicSR's, at the start of iteration `current_iter`. After a signal it saves iteration `current_iter` - 1 first.
-
-    Raises:
-        SystemExit: a signal came; the exit code is 128 plus the number of the signal.
-    """
-    request = requested_signal()
-    if request:
-        _stop(self, request, current_iter - 1)
+    """BasicSR's, at the start of iteration `current_iter`; after a request to stop, as `stop_if_requested`."""
+    stop_if_requested(self, current_iter - 1)
     _update_learning_rate(self, current_iter, warmup_iter)
 
 
-def _stop(model: BaseModel, request: int, iteration: int) -> None:
-    """Save the model after `iteration`, if there was one, and end the process."""
-    start = training_start.get()
-    if iteration > 0:
+def note_mistake(reason: str) -> None:
+    """Let the training stop before its next iteration, or before the next image of a validation.
+
+    It then saves and raises `UserError` with the sentence `reason`. All processes of a group stop.
+    """
+    _mistakes.append(reason)
+
+
+def stop_if_requested(model: Any, iteration: int, *, before_end: Callable[[], None] | None = None) -> None:
+    """Save the training after `iteration` and end the process, if a signal came or a mistake was noted.
+
+    All processes of a group must call this equally often.
+
+    Args:
+        model: of a training, which is saved, or of a test.
+        iteration: the last one that is done; 0 before the first one.
+        before_end: called after the training is saved.
+
+    Raises:
+        SystemExit: a signal came; the exit code is 128 plus the number of the signal.
+        UserError: a mistake in the data was noted, in this process or in another one.
+    """
+    request = requested_signal()
+    if not request:
+        return
+    saved = model.opt["is_train"] and iteration > 0
+    if saved:
+        start = training_start.get()
         model.save(0 if start is None else start.after(iteration)[0], iteration)
-        get_root_logger().info(f"Stopped by signal {request} after iteration {iteration}; go on with --auto_resume.")
+    if before_end is not None:
+        before_end()
+    if request != _MISTAKE:
+        where = f"after iteration {iteration}; go on with --auto_resume" if saved else "before anything was saved"
+        get_root_logger().info(f"Stopped by signal {request} {where}.")
     if distributed.is_initialized():
         distributed.barrier()  # Slurm and torchrun end the processes that still save when the first one has ended
-    raise SystemExit(128 + request)
+    if request != _MISTAKE:
+        raise SystemExit(128 + request)
+    reason = _mistakes[0] if _mistakes else "another process met an image that it cannot read"
+    raise UserError(f"{reason}; iteration {iteration} is saved: then go on with --auto_resume" if saved else reason)
 
 
 @contextmanager
 def signals_noted() -> Iterator[None]:
-    """Inside the block, SIGINT and SIGTERM are noted instead of obeyed.
+    """Inside the block, the signals `SIGNALS` are noted instead of obeyed. An ignored SIGHUP (nohup) stays ignored.
 
     Only the main thread can set signal handlers; in other threads the block changes nothing.
     """
@@ -59,13 +90,33 @@ def signals_noted() -> Iterator[None]:
         yield
         return
     _requests.clear()
-    before = {number: signal.signal(number, _note) for number in _SIGNALS}
+    _mistakes.clear()
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    numbers = [number for number in SIGNALS if number != signal.SIGHUP or not ignored]
+    before = {number: signal.signal(number, _note) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         _requests.clear()
+        _mistakes.clear()
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Processes that are started inside the block never see the signals `SIGNALS`; this one sees them after the block.
+
+    The workers of a loader would otherwise die when a batch system signals all processes of a training, and take the
+    training with them.
+    """
+    if multiprocessing.get_start_method() != "fork":
+        resource_tracker.ensure_running()  # its start would let the signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _note(number: int, _: FrameType | None) -> None:
@@ -77,11 +128,11 @@ def _note(number: int, _: FrameType | None) -> None:
 
 
 def requested_signal() -> int:
-    """The signal that came, or 0.
+    """The signal that came, or 0; `_MISTAKE` where a mistake was noted.
 
     All processes of a group get the same answer, because they must stop at the same iteration.
     """
-    request = _requests[0][0] if _requests else 0
+    request = _MISTAKE if _mistakes else _requests[0][0] if _requests else 0
     if distributed.is_available() and distributed.is_initialized():
         answer = torch.tensor(request)
         distributed.all_reduce(answer, distributed.ReduceOp.MAX)

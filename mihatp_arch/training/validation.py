@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import path as osp
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -15,14 +14,13 @@ import torch
 from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch import distributed
-from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
+from torch.utils.data import DataLoader
 
 from datasets_prep.common.files import write_file
 from mihatp_arch.archs.layers.consistency import project
-
-Row = tuple[int, str, dict[str, float]]  # index in the set, name of the image, metric -> value
-
+from mihatp_arch.training.data.validation_images import images_of_process, name_of
+from mihatp_arch.training.stopping import stop_if_requested
+from mihatp_arch.training.unfinished_validation import Row, UnfinishedValidation
 
 _CONSISTENT = "_consistent"  # ends the names of results after the consistency projection
 
@@ -65,8 +63,11 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
 
     Each process takes every n-th image. The numbers are those of one process: the metrics of all images are put into
     the order of the set, then averaged. A set without HR runs without metrics. The log names infinite and undefined
-    values; the mean leaves them out. `metrics/<set>_<iteration>.csv` in the experiment (`metrics/<set>.csv` in the
-    results of a test) has a line for each image.
+    values; the mean leaves them out. After a signal, and at an image that cannot be read, a training saves and ends
+    before the next image; it resumes with this image.
+
+    `metrics/<set>_<iteration>.csv` in the experiment (`metrics/<set>.csv` in the results of a test) has a line for each
+    image.
 
     With `val.consistency: area` the output is projected (archs/layers/consistency.py) before it is clamped, rounded,
     measured and written. With `both`, a test does this beside its other results, in the folder `<results>_consistent`;
@@ -76,20 +77,22 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
     metrics: Mapping[str, Any] = opt["val"].get("metrics") or {}
     variants = _variants(opt)
     rank, world = opt.get("rank", 0), opt.get("world_size", 1) if opt["dist"] else 1
-    indices = range(rank, len(dataloader.dataset), world)  # type: ignore[arg-type]
-    own = DataLoader(Subset(dataloader.dataset, indices), batch_size=1, generator=dataloader.generator)
-    rows: list[list[Row]] = [[] for _ in variants]
-    bar = tqdm(total=len(indices), unit="image", disable=not opt["val"].get("pbar", False) or rank != 0)
-    with bar:
-        for index, data in zip(indices, own, strict=True):
-            image_name = osp.splitext(osp.basename(data["lq_path"][0]))[0]
-            for number, (image, values) in enumerate(_run(self, data, metrics, variants)):
-                if save_img:
-                    imwrite(image, _picture_path(opt, variants[number], name, image_name, current_iter))
-                if values is not None:
-                    rows[number].append((index, image_name, values))
-            bar.update()
-            bar.set_description(f"Test {image_name}")
+    waiting = UnfinishedValidation(self, dataloader.dataset.opt, current_iter, len(variants))  # type: ignore[attr-defined]
+    rows, first = waiting.read()
+    for step, index, data in images_of_process(dataloader, rank, world, first, shown=opt["val"].get("pbar", False)):
+        stop_if_requested(
+            self,
+            current_iter if opt["is_train"] else 0,
+            before_end=lambda rows=rows, done=step: waiting.write(rows, done),
+        )
+        if data is None:  # the other processes have one image more
+            continue
+        image_name = name_of(data)
+        for number, (image, values) in enumerate(_run(self, data, metrics, variants)):
+            if save_img:
+                imwrite(image, _picture_path(opt, variants[number], name, image_name, current_iter))
+            if values is not None:
+                rows[number].append((index, image_name, values))
     if world > 1:
         everyone: list[list[list[Row]]] = [[] for _ in range(world)]
         distributed.all_gather_object(everyone, rows)
@@ -103,6 +106,7 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
             else:
                 numbers = ", ".join(f"{metric}: {value:.4f}" for metric, (value, _) in means.items())
                 get_root_logger().info(f"{name}, after the consistency projection: {numbers}; each is in {file}")
+    waiting.remove()
 
 
 def _run(

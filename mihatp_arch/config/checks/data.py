@@ -9,23 +9,34 @@ from pathlib import Path
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from mihatp_arch.config.checks.image_store import ImageStore, StoreError, listed, read_folder, read_lmdb, renamed
+from mihatp_arch.config.checks.image_store import (
+    ImageStore,
+    StoreError,
+    names_as_basicsr_reads_them,
+    read_folder,
+    read_lmdb,
+    renamed,
+)
 from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.read import KeyPath, Options
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.data.meta_info import read_names
 
 
-def check_data(options: Options, *, launcher: str) -> list[str]:
-    """One line for each data set, pretrained network and training state that BasicSR could not use."""
+def check_data(options: Options, *, launcher: str, full: bool = False) -> list[str]:
+    """One line for each data set, pretrained network and training state that BasicSR could not use.
+
+    With `full`, all images are decoded; else the first one of each folder.
+    """
     lines = [*_check_files(options), *_check_roots(options), *_check_shared(options)]
     if lines:
         return lines
     least = _least_side(options)
     for name, dataset in options.section("datasets").items():
         if dataset["type"] == "PairedImageDataset":
-            lines += _check_pairs(options, name, world_size(launcher), least)
+            lines += _check_pairs(options, name, world_size(launcher), least, full=full)
         elif dataset["type"] == "SingleImageDataset":
-            lines += _check_single(options, name)
+            lines += _check_single(options, name, full=full)
     return lines
 
 
@@ -82,25 +93,25 @@ def _check_shared(options: Options) -> Iterator[str]:
                 return
 
 
-def _check_pairs(options: Options, name: str, processes: int, least: int) -> Iterator[str]:
+def _check_pairs(options: Options, name: str, processes: int, least: int, *, full: bool) -> Iterator[str]:
     """Lines about one PairedImageDataset: both sides can be read, names and sizes match, a batch can be filled."""
     path = ("datasets", name)
     dataset = options.section(*path)
     sides: dict[str, ImageStore] = {}
     try:
-        names = listed(dataset.get("meta_info_file")) if dataset["io_backend"]["type"] != "lmdb" else None
+        file = dataset.get("meta_info_file") if dataset["io_backend"]["type"] != "lmdb" else None
+        names = None if file is None else read_names(file)
         for side in ("gt", "lq"):
             folder = Path(dataset[f"dataroot_{side}"]).expanduser()
             if dataset["io_backend"]["type"] == "lmdb":
-                sides[side] = read_lmdb(folder)
+                sides[side] = read_lmdb(folder, full=full)
             else:
                 template = dataset.get("filename_tmpl", "{}")  # of the LR names
-                sides[side] = read_folder(
-                    folder, names and [renamed(template, image) if side == "lq" else image for image in names]
-                )
+                named = names and [renamed(template, image) if side == "lq" else image for image in names]
+                sides[side] = read_folder(folder, named, full=full)
         template = dataset.get("filename_tmpl", "{}") if dataset["io_backend"]["type"] != "lmdb" else None
         partners = {image: image if template is None else renamed(template, image) for image in sides["gt"].names}
-    except StoreError as error:
+    except (StoreError, UserError) as error:
         yield options.problem(path, str(error))
         return
     gt, lq = sides["gt"], sides["lq"]
@@ -117,16 +128,18 @@ def _check_pairs(options: Options, name: str, processes: int, least: int) -> Ite
         yield from _check_batch(options, len(gt.names), processes)
 
 
-def _check_single(options: Options, name: str) -> Iterator[str]:
+def _check_single(options: Options, name: str, *, full: bool) -> Iterator[str]:
     """Lines about one SingleImageDataset."""
     dataset = options.section("datasets", name)
     folder = Path(dataset.get("dataroot_lq") or "").expanduser()
     try:
         if (dataset.get("io_backend") or {}).get("type") == "lmdb":
-            names = read_lmdb(folder).names
+            names = read_lmdb(folder, full=full).names
         else:
-            names = listed(dataset.get("meta_info_file")) or [path.name for path in folder.iterdir() if path.is_file()]
-    except (OSError, StoreError) as error:
+            listed = names_as_basicsr_reads_them(dataset.get("meta_info_file"))
+            names = listed or [path.name for path in folder.iterdir() if path.is_file()]
+            names = read_folder(folder, listed, full=True).names if full else names
+    except (OSError, StoreError, UserError) as error:
         yield options.problem(("datasets", name), str(error))
         return
     yield from _check_names(options, name, {image: image for image in names})

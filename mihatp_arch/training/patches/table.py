@@ -8,14 +8,15 @@ from types import ModuleType
 import basicsr.data as basicsr_data
 import basicsr.train as basicsr_train
 import basicsr.utils.options as basicsr_options
+from basicsr.data import paired_image_dataset
 from basicsr.metrics import psnr_ssim
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import misc
+from basicsr.utils.file_client import FileClient
 
 from mihatp_arch.metrics.ssim import ssim_of_channel
 from mihatp_arch.training import (
-    data_loaders,
     distributed,
     ema,
     optimizers,
@@ -26,6 +27,7 @@ from mihatp_arch.training import (
     training_logger,
     validation,
 )
+from mihatp_arch.training.data import loaders, meta_info, sound_images
 from mihatp_arch.training.patches.patch import BasicSRFunction, Patch
 
 # Functions that ours call: with other parameters they would not do what ours expect.
@@ -76,16 +78,32 @@ PATCHES = (
         owner=basicsr_train,
         name="create_train_val_dataloader",
         parameters=("opt", "logger"),
-        ours=data_loaders.create_train_val_dataloader,
+        ours=loaders.create_train_val_dataloader,
         why="Crops and flips are the same in every epoch, and others with another number of workers. A training that "
         "resumes begins its epoch anew. The loop ends before or after `total_iter`.",
         until="seeds each sample by epoch and position, resumes inside an epoch, and ends at `total_iter`",
     ),
     Patch(
+        owner=paired_image_dataset,
+        name="paired_paths_from_meta_info_file",
+        parameters=("folders", "keys", "meta_info_file", "filename_tmpl"),
+        ours=meta_info.paired_paths,
+        why="It takes a blank line for an image, and a space before a name for its end.",
+        until="leaves out blank lines and spaces",
+    ),
+    Patch(
+        owner=FileClient,
+        name="get",
+        parameters=("self", "filepath", "client_key"),
+        ours=sound_images.read_file,
+        why="It gives damaged, missing and unreadable images to a decoder, whose error does not name them.",
+        until="names the image that cannot be read",
+    ),
+    Patch(
         owner=basicsr_train,
         name="CPUPrefetcher",
         parameters=("loader",),
-        ours=data_loaders.Prefetcher,
+        ours=loaders.Prefetcher,
         why="It starts all workers twice.",
         until="starts them at the first epoch only",
     ),
@@ -93,7 +111,7 @@ PATCHES = (
         owner=basicsr_train,
         name="CUDAPrefetcher",
         parameters=("loader", "opt"),
-        ours=data_loaders.PrefetcherToGPU,
+        ours=loaders.PrefetcherToGPU,
         why="It starts all workers twice.",
         until="starts them at the first epoch only",
     ),

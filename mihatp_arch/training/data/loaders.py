@@ -12,9 +12,11 @@ from torch.utils.data import DataLoader
 
 from mihatp_arch.checkpoints import load_tensors
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.data_order import SeededDataset, SeededSampler, TrainingStart, training_start
+from mihatp_arch.training.data.order import SeededDataset, SeededSampler, TrainingStart, training_start
+from mihatp_arch.training.data.sound_images import sound_loader, unreadable
 from mihatp_arch.training.random_state import choose_deterministic_operations
 from mihatp_arch.training.run_record import write_record
+from mihatp_arch.training.stopping import note_mistake, signals_blocked
 
 Loaders = tuple[DataLoader[Any], SeededSampler, list[DataLoader[Any]], int, int]
 
@@ -32,6 +34,7 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> Loaders:
         UserError: the training set does not fill one batch.
     """
     sampler, loader = _training_loader(opt)
+    sound_loader(loader)
     start, total = _start(opt, len(loader), logger), int(opt["train"]["total_iter"])
     training_start.set(start)
     sampler.train_from(start, total=total, batch_size=loader.batch_size or 1)
@@ -104,7 +107,10 @@ def _log_sizes(
 
 
 class Prefetcher:
-    """Stands in for `basicsr.train.CPUPrefetcher`, which starts the workers twice: here `reset` starts them."""
+    """Stands in for `basicsr.train.CPUPrefetcher`, which starts the workers twice: here `reset` starts them.
+
+    A batch that cannot be read ends the training before its iteration (`stopping.note_mistake`).
+    """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
@@ -112,11 +118,12 @@ class Prefetcher:
 
     def reset(self) -> None:
         """Start an epoch."""
-        self._batches = iter(self.loader)
+        with signals_blocked():  # for the workers, which inherit it: this process ends them when it has saved
+            self._batches = iter(self.loader)
 
     def next(self) -> Any | None:
         """The next batch; None at the end of the epoch or of the training."""
-        return next(self._batches, None)
+        return _sound(next(self._batches, None))
 
 
 class PrefetcherToGPU(CUDAPrefetcher):
@@ -126,3 +133,20 @@ class PrefetcherToGPU(CUDAPrefetcher):
         self.ori_loader, self.opt = loader, opt
         self.stream = torch.cuda.Stream()
         self.device = torch.device("cuda" if opt["num_gpu"] != 0 else "cpu")
+
+    def reset(self) -> None:
+        """Start an epoch."""
+        with signals_blocked():
+            super().reset()
+
+    def next(self) -> Any | None:
+        """The next batch; None at the end of the epoch or of the training."""
+        return _sound(super().next())
+
+
+def _sound(batch: Any | None) -> Any | None:
+    """`batch`, after a mistake is noted if it cannot be read."""
+    reason = unreadable(batch)
+    if reason:
+        note_mistake(reason)
+    return batch

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from basicsr.data.data_sampler import EnlargedSampler
 from torch.utils.data import Dataset
 
+from mihatp_arch.training.data.sound_images import read_sample
 from mihatp_arch.training.random_state import seeded
 
 
@@ -114,7 +115,7 @@ class SeededDataset(Dataset[Any]):
 
     def __getitem__(self, position: SamplePosition) -> Any:
         with seeded(self.seed, position.epoch, position.position):
-            return self.dataset[position.sample]
+            return read_sample(self.dataset, position.sample)
 
     def __getattr__(self, name: str) -> Any:
         if name == "dataset":  # a worker that unpickles has not set it yet

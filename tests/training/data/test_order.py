@@ -6,7 +6,7 @@ import pytest
 from basicsr.data import build_dataloader
 from torch.utils.data import Dataset
 
-from mihatp_arch.training.data_order import SeededDataset, SeededSampler, TrainingStart
+from mihatp_arch.training.data.order import SeededDataset, SeededSampler, TrainingStart
 
 
 class Drawing(Dataset):
