@@ -1,9 +1,8 @@
-"""Which tiles of a slide the network computes: those with tissue, and their neighbours."""
+"""Which tiles of a slide the network computes: those with tissue, and those close to it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.tiling import Tiling
 
 _SMALLEST = 64.0  # µm, side of the smallest area of tissue that is computed
+_MARGIN = 32.0  # µm around segmented tissue that is computed too: the segmentation is this exact
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SlideTissue:
 
     Attributes:
         tiles: whether a tile has tissue, [rows, columns].
-        computed: whether the network computes it, [rows, columns]: `tiles`, one tile wider, or all.
+        computed: whether the network computes it, [rows, columns]: it has tissue or is close to it, or all are.
         pen_share: share of the slide under pen marks, 0 to 1.
         black_share: share of the slide that is black, 0 to 1.
     """
@@ -54,15 +54,25 @@ def slide_tissue(
         UserError: the GeoJSON cannot be read, or the slide cannot be decoded.
     """
     rgb, scale = overview(slide)
-    found = _tissue(rgb, scale, plan.mpp / plan.downsample, outlines)
+    mpp = plan.mpp / plan.downsample
+    found = _tissue(rgb, scale, mpp, outlines)
+    # An outline is exact to a pixel of the overview.
+    margin = max(scale) if outlines is not None else _MARGIN / mpp
+    tiles = _covered(found, scale, plan, tiling, margin=0)
+    computed = _covered(found, scale, plan, tiling, margin=margin)
+    return SlideTissue(tiles, np.ones_like(tiles) if whole else computed, found.pen_share, found.black_share)
+
+
+def _covered(
+    tissue: Tissue, scale: tuple[float, float], plan: Plan, tiling: Tiling, *, margin: float
+) -> NDArray[np.bool_]:
+    """Whether there is tissue within `margin` level-0 px of each tile, [rows, columns]."""
     rows, columns = tiling.count(plan.height), tiling.count(plan.width)
     row, column = np.mgrid[:rows, :columns]
     step = tiling.core * plan.downsample
-    size = (tiling.core + tiling.blend) * plan.downsample
-    covered = coverage(found.mask, scale=scale, xs=column.ravel() * step, ys=row.ravel() * step, size=size)
-    tiles = covered.reshape(rows, columns) > 0
-    wider = cv2.dilate(tiles.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    return SlideTissue(tiles, np.ones_like(tiles) if whole else wider, found.pen_share, found.black_share)
+    xs, ys = (at.ravel() * step - margin for at in (column, row))
+    size = (tiling.core + tiling.blend) * plan.downsample + 2 * margin
+    return coverage(tissue.mask, scale=scale, xs=xs, ys=ys, size=size).reshape(rows, columns) > 0
 
 
 def _tissue(rgb: NDArray[np.uint8], scale: tuple[float, float], mpp: float, outlines: Path | None) -> Tissue:

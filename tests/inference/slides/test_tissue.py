@@ -1,6 +1,7 @@
 """Which tiles are computed, and what the others become; and slides with an area that cannot be decoded."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells, open_for_reading
 
 TILES = TileOptions(tile=96, block=512)  # core 64 LR px
+RESOLUTION = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
 
 
 def job_of(network, path, **options):
@@ -22,15 +24,17 @@ def job_of(network, path, **options):
         return prepare_job(network, opened, SlideOptions(**options), TILES)
 
 
-def test_tissue_and_its_neighbours_are_computed(network, slide):
-    tissue = job_of(network, slide).tissue
-    rows, columns = tissue.tiles.shape
-    assert 0 < tissue.tiles.sum() < tissue.tiles.size / 2
-    for row in range(rows):
-        for column in range(columns):
-            near = tissue.tiles[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
-            assert tissue.computed[row, column] == near.any()
-    assert job_of(network, slide, whole=True).tissue.computed.all()
+def test_tissue_and_the_tiles_within_32_um_are_computed(network, tmp_path):
+    canvas = np.full((900, 900, 3), 240, np.uint8)
+    canvas[150:390, 230:300] = (150, 80, 160)  # of 0.5 µm/px: 64 px are 32 µm; a tile has 144 px, every 128 px
+    path = tmp_path / "square.tif"
+    tifffile.imwrite(path, canvas, tile=(256, 256), compression="zlib", photometric="rgb", **RESOLUTION)
+    with open_for_reading(path, assume_mpp=None) as opened:
+        large = TileOptions(tile=160, block=512)
+        tissue = prepare_job(network, opened, SlideOptions(), large).tissue
+        assert {tuple(map(int, at)) for at in np.argwhere(tissue.tiles)} == set(product((1, 2, 3), (1, 2)))
+        assert {tuple(map(int, at)) for at in np.argwhere(tissue.computed)} == set(product((0, 1, 2, 3), (1, 2)))
+        assert prepare_job(network, opened, SlideOptions(whole=True), large).tissue.computed.all()
 
 
 def test_outlines_decide_where_they_are_given(network, slide, tmp_path):
@@ -38,7 +42,7 @@ def test_outlines_decide_where_they_are_given(network, slide, tmp_path):
     write_geojson(tmp_path / "tissue.geojson", [square])
     tissue = job_of(network, slide, tissue=tmp_path / "tissue.geojson").tissue
     assert np.argwhere(tissue.tiles).tolist() == [[1, 2]]
-    assert tissue.computed.sum() == 9
+    assert np.array_equal(tissue.computed, tissue.tiles)
     with pytest.raises(UserError, match="give one of them"):
         SlideOptions(whole=True, tissue=tmp_path / "tissue.geojson")
 
@@ -60,8 +64,7 @@ def test_glass_is_interpolated_or_white(network, slide):
 
 def test_a_slide_without_tissue_says_so(network, tmp_path):
     options = {"tile": (128, 128), "compression": "zlib", "photometric": "rgb", "metadata": None}
-    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(tmp_path / "glass.tif", np.full((300, 300, 3), 243, np.uint8), **options, **resolution)
+    tifffile.imwrite(tmp_path / "glass.tif", np.full((300, 300, 3), 243, np.uint8), **options, **RESOLUTION)
     job = job_of(network, tmp_path / "glass.tif")
     assert job.notes == ("no tissue was found, so nothing is computed: give its outlines with --tissue, or --whole",)
     assert not job.tissue.computed.any()
@@ -70,8 +73,7 @@ def test_a_slide_without_tissue_says_so(network, tmp_path):
 
 def test_16_bits_are_refused(network, tmp_path):
     options = {"tile": (128, 128), "compression": "zlib", "photometric": "rgb", "metadata": None}
-    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((300, 300, 3), np.uint16), **options, **resolution)
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((300, 300, 3), np.uint16), **options, **RESOLUTION)
     with pytest.raises(UserError, match="has 16 bits for each colour"):
         job_of(network, tmp_path / "deep.tif")
 
