@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import Precision
-from mihatp_arch.inference.upscale import TILE, Upscaler
+from mihatp_arch.inference.upscale import Upscaler
 
 
 def load(
@@ -13,7 +13,7 @@ def load(
     scale: int | None = None,
     device: str = "auto",
     precision: Precision = "fp32",
-    tile: int = TILE,
+    tile: int | None = None,
     batch: int | None = None,
     ensemble: bool = False,
     consistent: bool = False,
@@ -27,13 +27,14 @@ def load(
         scale: the scale that the network must have; None takes that of the weights.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
         precision: `bf16` is faster on processors that have it; SR differs by one or two code values of 8 bits.
-        tile: largest side of the input of the network, LR px.
+        tile: largest side of the input of the network, LR px; None: 160, or that of an ONNX file.
         batch: tiles at the same time; None: one for each core of a CPU, as many as fit into the memory of a GPU.
         ensemble: average over the eight symmetries of the square: better, and eight times as slow.
         consistent: change SR as little as possible so that its reduction is exactly LR.
 
     Raises:
-        UserError: there is no such file or name, it cannot be loaded, or it has another scale.
+        UserError: there is no such file or name, it cannot be loaded, or it has another scale; an option is out of
+            range, or an ONNX file cannot follow it.
     """
     network = load_network(source, scale=scale, device=device, precision=precision)
     return Upscaler(network, tile=tile, batch=batch, ensemble=ensemble, consistent=consistent)

@@ -86,13 +86,16 @@ def run(args: argparse.Namespace) -> int:
         existing = "skip" if args.resume else "overwrite" if args.overwrite else "refuse"
         suffix = f".{args.format}" if args.format else None
         planned = plan(inputs, args.inputs, args.output, suffix=suffix, existing=existing)
+    slides = None
+    if inputs.slides:
+        from mihatp_arch.inference.slides.command import plan_slides, run_slides
+
+        slides = partial(run_slides, plan_slides(inputs.slides, args), args.output)
     codes = set()
     if planned is not None:
         codes.add(_upscale_pictures(args, planned, inputs))
-    if inputs.slides:
-        from mihatp_arch.inference.slides.command import run_slides
-
-        codes.add(run_slides(inputs.slides, args))
+    if slides is not None:
+        codes.add(slides())
     return codes.pop() if len(codes) == 1 else 3
 
 
@@ -129,14 +132,13 @@ def _networks(args: argparse.Namespace) -> "ChooseNetwork":
 
 def _load(args: argparse.Namespace, scale: int | None) -> "Upscaler":
     from mihatp_arch import load
-    from mihatp_arch.inference.upscale import TILE
 
     return load(
         args.weights,
         scale=scale,
         device=args.device,
         precision=args.precision,
-        tile=TILE if args.tile is None else args.tile,
+        tile=args.tile,
         batch=args.batch,
         ensemble=args.ensemble,
         consistent=bool(args.consistent),

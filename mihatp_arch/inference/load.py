@@ -17,7 +17,7 @@ from mihatp_arch.archs.spandrel_arch import Spandrel, is_packaged, kernel_of_pac
 from mihatp_arch.bundled_weights import bundled_weights, read_metadata
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.errors import UserError
-from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork, mpp_and_card
+from mihatp_arch.inference.network import PRECISIONS, Network, NetworkInfo, Precision, TorchNetwork, mpp_and_card
 
 _SUFFIX = ".safetensors"
 _BUNDLED = "he-light-x{}"
@@ -44,10 +44,17 @@ def load_network(
         precision: `bf16` is faster on processors that have it; SR differs by one or two code values of 8 bits.
 
     Raises:
-        UserError: there is no such file or name, it cannot be loaded, or it has another scale.
+        UserError: there is no such file or name, it cannot be loaded, or it has another scale; there is no such
+            precision or device, also for an ONNX file, which is computed in fp32 on the CPU.
     """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision '{precision}': choose from {', '.join(PRECISIONS)}")
     name, path = _find(source, scale)
     if path.suffix == ".onnx":
+        if precision != "fp32" or device not in ("auto", "cpu"):
+            raise UserError(
+                f"'{name}' is an ONNX file, which is computed in fp32 on the CPU: leave precision and device"
+            )
         from mihatp_arch.inference.onnx.network import OnnxNetwork  # needs the extra `onnx`
 
         network: Network = OnnxNetwork(path)
@@ -94,6 +101,8 @@ def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
         source = _BUNDLED.format(scale)
         if source not in names:
             raise UserError(f"no bundled weights enlarge {scale} times ({', '.join(names)}): give weights")
+    if not str(source):
+        raise UserError(f"weights '': give a name ({', '.join(names)}), a file or a folder")
     if str(source) in names:
         return str(source), names[str(source)]
     if is_packaged(str(source)):

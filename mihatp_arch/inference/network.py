@@ -10,10 +10,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from mihatp_arch.errors import UserError
 from mihatp_arch.inference.prepare import prepare_for_inference
 from mihatp_arch.inference.tile_threads import in_threads
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+TILE = 160  # LR px; larger tiles waste less on halos, but need more memory and are slower: they leave the cache
 
 _SIZES = 8  # of tiles for which a prepared network is in memory; 70 MiB each for DAT-light with tiles of 160 px
 
@@ -42,9 +45,15 @@ class NetworkInfo:
     card: Mapping[str, Any] = field(default_factory=dict)
     tile: int | None = None
 
-    def side(self, largest: int) -> int:
-        """The largest side of the tiles where the user allows `largest` px: that of an ONNX file is fixed."""
-        return self.tile or largest
+    def side(self, asked: int | None = None) -> int:
+        """The largest side of the tiles, LR px: `asked`, else 160; that of an ONNX file is fixed.
+
+        Raises:
+            UserError: another side than that of the ONNX file is asked for.
+        """
+        if self.tile is not None and asked not in (None, self.tile):
+            raise UserError(f"tile {asked}: '{self.name}' computes tiles of {self.tile} px alone: leave the tile out")
+        return self.tile or (TILE if asked is None else asked)
 
 
 def mpp_and_card(metadata: Mapping[str, str]) -> tuple[float | None, Mapping[str, Any]]:

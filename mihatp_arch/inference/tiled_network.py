@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mihatp_arch.archs.layers.consistency import project
 from mihatp_arch.inference.blend import SEAMS, Block, blended, block_sums, seams_of
+from mihatp_arch.inference.lr_image import Image
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.predict import interpolate, predict, predict_ensemble
 from mihatp_arch.inference.tiling import Tiling
@@ -18,36 +19,6 @@ from mihatp_arch.inference.tiling import Tiling
 Sums: TypeAlias = dict[str, NDArray[np.int32]]  # name of the plane (`sr`, `deviation`) -> weighted sums of a block
 Seams: TypeAlias = dict[str, dict[str, NDArray[np.int32]]]  # name of the seam -> plane -> sums
 _FLOAT = np.dtype(np.float32)
-
-
-class ReadLR(Protocol):
-    """Reads the pixels of a rectangle that lies within the image: [height, width, 3] uint8, or float32 in [0, 1]."""
-
-    def __call__(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8] | NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True)
-class Image:
-    """An LR image that is read part by part.
-
-    Attributes:
-        width, height: px.
-        read: its pixels.
-        computed: whether the network computes the tile at (row, column); the others are interpolated.
-    """
-
-    width: int
-    height: int
-    read: ReadLR
-    computed: Callable[[int, int], bool] = lambda row, column: True
-
-    def window(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        """The pixels of any rectangle, [height, width, 3] float32 in [0, 1], mirrored beyond the image's border."""
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + width, self.width), min(y + height, self.height)
-        pixels = as_float(self.read(left, top, right - left, bottom - top))
-        padding = ((top - y, y + height - bottom), (left - x, x + width - right), (0, 0))
-        return np.pad(pixels, padding, mode="symmetric" if min(pixels.shape[:2]) == 1 else "reflect")
 
 
 @dataclass(frozen=True)
@@ -89,8 +60,14 @@ class TiledNetwork:
     def scale(self) -> int:
         return self.network.info.scale
 
-    def sums(self, image: Image, block: Block) -> Sums:
-        """The weighted sums of the tiles of one block, before its neighbours' seams are added."""
+    def sums(self, image: Image, block: Block, *, on_tiles: Callable[[int], object] = lambda tiles: None) -> Sums:
+        """The weighted sums of the tiles of one block, before its neighbours' seams are added.
+
+        Args:
+            image: the LR image.
+            block: row and column of the block.
+            on_tiles: called with the number of tiles that the network has just computed.
+        """
         tiling, size = self.tiling, (image.width, image.height)
         x, y = (at * tiling.block - tiling.halo for at in (block.column, block.row))
         side = tiling.block + tiling.blend + 2 * tiling.halo
@@ -100,7 +77,7 @@ class TiledNetwork:
             for row in tiling.tiles_of_block(block.row, image.height)
             for column in tiling.tiles_of_block(block.column, image.width)
         ]
-        outputs = [(tile, *planes) for tile, planes in self._outputs(window, tiles, block, image)]
+        outputs = [(tile, *planes) for tile, planes in self._outputs(window, tiles, block, image, on_tiles)]
         planes = {"sr": (self.scale, 3), **({"deviation": (1, 1)} if self.ensemble else {})}
         return {
             name: block_sums(
@@ -115,7 +92,12 @@ class TiledNetwork:
         }
 
     def _outputs(
-        self, window: Tensor, tiles: list[tuple[int, int]], block: Block, image: Image
+        self,
+        window: Tensor,
+        tiles: list[tuple[int, int]],
+        block: Block,
+        image: Image,
+        on_tiles: Callable[[int], object],
     ) -> Iterator[tuple[tuple[int, int], list[NDArray[np.float32]]]]:
         """Each tile of a block, with its SR and its deviation, [t, t, C] each."""
         tiling = self.tiling
@@ -131,6 +113,7 @@ class TiledNetwork:
             missing = 0 if self.network.device.type == "cpu" else self.batch - len(part)
             filled = part + part[-1:] * missing
             sr, deviation = apply(self.network, torch.stack([lr(tile) for tile in filled]))
+            on_tiles(len(part))
             for index, tile in enumerate(part):
                 yield tile, [_channels_last(plane[index]) for plane in (sr, deviation) if plane is not None]
         for tile in tiles:
@@ -223,14 +206,6 @@ class TiledNetwork:
             sr[top : top + height, left : left + width] = as_codes(finished.sr) if dtype == np.uint8 else finished.sr
             on_block()
         return sr
-
-
-def as_float(pixels: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
-    """uint8 or float pixels as float32 in [0, 1]."""
-    values = pixels.astype(np.float32)
-    if pixels.dtype == np.uint8:
-        values /= 255
-    return values
 
 
 def as_codes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:

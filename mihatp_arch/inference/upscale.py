@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -14,8 +15,9 @@ from tqdm import tqdm
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, from_pil, read_picture
+from mihatp_arch.inference.lr_image import Image
 from mihatp_arch.inference.network import Network, NetworkInfo
-from mihatp_arch.inference.tiled_network import Image, TiledNetwork
+from mihatp_arch.inference.tiled_network import TiledNetwork
 from mihatp_arch.inference.tiling import fitting
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", NDArray[Any], PILImage.Image, torch.Tensor)
 
-TILE = 160  # LR px; larger tiles waste less on halos, but need more memory and are no faster
 _SHARE_OF_MEMORY = 0.7  # of the free memory of a GPU
 _LARGEST_BATCH = 16
 
@@ -35,28 +36,28 @@ class Upscaler:
 
     Attributes:
         network: the network.
-        tile: largest side of the input of the network, LR px.
+        tile: largest side of the input of the network, LR px; None: 160, or that of an ONNX file.
         batch: tiles at the same time; None: one for each core of a CPU, as many as fit into the memory of a GPU.
         ensemble: average over the eight symmetries of the square (the reversible pool of the paper): better, and eight
             times as slow.
         consistent: change SR as little as possible so that its reduction is exactly LR.
 
     Raises:
-        UserError: `tile` or `batch` is too small.
+        UserError: `tile` or `batch` is too small or no whole number, or an ONNX file has tiles of another size.
     """
 
     network: Network
-    tile: int = TILE
+    tile: int | None = None
     batch: int | None = None
     ensemble: bool = False
     consistent: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch is not None and self.batch < 1:
-            raise UserError(f"batch {self.batch}: at least one tile is needed")
-        fitting(
-            self.tile, self.tile, side=self.info.side(self.tile), multiple=self.info.multiple
-        )  # refuses a tile that is too small
+        for name, value in (("batch", self.batch), ("tile", self.tile)):
+            if value is not None and (not isinstance(value, Integral) or value < 1):
+                raise UserError(f"{name} {value}: give a whole number of at least 1")
+        side = self.info.side(self.tile)
+        fitting(side, side, side=side, multiple=self.info.multiple)  # refuses a tile that is too small
 
     @property
     def info(self) -> NetworkInfo:

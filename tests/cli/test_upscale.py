@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 
 import mihatp_arch
+from datasets_prep.synthetic import write_synthetic_slide
 from mihatp_cli.mihatp import main
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
@@ -110,6 +111,13 @@ def test_mistakes_are_one_line_and_code_2(folder, upscale, capsys, name):
     error = capsys.readouterr().err
     assert error.startswith("mihatp: error: ") and error.count("\n") == 1 and reason in error
     assert files(folder) == before
+
+
+def test_options_of_slides_are_checked_before_the_first_picture(folder, upscale, capsys):
+    write_synthetic_slide(folder / "in/slide.tif", width=300, height=300, seed=0, mpp=0.5, factors=(2,))
+    assert upscale("in", "-o", "out", "--quality", "0") == 2
+    assert "quality" in capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_from_options_to_report_and_nothing_twice(tmp_path, benchmark):
     assert "is of a benchmark with other options (" in error and "give another -o" in error
 
 
+@pytest.mark.slow
 def test_a_method_that_fails_does_not_stop_the_others(tmp_path, benchmark):
     methods = {"SRCNN": {"force": ["train:pixel_opt:loss_weight=1e+39"]}, "SHISRCNet": None}
     code, printed, _ = benchmark(methods, total_iter=4)
@@ -93,6 +94,7 @@ def test_no_method_that_finished_is_one_line(tmp_path, benchmark):
     assert not (tmp_path / "out" / "table1.md").exists()
 
 
+@pytest.mark.slow
 def test_what_was_cut_off_before_its_first_state_starts_anew_and_is_kept(tmp_path, benchmark):
     models = tmp_path / "out" / "experiments" / "SRCNN_x4" / "models"
     models.mkdir(parents=True)
@@ -119,6 +121,7 @@ def test_weights_are_tested_as_they_are(tmp_path, benchmark):
     assert "srcnn.pth" in (tmp_path / "out" / "logs" / "test_SRCNN_x4.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_row_tests_the_network_of_another_row(tmp_path, benchmark):
     """Nothing is trained twice; the mean of three samples costs three samples, and its error is smaller."""
     mean = {"opt": None, "weights_of": "IDM", "force": ["network_g:samples=3"]}
@@ -137,6 +140,7 @@ def test_a_row_tests_the_network_of_another_row(tmp_path, benchmark):
     assert changed(out / "experiments") | changed(out / "results") == before
 
 
+@pytest.mark.slow
 def test_without_the_consistency_projection(tmp_path, benchmark):
     """Unwanted, it is not mentioned. On LR that is no area mean, a line says why there is none."""
     assert benchmark({"bicubic": None, "SRCNN": None}, "--no-consistency", total_iter=2)[0] == 0

@@ -129,6 +129,8 @@ def test_files_without_a_network_are_one_line(tmp_path, local_weights, write):
         ({"source": "absent.pth"}, "absent.pth.*no such file"),
         ({"scale": 3}, "no bundled weights enlarge 3 times"),
         ({"source": "he-light-x4", "scale": 2}, "enlarges 4 times, not 2"),
+        ({"source": ""}, "weights '': give a name"),
+        ({"source": "he-light-x2", "precision": "fp64"}, "precision 'fp64': choose from fp32, bf16"),
         ({"source": "he-light-x2", "device": "gpu"}, "device 'gpu' cannot be used"),
         ({"source": "he-light-x2", "device": "cuda:99"}, "device 'cuda:99' cannot be used"),
     ],

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from spandrel.architectures.DAT import DAT
 
 import mihatp_arch
+from mihatp_arch.errors import UserError
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.onnx import export as onnx_export
 from mihatp_cli.mihatp import main
@@ -48,6 +49,8 @@ def test_an_onnx_file_is_a_network_and_says_what_it_is(tmp_path, capsys):
     assert (info.kernel, info.mpp, info.sha256) == ("area", 0.25, expected.info.sha256)
     assert written(source, output, 12) == 2
     assert "exists" in capsys.readouterr().err
+    assert written(source, tmp_path / "nowhere/edsr.onnx", 12) == 2
+    assert "there is no folder" in capsys.readouterr().err
 
 
 def test_a_picture_is_upscaled_by_onnx(tmp_path):
@@ -58,6 +61,9 @@ def test_a_picture_is_upscaled_by_onnx(tmp_path):
     sr, expected = (mihatp_arch.load(str(file), tile=56).upscale(image).astype(int) for file in (output, source))
     assert abs(sr - expected).max() <= 1
     assert mihatp_arch.load(str(output)).upscale(image).shape == (280, 160, 3)
+    for options in ({"tile": 64}, {"precision": "bf16"}, {"device": "meta"}):
+        with pytest.raises(UserError, match="leave"):
+            mihatp_arch.load(str(output), **options)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

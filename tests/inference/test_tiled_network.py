@@ -9,8 +9,9 @@ from torch import nn
 
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.load import load_network
+from mihatp_arch.inference.lr_image import Image, as_float
 from mihatp_arch.inference.network import NetworkInfo, TorchNetwork
-from mihatp_arch.inference.tiled_network import Image, TiledNetwork, as_codes, as_float
+from mihatp_arch.inference.tiled_network import TiledNetwork, as_codes
 from mihatp_arch.inference.tiling import Tiling, fitting
 
 TILINGS = (Tiling(core=20, blend=4, halo=6, tiles=3), Tiling(core=16, blend=16, halo=8, tiles=1), Tiling(64, 8, 12, 2))

@@ -105,8 +105,9 @@ def test_other_images_are_one_line(upscaler, image, reason):
 def test_tile_and_batch_are_checked_at_once(local_weights):
     with pytest.raises(UserError, match="tiles: 16 px are too few"):
         mihatp_arch.load(local_weights, tile=16)
-    with pytest.raises(UserError, match="batch 0"):
-        mihatp_arch.load(local_weights, batch=0)
+    for options in ({"batch": 0}, {"batch": 1.5}, {"tile": 0}, {"tile": 64.5}):
+        with pytest.raises(UserError, match="give a whole number of at least 1"):
+            mihatp_arch.load(local_weights, **options)
 
 
 def test_the_result_is_consistent_on_request(local_weights):

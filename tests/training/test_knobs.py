@@ -91,6 +91,7 @@ def basicsr(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_hats_own_file_trains_resumes_and_is_tested(data, tmp_path):
     (tmp_path / "datasets").symlink_to(data)
     (tmp_path / "train_HAT.yml").write_text(HAT_FILE)

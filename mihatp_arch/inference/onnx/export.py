@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from datasets_prep.common.files import replacing
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.load import load_network
-from mihatp_arch.inference.network import NetworkInfo, TorchNetwork
+from mihatp_arch.inference.network import TILE, NetworkInfo, TorchNetwork
 from mihatp_arch.inference.onnx.network import OnnxNetwork
 
 try:
@@ -23,7 +23,6 @@ except ImportError as missing:
     raise UserError("ONNX files need onnx and onnxscript: pip install 'mihatp[onnx]'") from missing
 
 TOLERANCE = 1e-4  # of SR in [0, 1]
-_SIDE = 160  # LR px, at most
 
 
 def export_onnx(
@@ -56,10 +55,12 @@ def export_onnx(
         raise UserError(f"'{output}' must end in .onnx")
     if output.exists():
         raise UserError(f"'{output}' exists: name another file")
+    if not output.parent.is_dir():
+        raise UserError(f"'{output}': there is no folder '{output.parent}': make it first")
     network = load_network(source, device="cpu")
     if not isinstance(network, TorchNetwork):
         raise UserError(f"'{source}' is an ONNX file already")
-    side = max(_SIDE // network.info.multiple, 1) * network.info.multiple if tile is None else tile
+    side = max(TILE // network.info.multiple, 1) * network.info.multiple if tile is None else tile
     if side < 1:
         raise UserError(f"--tile {side}: a tile has at least 1 px")
     lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))

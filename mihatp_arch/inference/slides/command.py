@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
@@ -13,22 +14,36 @@ from mihatp_arch.inference.slides.batch import Batch, upscale_slides
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.record import DONE, EXISTED, FAILED, NAME, Record
 from mihatp_arch.inference.slides.task import NetworkSource
-from mihatp_arch.inference.upscale import TILE
 
 _FLAVOURS: dict[str | None, Flavour] = {None: "generic", "tiff": "generic", "svs": "svs", "ome": "ome"}
 _SUFFIXES: dict[Flavour, str] = {"generic": ".tif", "svs": ".svs", "ome": ".ome.tif"}
 _FILES = (".tif", ".tiff", ".svs", ".btf")  # endings of an output that is a file
 
 
-def run_slides(paths: Sequence[Path], args: argparse.Namespace) -> int:
-    """Upscale slides; 0, 2 where all failed, 3 where some of them failed.
+@dataclass(frozen=True)
+class SlidesRun:
+    """The slides of one command.
+
+    Attributes:
+        batch: how they are upscaled.
+        outputs: slide -> output.
+        folder: of the outputs; None where the output is a file.
+    """
+
+    batch: Batch
+    outputs: dict[Path, Path]
+    folder: Path | None
+
+
+def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
+    """Check the arguments, and decide which slide goes to which file, before anything is computed.
 
     Args:
         paths: the slides.
         args: of `mihatp upscale` and `mihatp_cli/slide_arguments.py`.
 
     Raises:
-        UserError: an argument is wrong, or the only slide failed.
+        UserError: an argument is wrong, an output is an input, or two slides have the same output.
     """
     options = SlideOptions(
         to_mpp=args.to_mpp,
@@ -54,9 +69,7 @@ def run_slides(paths: Sequence[Path], args: argparse.Namespace) -> int:
     batch = Batch(
         network=NetworkSource(source, args.scale, args.device, args.precision),
         options=options,
-        tiles=TileOptions(
-            tile=TILE if args.tile is None else args.tile, ensemble=args.ensemble, consistent=bool(args.consistent)
-        ),
+        tiles=TileOptions(args.tile, ensemble=args.ensemble, consistent=bool(args.consistent)),
         batch=args.batch,
         workers=args.workers,
         scheduler=args.scheduler,
@@ -64,10 +77,23 @@ def run_slides(paths: Sequence[Path], args: argparse.Namespace) -> int:
     )
     outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
     refuse_inputs(outputs)
-    records = upscale_slides(outputs, batch, folder=folder, say=lambda line: print(line, file=sys.stderr))
-    if folder is None and records[0].status == FAILED:
+    return SlidesRun(batch, outputs, folder)
+
+
+def run_slides(run: SlidesRun, output: Path) -> int:
+    """Upscale slides; 0, 2 where all failed, 3 where some of them failed.
+
+    Args:
+        run: the slides.
+        output: file or folder, as it was given.
+
+    Raises:
+        UserError: the network cannot be loaded, or the only slide failed.
+    """
+    records = upscale_slides(run.outputs, run.batch, folder=run.folder, say=lambda line: print(line, file=sys.stderr))
+    if run.folder is None and records[0].status == FAILED:
         raise UserError(records[0].error)
-    return _report(records, args.output, folder)
+    return _report(records, output, run.folder)
 
 
 def _outputs(

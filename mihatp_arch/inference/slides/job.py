@@ -10,12 +10,15 @@ from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.pyramid import Layout
+from mihatp_arch.inference.slides.jpeg_quality import jpeg_quality
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells, describe
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide, slide_tiling
 from mihatp_arch.inference.slides.task import SlideTask
 from mihatp_arch.inference.slides.tissue import SlideTissue, slide_tissue
 from mihatp_arch.inference.slides.warnings import warnings
+
+_LOWEST_QUALITY = 70  # of JPEG in the training of the bundled weights (`train.lq_augment`)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     )
     layout = Layout(plan.width * info.scale, plan.height * info.scale, block_size=tiling.block * info.scale)
     unlike = warnings(readable, plan, tiling, tissue, trained_mpp=info.mpp)
-    notes = (*plan.notes, *damaged, *_no_tissue(tissue, whole=options.whole), *unlike)
+    notes = (*plan.notes, *damaged, *_no_tissue(tissue, whole=options.whole), *_compressed(slide, plan), *unlike)
     return SlideJob(plan, task, tissue, layout, _config(network, slide, options, task), notes)
 
 
@@ -91,6 +94,16 @@ def _no_tissue(tissue: SlideTissue, *, whole: bool) -> tuple[str, ...]:
     if tissue.tiles.any() or whole:
         return ()
     return ("no tissue was found, so nothing is computed: give its outlines with --tissue, or --whole",)
+
+
+def _compressed(slide: SlideReader, plan: Plan) -> tuple[str, ...]:
+    quality = jpeg_quality(slide.path, width=plan.width, height=plan.height)
+    if quality is None or quality >= _LOWEST_QUALITY:
+        return ()
+    return (
+        f"level {plan.level} is JPEG of quality {quality}: the bundled weights have seen {_LOWEST_QUALITY} and more; "
+        "the edges of its blocks may become visible",
+    )
 
 
 def _config(network: Network, slide: SlideReader, options: SlideOptions, task: SlideTask) -> dict[str, Any]:

@@ -68,14 +68,14 @@ class TileOptions:
     """How the network is applied to tiles.
 
     Attributes:
-        tile: largest side of its input, LR px.
+        tile: largest side of its input, LR px; None: 160, or that of an ONNX file.
         batch: tiles in one call.
         ensemble: average over the reversible pool.
         consistent: project SR onto the images whose reduction is LR.
         block: side of a block, about, px of the output.
     """
 
-    tile: int = 160
+    tile: int | None = None
     batch: int = 1
     ensemble: bool = False
     consistent: bool = False

@@ -20,7 +20,7 @@ from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.pixels import open_for_reading
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
-from mihatp_arch.inference.tiled_network import as_codes
+from mihatp_arch.inference.tiled_network import Sums, as_codes
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,6 @@ def _fill(
     blocks = [Block(row, column) for row in range(rows) for column in range(columns)]
     finished = {Block(*block) for block in store.finished()}
     todo = [block for block in blocks if block not in finished]
-    results = workers.sums(job.task, todo) if workers else (tiled.sums(image, block) for block in todo)
-    computed = tiled.blocks(
-        image,
-        skip=finished,
-        stored_seams=lambda block: seams.decoded(store.seams(*block)),
-        sums_of=lambda block: next(results),
-    )
     with tqdm(
         total=int(job.tissue.computed.sum()),
         initial=sum(job.computed_in(block) for block in finished),
@@ -156,7 +149,21 @@ def _fill(
         dynamic_ncols=True,
         disable=None if progress else True,
     ) as bar:
+        results = workers.sums(job.task, todo) if workers else None
+
+        def sums_of(block: Block) -> Sums:
+            if results is None:
+                return tiled.sums(image, block, on_tiles=bar.update)
+            sums = next(results)
+            bar.update(job.computed_in(block))
+            return sums
+
+        computed = tiled.blocks(
+            image,
+            skip=finished,
+            stored_seams=lambda block: seams.decoded(store.seams(*block)),
+            sums_of=sums_of,
+        )
         for block, own_seams in computed:
             maps = block_maps(block, tiled.scale) if with_maps else {}
             store.commit(*block.block, as_codes(block.sr), seams=seams.encoded(own_seams), maps=maps)
-            bar.update(job.computed_in(block.block))

@@ -84,6 +84,7 @@ def test_the_options_are_sound_also_in_a_short_budget(scale):
         assert max(options.get("train", "scheduler", "milestones")) <= 100
 
 
+@pytest.mark.slow
 def test_own_schedules_train(tmp_path: Path, small_data, monkeypatch):
     """Also SGD at the rate of SRCNN, and 149 milestones."""
     monkeypatch.chdir(tmp_path)

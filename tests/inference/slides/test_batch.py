@@ -14,7 +14,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.synthetic.slide import write_synthetic_slide
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
-from mihatp_arch.inference.slides.command import run_slides
+from mihatp_arch.inference.slides.command import plan_slides, run_slides
 from mihatp_cli import slide_arguments
 
 
@@ -55,6 +55,11 @@ def given(network, *inputs, output, **others):
     return argparse.Namespace(**(common | slides | others))
 
 
+def upscaled(slides, arguments):
+    """The exit code of the slides' part of `mihatp upscale`."""
+    return run_slides(plan_slides(slides, arguments), arguments.output)
+
+
 def slides_in(folder):
     return [folder / "a.tif", folder / "sub/b.tif", folder / "c.tif", folder / "d.svs"]
 
@@ -66,7 +71,7 @@ def rows_of(output):
 
 def test_a_folder(weights, folder, tmp_path, capsys):
     output = tmp_path / "out"
-    assert run_slides(slides_in(folder), given(weights, folder, output=output)) == 3
+    assert upscaled(slides_in(folder), given(weights, folder, output=output)) == 3
     rows = rows_of(output)
     assert {name: row["status"] for name, row in rows.items()} == {
         "a.tif": "done",
@@ -88,7 +93,7 @@ def test_a_folder(weights, folder, tmp_path, capsys):
 
     times = {name: (output / name).stat().st_mtime_ns for name in ("a.tif", "sub/b.tif")}
     (folder / "c.tif").unlink()
-    assert run_slides([*slides_in(folder)[:2]], given(weights, folder, output=output)) == 0
+    assert upscaled([*slides_in(folder)[:2]], given(weights, folder, output=output)) == 0
     assert "slides: 2 existed; see" in capsys.readouterr().out
     assert rows_of(output) == rows  # what was done stays on record
     assert {name: (output / name).stat().st_mtime_ns for name in times} == times
@@ -97,13 +102,13 @@ def test_a_folder(weights, folder, tmp_path, capsys):
 def test_outputs_of_other_options_are_not_taken_for_those_wanted(weights, folder, tmp_path, capsys):
     output = tmp_path / "out"
     slides = slides_in(folder)[:1]
-    assert run_slides(slides, given(weights, folder, output=output)) == 0
-    assert run_slides(slides, given(weights, folder, output=output, glass="white")) == 2
+    assert upscaled(slides, given(weights, folder, output=output)) == 0
+    assert upscaled(slides, given(weights, folder, output=output, glass="white")) == 2
     assert "exists: delete it" in capsys.readouterr().err
-    assert run_slides(slides, given(weights, folder, output=output, glass="white", resume=True)) == 0
+    assert upscaled(slides, given(weights, folder, output=output, glass="white", resume=True)) == 0
     assert "slides: 1 existed" in capsys.readouterr().out
     before = rows_of(output)["a.tif"]["options"]
-    assert run_slides(slides, given(weights, folder, output=output, glass="white", overwrite=True)) == 0
+    assert upscaled(slides, given(weights, folder, output=output, glass="white", overwrite=True)) == 0
     assert rows_of(output)["a.tif"]["status"] == "done"
     assert rows_of(output)["a.tif"]["options"] != before
 
@@ -112,42 +117,42 @@ def test_a_slide_with_its_outlines(weights, slide, tmp_path):
     square = Region(np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32))
     write_geojson(tmp_path / "tissue.geojson", [square])
     arguments = given(weights, slide, output=tmp_path / "out", tissue=tmp_path / "tissue.geojson")
-    assert run_slides([slide], arguments) == 0
+    assert upscaled([slide], arguments) == 0
     assert rows_of(tmp_path / "out")["small.tif"]["tiles_computed"] == "1"
     with pytest.raises(UserError, match="it outlines one slide, and there are 2"):
-        run_slides([slide, slide], arguments)
+        upscaled([slide, slide], arguments)
 
 
 def test_one_slide_to_one_file(weights, slide, tmp_path, capsys):
-    assert run_slides([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs")) == 0
+    assert upscaled([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs")) == 0
     assert os.listdir(tmp_path) == ["one.svs"]
     line = capsys.readouterr().out
     assert line.startswith("small.tif: x2, level 0 of 0.5 µm/px to 0.25 µm/px in ")
     with pytest.raises(UserError, match=r"one.svs exists"):
-        run_slides([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs"))
+        upscaled([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs"))
 
 
 def test_overwriting_replaces_outputs_and_never_a_slide(weights, folder, tmp_path):
     out = tmp_path / "out"
     slides = [folder / "a.tif", folder / "sub/b.tif"]
-    assert run_slides(slides, given(weights, folder, output=out)) == 0
+    assert upscaled(slides, given(weights, folder, output=out)) == 0
     before = (out / "a.tif").stat().st_mtime_ns
-    assert run_slides(slides, given(weights, folder, output=out)) == 0
+    assert upscaled(slides, given(weights, folder, output=out)) == 0
     assert (out / "a.tif").stat().st_mtime_ns == before
-    assert run_slides(slides, given(weights, folder, output=out, overwrite=True)) == 0
+    assert upscaled(slides, given(weights, folder, output=out, overwrite=True)) == 0
     assert (out / "a.tif").stat().st_mtime_ns > before
     os.utime(folder / "a.tif", (1, 1))  # now it may be another slide, so that its output is not taken for done
-    assert run_slides(slides, given(weights, folder, output=out)) == 3
+    assert upscaled(slides, given(weights, folder, output=out)) == 3
     pixels = (folder / "a.tif").read_bytes()
     for output in (folder, folder / "a.tif"):
         with pytest.raises(UserError, match="is an input too"):
-            run_slides(slides[:1], given(weights, folder / "a.tif", output=output, overwrite=True))
+            upscaled(slides[:1], given(weights, folder / "a.tif", output=output, overwrite=True))
     assert (folder / "a.tif").read_bytes() == pixels
 
 
 def test_a_file_of_another_kind_is_no_folder(weights, slide, tmp_path):
     with pytest.raises(UserError, match=r"out.png: a slide is written as .tif"):
-        run_slides([slide], given(weights, slide, output=tmp_path / "out.png"))
+        upscaled([slide], given(weights, slide, output=tmp_path / "out.png"))
     assert not os.listdir(tmp_path)
 
 
@@ -156,16 +161,16 @@ def test_outlines_are_part_of_what_a_run_depends_on(weights, slide, tmp_path):
     square = np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32)
     write_geojson(outlines, [Region(square, ())])
     given_outlines = given(weights, slide, output=output, tissue=outlines, workers=None)
-    assert run_slides([slide], given_outlines) == 0
+    assert upscaled([slide], given_outlines) == 0
     first = output.read_bytes()
     with pytest.raises(UserError, match=r"one.tif exists"):
-        run_slides([slide], given_outlines)
+        upscaled([slide], given_outlines)
     write_geojson(outlines, [Region(square - 90, ())])
-    assert run_slides([slide], given(weights, slide, output=output, tissue=outlines, overwrite=True)) == 0
+    assert upscaled([slide], given(weights, slide, output=output, tissue=outlines, overwrite=True)) == 0
     assert output.read_bytes() != first
     outlines.unlink()
     with pytest.raises(UserError, match=r"--tissue .* cannot be read: No such file"):
-        run_slides([slide], given_outlines)
+        upscaled([slide], given_outlines)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,7 @@ def test_outlines_are_part_of_what_a_run_depends_on(weights, slide, tmp_path):
 )
 def test_mistakes_are_one_line_and_leave_nothing(weights, slide, tmp_path, others, says):
     with pytest.raises(UserError, match=says):
-        run_slides([slide], given(weights, slide, output=tmp_path / "out.tif", **others))
+        upscaled([slide], given(weights, slide, output=tmp_path / "out.tif", **others))
     assert not os.listdir(tmp_path)
 
 
@@ -192,7 +197,7 @@ def test_a_cluster_computes_one_slide_a_task(weights, folder, tmp_path):
     output = tmp_path / "out"
     with cluster(tmp_path) as address:
         arguments = given(weights, folder, output=output, scheduler=address)
-        assert run_slides(slides_in(folder), arguments) == 3
+        assert upscaled(slides_in(folder), arguments) == 3
     assert {name: row["status"] for name, row in rows_of(output).items()} == {
         "a.tif": "done",
         "b.tif": "done",

@@ -83,11 +83,11 @@ def test_a_resumed_run_computes_only_what_is_missing(network, slide, finished, t
     counted = []
     real = TiledNetwork.sums
 
-    def stopping(self, image, block):
+    def stopping(self, image, block, **options):
         counted.append(block)
         if len(counted) == 5:
             raise KeyboardInterrupt
-        return real(self, image, block)
+        return real(self, image, block, **options)
 
     monkeypatch.setattr(TiledNetwork, "sums", stopping)
     with pytest.raises(KeyboardInterrupt):

@@ -5,10 +5,15 @@ import csv
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from datasets_prep.common.downscale import area_reduce
 from datasets_prep.slides.open import open_slide
+from datasets_prep.synthetic.image import synthesize
+from mihatp_arch.inference.slides.job import prepare_job
+from mihatp_arch.inference.slides.jpeg_quality import jpeg_quality
+from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import plan_slide, slide_tiling
 from mihatp_arch.inference.slides.tissue import slide_tissue
 from mihatp_arch.inference.slides.warnings import _SHARPEST_BLUR, _STAIN, sharpness, stain, warnings
@@ -90,3 +95,29 @@ def test_pen_marks(tiles):
 def test_real_slides_are_in_range(shared, name):
     with open_slide(shared / "data/slides" / name, assume_mpp=0.5) as slide:
         assert warned(slide) == []
+
+
+@pytest.mark.parametrize("quality", [1, 30, 69, 70, 90, 100])
+def test_the_quality_of_jpeg_is_read_from_the_slide(tmp_path, quality):
+    path = tmp_path / "slide.tif"
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280, 3), dtype=np.uint8)
+    options = {"compression": "jpeg", "compressionargs": {"level": quality}, "photometric": "rgb"}
+    tifffile.imwrite(path, noise, tile=(128, 128), metadata=None, **options)
+    assert jpeg_quality(path, width=280, height=300) == quality
+    assert jpeg_quality(path, width=140, height=150) is None
+    tifffile.imwrite(path, noise, tile=(128, 128), compression="zlib", photometric="rgb")
+    assert jpeg_quality(path, width=280, height=300) is None
+    Image.fromarray(noise).save(tmp_path / "no_tiff.png")
+    assert jpeg_quality(tmp_path / "no_tiff.png", width=280, height=300) is None
+
+
+def test_strong_compression_is_a_line(network, tmp_path):
+    tissue = synthesize(300, 300, seed=1)[0]
+    resolution = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
+    for quality, lines in ((69, 1), (70, 0)):
+        path = tmp_path / f"{quality}.tif"
+        options = {"compression": "jpeg", "compressionargs": {"level": quality}, "photometric": "rgb"}
+        tifffile.imwrite(path, tissue, tile=(128, 128), metadata=None, **options, **resolution)
+        with open_slide(path) as slide:
+            notes = prepare_job(network, slide, SlideOptions(), TileOptions(tile=96)).notes
+        assert sum(f"JPEG of quality {quality}" in note for note in notes) == lines
