@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.file_hash import refuse_damaged
 
 _FOLDER = "inference/weights"
 _LENGTH = 8  # bytes at the start of a safetensors file: the length of its header
@@ -18,7 +19,8 @@ def bundled_weights() -> dict[str, Path]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, read without torch. Raises `UserError` where it cannot be read."""
+    """The metadata of a safetensors file, read without torch. Raises `UserError` where it is missing or damaged."""
+    refuse_damaged(path)
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "little")
@@ -26,7 +28,5 @@ def read_metadata(path: Path) -> dict[str, str]:
                 raise ValueError("its header is cut off")
             header: Any = json.loads(file.read(length))
         return dict(header.get("__metadata__") or {})
-    except FileNotFoundError:
-        raise UserError(f"there is no file '{path}'") from None
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"'{path}' is damaged, or no safetensors file ({error})") from error

@@ -19,6 +19,7 @@ from mihatp_arch.archs.diffusion.diffusers_weights import load_folder
 from mihatp_arch.bundled_weights import read_metadata
 from mihatp_arch.errors import UserError
 from mihatp_arch.exported_options import without_options
+from mihatp_arch.file_hash import refuse_damaged
 
 # What torch.load and safetensors raise when a file is damaged.
 _DAMAGE = (
@@ -64,6 +65,7 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
     """
     if path.is_dir():
         return load_folder(path)
+    refuse_damaged(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of other pickle protocols; the error below says enough
@@ -73,8 +75,6 @@ def load_tensors(path: Path, *, mapped: bool = True) -> dict[str, Any]:
                 content = torch.load(
                     path, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(path)
                 )
-    except FileNotFoundError:
-        raise UserError(f"there is no file '{path}'") from None
     except _DAMAGE as error:
         raise UserError(f"'{path}' cannot be loaded: it is damaged, or holds more than tensors") from error
     if not isinstance(content, dict):

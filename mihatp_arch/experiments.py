@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from datasets_prep.common.files import replacing
+from mihatp_arch import file_hash
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.resolution import mpp_of_data
@@ -57,9 +58,20 @@ def export(
     tensors = weights_below(source, load_tensors(source, mapped=False), "params_ema")
     if half:
         tensors = {name: _half(name, tensor) for name, tensor in tensors.items()}
-    if mpp is None:
-        mpp = _mpp_of_training(options)
-    metadata = {
+    metadata = _metadata(options, source, _mpp_of_training(options) if mpp is None else mpp, card or {})
+    if options["network_g"].get("type") == "MiHATP":
+        tensors = with_options(tensors, options["network_g"])
+    try:
+        with replacing(output) as partial:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
+            file_hash.fill_in(partial)
+    except OSError as error:
+        raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
+    return source
+
+
+def _metadata(options: Mapping[str, Any], source: Path, mpp: float | None, card: Mapping[str, Any]) -> dict[str, str]:
+    return {
         "format": "pt",
         "network_g": json.dumps(options["network_g"]),
         "scale": str(options.get("scale", "")),
@@ -67,16 +79,9 @@ def export(
         "source": source.name,
         "kernel": kernel_of_weights(source) or "",
         "mpp": "" if mpp is None else str(mpp),
-        "card": json.dumps(dict(card or {})),
+        "card": json.dumps(dict(card)),
+        file_hash.KEY: file_hash.BLANK,
     }
-    if options["network_g"].get("type") == "MiHATP":
-        tensors = with_options(tensors, options["network_g"])
-    try:
-        with replacing(output) as partial:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
-    except OSError as error:
-        raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
-    return source
 
 
 def _half(name: str, tensor: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from helpers.end_to_end import ONE_SET, files
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from mihatp_arch.checkpoints import kernel_of_weights
+from mihatp_arch.checkpoints import kernel_of_weights, load_tensors
+from mihatp_arch.errors import UserError
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.training.saving import save_whole
 from mihatp_cli.basicsr import main as basicsr
@@ -76,6 +77,10 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
     assert metadata["mpp"] == "" and metadata["card"] == "{}"
     assert kernel_of_weights(output) == kernel_of_weights(folder / "models" / "net_g_5000.pth") == "area"
     assert all(torch.equal(average[name], tensor) for name, tensor in network.state_dict().items())
+    whole = output.read_bytes()
+    output.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    with pytest.raises(UserError, match="its SHA-256 is not the one that was stored in it"):
+        load_tensors(output)
     assert main(["export", str(folder), "-o", str(output)]) == 2
     assert "exists" in capsys.readouterr().err
     for wrong, says in ((["-o", "a.pth"], "must end in"), (["-o", "b.safetensors", "--weights", "no.pth"], "no.pth")):

@@ -17,7 +17,7 @@ FOLDERS = (*PACKAGES, "benchmarks", "tests")
 # A module imports from its own floor and from those below it. The longest name that fits a module counts.
 FLOORS = (
     {"datasets_prep.common"},
-    {"mihatp_arch.compat", "mihatp_arch.errors"},
+    {"mihatp_arch.compat", "mihatp_arch.errors", "mihatp_arch.file_hash"},
     {"mihatp_arch.transforms", "mihatp_arch.archs.layers", "mihatp_arch.archs.fast"},
     {
         "mihatp_arch.archs",

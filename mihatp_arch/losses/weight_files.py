@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mihatp_arch.errors import UserError
+from mihatp_arch.file_hash import refuse_damaged
 
 
 def torch_hub_file(network: str) -> tuple[Path, str]:
@@ -58,6 +59,7 @@ def read_state_dict(path: Path, *, what: str, otherwise: str) -> Mapping[str, Te
     if not path.is_file():
         raise UserError(f"{what}: there is no file {path}: {otherwise}")
     try:
+        refuse_damaged(path)
         return load_state_dict(str(path), use_ema=False, weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as there are formats
         raise UserError(f"{what}: {path} holds no state dict ({first_line(error)})") from error

@@ -15,6 +15,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.loaders import validation_loader
 from mihatp_arch.training.ema import start_ema_at
 from mihatp_arch.training.random_state import restore_generators
+from mihatp_arch.training.resumed.optimizer_state import refuse_misfit
 from mihatp_arch.training.saving import save_network, saving
 
 BEST_RESULTS = "best_metric_results.json"
@@ -51,6 +52,8 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
     for kind, ours in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
         try:
             for target, state in zip(ours, resume_state[kind], strict=True):
+                if kind == "optimizers":
+                    refuse_misfit(target, state)
                 target.load_state_dict(state)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
@@ -60,11 +63,21 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
     start_ema_at(self, resume_state["iter"])
     self.best_metric_results = _best_until(self, resume_state)
     _finish_validation(self, resume_state["iter"])
-    generators = resume_state.get("generators", [])
-    if len(generators) == self.opt.get("world_size", 1):
-        restore_generators(generators[self.opt.get("rank", 0)])
-    else:
+    _restore_generators(self.opt, resume_state.get("generators", []))
+
+
+def _restore_generators(opt: dict[str, Any], generators: list[Any]) -> None:
+    """Set the random generators of this process. Raises `UserError` where their states are damaged."""
+    if len(generators) != opt.get("world_size", 1):
         get_root_logger().warning("The state has no generators for these processes: random draws start anew.")
+        return
+    try:
+        restore_generators(generators[opt.get("rank", 0)])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"'{opt['path']['resume_state']}' has no sound states of the random generators ({error}): name another "
+            "as path.resume_state"
+        ) from error
 
 
 def _finish_validation(model: BaseModel, iteration: int) -> None:

@@ -13,6 +13,7 @@ from basicsr.utils import get_root_logger, get_time_str
 from torch import distributed, nn
 
 from datasets_prep.common.files import write_file
+from mihatp_arch import file_hash
 from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.order import training_start
@@ -98,9 +99,10 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
 
 
 def save_whole(content: Any, path: Path) -> None:
-    """`torch.save` to `path`, whole or not at all. Raises `UserError` when it cannot be written."""
+    """`torch.save` to `path` with a hash, whole or not at all. Raises `UserError` when it cannot be written."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    file_hash.add_to_archive(buffer)
     with saving(path):
         write_file(path, buffer.getbuffer())
 

@@ -100,12 +100,14 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
     if rows[0] and metrics and rank == 0:
         # The table of the first variant is the last file: a set that has it counts as tested.
         for variant, measured in reversed([*zip(variants, rows, strict=True)]):
-            file, means = _write_table(opt, variant, name, measured, current_iter), _means(name, measured)
+            file, means = _table_path(opt, variant, name, current_iter), _means(name, measured)
             if variant is variants[0]:
+                # The best results come first: a set that has a table is not validated again after a kill.
                 _report(self, name, means, file, len(measured), current_iter, tb_logger)
             else:
                 numbers = ", ".join(f"{metric}: {value:.4f}" for metric, (value, _) in means.items())
                 get_root_logger().info(f"{name}, after the consistency projection: {numbers}; each is in {file}")
+            _write_table(file, measured)
     waiting.remove()
 
 
@@ -144,18 +146,18 @@ def _picture_path(opt: Mapping[str, Any], variant: _Variant, dataset: str, image
     return str(variant.visualization / dataset / f"{image}_{variant.suffix}.png")
 
 
-def _write_table(
-    opt: Mapping[str, Any], variant: _Variant, dataset: str, rows: Sequence[Row], current_iter: int
-) -> Path:
-    """Write the metrics of all images as CSV, and return the file."""
-    file = variant.root / "metrics" / (f"{dataset}_{current_iter}.csv" if opt["is_train"] else f"{dataset}.csv")
+def _table_path(opt: Mapping[str, Any], variant: _Variant, dataset: str, current_iter: int) -> Path:
+    return variant.root / "metrics" / (f"{dataset}_{current_iter}.csv" if opt["is_train"] else f"{dataset}.csv")
+
+
+def _write_table(file: Path, rows: Sequence[Row]) -> None:
+    """Write the metrics of all images as CSV."""
     file.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["image", *rows[0][2]])
     lines.writerows([image, *values.values()] for _, image, values in rows)
     write_file(file, text.getvalue().encode())  # without this file the set counts as not validated
-    return file
 
 
 def _means(dataset: str, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:

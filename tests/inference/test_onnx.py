@@ -47,6 +47,12 @@ def test_an_onnx_file_is_a_network_and_says_what_it_is(tmp_path, capsys):
     info = network.info
     assert (info.name, info.scale, info.tile, info.card) == ("edsr.onnx", 4, 12, {"licence": "CC0"})
     assert (info.kernel, info.mpp, info.sha256) == ("area", 0.25, expected.info.sha256)
+    whole = output.read_bytes()
+    for position in (len(whole) // 3, len(whole) // 2, len(whole) - 40):
+        output.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(UserError, match="is damaged"):
+            load_network(output)
+    output.write_bytes(whole)
     assert written(source, output, 12) == 2
     assert "exists" in capsys.readouterr().err
     assert written(source, tmp_path / "nowhere/edsr.onnx", 12) == 2

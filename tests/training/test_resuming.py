@@ -9,9 +9,11 @@ import basicsr.train
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
+from helpers.basicsr import NAME, edsr, write_data, write_options
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.resuming import read_best_results, write_best_results
+from mihatp_cli.basicsr import main
 
 BEST = {
     "val": {
@@ -148,3 +150,50 @@ def test_a_state_of_another_optimizer_is_one_line():
     for optimizers in ([], [adam(1).state_dict()]):
         with pytest.raises(UserError, match=r"'3\.state': its optimizers are not those"):
             model.resume_training({"optimizers": optimizers, "schedulers": []})
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch) -> Path:
+    """The folder of an experiment of two iterations, each with a state; the file `o.yml` beside it has its options."""
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "datasets" / "toy")
+    assert main(["train", "-opt", str(write_options(tmp_path / "o.yml", edsr()))]) == 0
+    return tmp_path / "experiments" / NAME
+
+
+def _resume(*more: str) -> int:
+    return main(["train", "-opt", "o.yml", "--auto_resume", *more])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("exp_avg", torch.zeros(3), "parameter 0 has exp_avg of shape [3], not [4, 3, 3, 3]"),
+        ("exp_avg_sq", torch.zeros(4, 3, 3, 3, 2), "has exp_avg_sq of shape [4, 3, 3, 3, 2], not [4, 3, 3, 3]"),
+        ("step", torch.zeros(2), "has step of shape [2], not []"),
+        ("exp_avg", None, "parameter 0 has no exp_avg"),
+    ],
+)
+def test_a_crafted_state_of_an_optimizer_is_one_line(trained, capsys, key, value, message):
+    path = trained / "training_states" / "1.state"
+    (trained / "training_states" / "2.state").unlink()
+    state = torch.load(path, weights_only=True)
+    remembered = state["optimizers"][0]["state"][0]
+    remembered[key] = value
+    if value is None:
+        del remembered[key]
+    torch.save(state, path)
+    capsys.readouterr()
+    assert _resume() == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "1.state': its optimizers are not those of these options" in error and message in error
+
+
+@pytest.mark.parametrize("states", [[{}], [{"python": 1}], [3]])
+def test_crafted_states_of_the_generators_are_one_line(trained, capsys, states):
+    path = trained / "training_states" / "1.state"
+    (trained / "training_states" / "2.state").unlink()
+    torch.save(torch.load(path, weights_only=True) | {"generators": states}, path)
+    capsys.readouterr()
+    assert _resume() == 2
+    assert "has no sound states of the random generators" in capsys.readouterr().err.splitlines()[-1]

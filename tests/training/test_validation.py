@@ -18,6 +18,7 @@ from helpers.model import build
 from torch.utils.data import DataLoader, Dataset
 
 from mihatp_arch.archs.layers.consistency import project
+from mihatp_arch.training.resuming import read_best_results
 
 METRICS = {
     "psnr": {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": False},
@@ -77,6 +78,19 @@ def test_every_image_has_its_line_and_the_set_its_mean(model, tmp_path):
     assert model.best_metric_results["toy"]["psnr"]["iter"] == 9
     assert (tmp_path / "visualization" / "im4" / "im4_9.png").is_file()
     assert not hasattr(model, "gt")
+
+
+def test_the_best_results_are_written_before_the_table(model, tmp_path, monkeypatch):
+    """A set without a table is validated again after a kill; the best result of a set with a table must be there."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mihatp_arch.training.validation.write_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        validate(model, Images())
+    assert not list((tmp_path / "metrics").iterdir())
+    assert read_best_results(tmp_path)["toy"]["psnr"]["iter"] == 9
 
 
 def test_what_is_infinite_is_named_and_not_averaged(model, tmp_path, caplog):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets_prep.common.files import replacing
+from mihatp_arch import file_hash
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import TILE, NetworkInfo, TorchNetwork
@@ -72,6 +73,7 @@ def export_onnx(
     try:
         with replacing(output) as partial:
             program.save(partial)
+            file_hash.fill_in(partial)
             difference = float((OnnxNetwork(partial)(lr) - network(lr)).abs().max())
             if not difference <= TOLERANCE:
                 raise UserError(f"'{source}' as ONNX gives SR that differs by {difference:.2g}: nothing is written")
@@ -119,4 +121,5 @@ def _metadata(info: NetworkInfo, side: int) -> dict[str, str]:
         "tile": str(side),
         "card": json.dumps(dict(info.card)),
         "sha256": info.sha256,
+        file_hash.KEY: file_hash.BLANK,
     }

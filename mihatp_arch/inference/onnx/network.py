@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datasets_prep.common.files import sha256_of
 from mihatp_arch.errors import UserError
+from mihatp_arch.file_hash import refuse_damaged
 from mihatp_arch.inference.network import NetworkInfo, mpp_and_card
 
 try:
@@ -33,6 +34,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path) -> None:
+        refuse_damaged(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors alone
