@@ -25,8 +25,8 @@ from datasets_prep.patches.grid import check_sizes
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.patches.scanning import divide_candidates, scan_sources
 from datasets_prep.patches.slide_summary import write_summary
-from datasets_prep.patches.source_state import SourceState
-from datasets_prep.patches.sources import list_sources, split_sources
+from datasets_prep.patches.source_state import SourceState, omitted_state
+from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
 
 _SPLIT_BY_PATCH = (
     "split by patch: the same patients are in training and test, so results on the test sets are too good; "
@@ -43,12 +43,16 @@ class BuildResult:
         patients: split -> number of patients.
         sources: the final state of every source.
         duplicates: number of patches left out because their split has the same pixels already.
+        unnamed: sources that are left out because the manifest does not name them.
+        warnings: the warnings on the card.
     """
 
     counts: dict[str, int]
     patients: dict[str, int]
     sources: Sequence[SourceState]
     duplicates: int
+    unnamed: Sequence[Source] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def failed(self) -> list[str]:
@@ -76,6 +80,7 @@ def prepare(
     about: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> BuildResult:
     """Build `<output>/<split>/{HR,LR_x2,LR_x4,LR_x8}.lmdb`, `manifest.csv`, `slides.csv`, `build.json` and the card.
 
@@ -83,7 +88,7 @@ def prepare(
         slides: slides, and folders of slides.
         output: the new folder. It appears whole or not at all; a killed build resumes from `.<name>.work` beside it.
         tiles: folder of image tiles at 40x.
-        manifest: CSV of patients, splits and mpp (`sources.list_sources`).
+        manifest: table of patients, splits and mpp (`sources.list_sources`).
         mask: GeoJSON with the tissue of the only slide, or a folder with `<name of the slide>.geojson` for some slides.
         options, quality, limits, splits: see `patches/options.py`. By default as in the paper, section 3.1: 2000 / 100
             / 5 × 100 patches.
@@ -92,6 +97,7 @@ def prepare(
         about: text for the file `about.md`.
         overwrite: whether a data set of this program at `output` may be replaced.
         progress: whether progress bars are shown on a terminal.
+        say: shows a line on what was given to the user, before the work.
 
     Raises:
         UserError: the request is impossible, no source can be used, or `output` cannot be written. When only some
@@ -101,24 +107,30 @@ def prepare(
     limits, splits = limits or Limits(), splits or SplitOptions()
     check_sizes(patch_size=options.patch_size, scales=options.scales)
     refuse_existing(output, overwrite=overwrite, signature=SIGNATURE)
-    sources = list_sources(slides, tiles=tiles, manifest=manifest, by_patient=splits.by == "patient")
-    inputs = [*(source.path for source in sources), *slides, *filter(None, (tiles, manifest, mask))]
-    _refuse_inputs_in_output(inputs, output)
-    if splits.by == "patient":
-        split_sources(sources, tests=splits.tests, seed=splits.seed)  # too few patients: fail before hours of scanning
+    listed = list_sources(slides, tiles=tiles, manifest=manifest, splits=splits, hr_mpp=options.hr_mpp)
+    for line in (*listed.notes, *listed.warnings):
+        say(line)
+    files = [source.path for source in (*listed.used, *listed.omitted)]
+    _refuse_inputs_in_output([*files, *slides, *filter(None, (tiles, manifest, mask))], output)
+    _refuse_impossible(listed.used, options, splits)
     bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
     with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(sources, mask, work, options, run, bar)
+        states = scan_sources(listed.used, mask, work, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
         extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed)
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
-            return _write(folder, extraction, splits, about, bar)
+            return _write(folder, extraction, listed, splits, about, bar)
 
 
 def _write(
-    folder: Path, extraction: Extraction, splits: SplitOptions, about: str | None, bar: Callable[..., Any]
+    folder: Path,
+    extraction: Extraction,
+    listed: SourceList,
+    splits: SplitOptions,
+    about: str | None,
+    bar: Callable[..., Any],
 ) -> BuildResult:
     """Write the LMDBs, `manifest.csv`, `slides.csv`, `build.json`, `about.md` and the card into `folder`."""
     options = extraction.options
@@ -130,23 +142,39 @@ def _write(
         duplicates += not is_new
     if about is not None:
         (folder / "about.md").write_text(about, encoding="utf-8")
-    write_summary(folder, extraction.states, _settings(extraction, splits))
-    write_card(folder)
+    write_summary(
+        folder, [*extraction.states, *map(omitted_state, listed.omitted)], _settings(extraction, listed, splits)
+    )
+    warnings = write_card(folder)
     patients = {split: extraction.patients(split) for split in counts}
-    return BuildResult(counts, patients, extraction.states, duplicates)
+    unnamed = [source for source in listed.omitted if source.omitted == NOT_NAMED]
+    return BuildResult(counts, patients, extraction.states, duplicates, unnamed, warnings)
 
 
-def _settings(extraction: Extraction, splits: SplitOptions) -> dict[str, Any]:
+def _settings(extraction: Extraction, listed: SourceList, splits: SplitOptions) -> dict[str, Any]:
     """The content of `build.json`."""
     return {
         "versions": {"mihatp": VERSION},
         "split_by": splits.by,
         "seed": splits.seed,
+        "patient_regex": splits.patient_regex,
+        "patient_from": splits.patient_from,
+        "splits": extraction.splits,
         **asdict(extraction.options),
         **asdict(extraction.quality),
         "limits": asdict(extraction.limits),
-        "warnings": [] if splits.by == "patient" else [_SPLIT_BY_PATCH],
+        "warnings": [*([] if splits.by == "patient" else [_SPLIT_BY_PATCH]), *listed.warnings],
+        "notes": listed.notes,
     }
+
+
+def _refuse_impossible(sources: Sequence[Source], options: ScanOptions, splits: SplitOptions) -> None:
+    """Raise `UserError` before hours of scanning: too few patients, or `--override-mpp` without any value."""
+    if splits.by == "patient":
+        split_sources(sources, tests=splits.tests, seed=splits.seed)
+    stated = options.assume_mpp is not None or any(source.mpp is not None for source in sources)
+    if options.override_mpp is True and not stated:
+        raise UserError("--override-mpp without a value needs an mpp column in --manifest, or --assume-mpp UM")
 
 
 def _refuse_inputs_in_output(inputs: Sequence[Path], output: Path) -> None:

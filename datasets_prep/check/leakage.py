@@ -68,10 +68,11 @@ def check_overlaps(rows: Iterable[Row], sizes: Mapping[str, int], findings: Find
     slides: dict[str, list[_Square]] = defaultdict(list)
     for row in rows:
         if row.split in sizes:
-            slides[row.slide].append(_Square(row.x, row.y, sizes[row.split], row.split, row.key))
+            side = sizes[row.split] * row.reduction
+            slides[row.slide].append(_Square(row.x, row.y, side, row.split, row.key))
     for slide, squares in slides.items():
         if len({square.split for square in squares}) > 1:
-            _check_slide(slide, squares, max(sizes.values()), findings)
+            _check_slide(slide, squares, max(square.side for square in squares), findings)
 
 
 def _check_slide(slide: str, squares: Iterable[_Square], cell: int, findings: Findings) -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
-from datasets_prep.dataset.card_text import card_text, read_facts
+from datasets_prep.dataset.card_text import card_text, find_warnings, read_facts
 
 
-def write_card(folder: Path) -> None:
-    """Write `card.md` and `card.png` of the data set in `folder`; the same data set always gives the same card.
+def write_card(folder: Path) -> list[str]:
+    """Write `card.md` and `card.png` of the data set in `folder`, and return the warnings on it.
 
-    Both are made from the manifest, the LMDBs and, where they exist, `slides.csv`, `build.json` and `slides/`. Their
-    length is bounded, with any number of slides.
+    The same data set always gives the same card. Both files are made from the manifest, the LMDBs and, where they
+    exist, `slides.csv`, `build.json` and `slides/`. Their length is bounded, with any number of slides.
 
     Raises:
         UserError: one of these files is damaged, or the card cannot be written.
@@ -25,3 +25,4 @@ def write_card(folder: Path) -> None:
         write_file(folder / "card.md", card_text(facts).encode())
     except OSError as error:
         raise UserError(f"cannot write the card of {folder}: {error.strerror or error}; free space") from error
+    return find_warnings(facts)

@@ -149,7 +149,8 @@ def _draw_resolutions(axes: Axes, facts: Facts) -> None:
         axes.text(0.5, 0.5, "not stated", ha="center", va="center", transform=axes.transAxes, color="grey")
         return
     low, high = min(known), max(known)
-    low, high = min(low, 0.2), max(high, 0.3)  # the resolutions that count as 40x
+    wanted = facts.settings.get("hr_mpp") or 0.25
+    low, high = min(low, 0.8 * wanted), max(high, 1.2 * wanted)  # the resolutions that count as 40x, 20x or 10x
     axes.hist(known, bins=20, range=(low, high), color="0.45")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("µm per pixel")
@@ -186,7 +187,7 @@ def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colour
     axes.imshow(overview)
     rings = [ring * scale for ring in _rings(_slide_file(facts, rows[0], ".geojson"))]
     axes.add_collection(LineCollection(rings, colors="black", linewidths=0.8))
-    side = facts.settings.get("patch_size") or 192
+    side = (facts.settings.get("patch_size") or 192) * rows[0].reduction
     points = 72 * _THUMB / max(width, height)  # per overview px
     size = max(side * scale * points, _LEAST_DOT)
     centres = (np.array([(row.x, row.y) for row in rows]) + side / 2) * scale

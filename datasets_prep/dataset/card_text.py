@@ -16,7 +16,13 @@ _FAILED = 20  # largest number of rows in the table of slides that could not be 
 _LONGEST = 200  # characters of a reason or a setting
 _FEW = 10  # patches; a smaller split is too small for numbers
 
+_LEFT_OUT = ("failed", "unnamed", "excluded")
 _REST = ("pen", "black", "candidates", "patches", "note")
+_ORIGINS = {
+    "assumed": "was assumed",
+    "objective": "was estimated from the power of the objective",
+    "overridden": "is not that of the file: the user says so",
+}
 _SETTINGS = {
     "patch_size": "patch size, HR px",
     "scales": "scales",
@@ -51,7 +57,11 @@ class Facts:
     @property
     def failed(self) -> list[dict[str, str]]:
         """Rows of `slides.csv` of the slides that could not be used."""
-        return [slide for slide in self.slides.values() if slide.get("status") == "failed"]
+        return self.of_status("failed")
+
+    def of_status(self, status: str) -> list[dict[str, str]]:
+        """Rows of `slides.csv` with a status (`SourceState.status`)."""
+        return [slide for slide in self.slides.values() if slide.get("status") == status]
 
     def mpp(self) -> dict[str, float | None]:
         """Slide -> µm per pixel, of the slides with patches."""
@@ -104,8 +114,11 @@ def find_warnings(facts: Facts) -> list[str]:
         warnings.append(
             f"{len(facts.failed)} of {_count(len(facts.slides), 'slide')} could not be used: card.md says why"
         )
+    unnamed = len(facts.of_status("unnamed"))
+    if unnamed:
+        warnings.append(f"{unnamed} of {_count(len(facts.slides), 'slide')} were left out: the manifest names them not")
     sources = Counter(facts.slides.get(slide, {}).get("mpp_source", "") for slide in used)
-    for source, origin in (("assumed", "was assumed"), ("objective", "was estimated from the power of the objective")):
+    for source, origin in _ORIGINS.items():
         if sources[source]:
             warnings.append(f"the resolution of {sources[source]} of {_count(len(used), 'slide')} {origin}")
     unknown = sum(mpp is None for mpp in used.values())
@@ -137,7 +150,7 @@ def _slide_lines(facts: Facts) -> Iterator[str]:
         patients[row.slide] = row.patient
     mpp = facts.mpp()
     names = dict.fromkeys(
-        [*(name for name, slide in facts.slides.items() if slide.get("status") != "failed"), *patches]
+        [*(name for name, slide in facts.slides.items() if slide.get("status") not in _LEFT_OUT), *patches]
     )
     rows = []
     for name in names:

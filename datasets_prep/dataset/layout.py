@@ -61,8 +61,9 @@ def write_dataset(
 
 
 def _row(patch: Patch, split: str) -> tuple[object, ...]:
-    """The row of a patch, in the order of COLUMNS; its level is always 0."""
+    """The row of a patch, in the order of COLUMNS; its level is 0, or `0/2` where HR is level 0 reduced twice."""
     mpp = "" if patch.mpp is None else f"{patch.mpp:.4f}"
     tissue = "" if patch.tissue is None else f"{patch.tissue:.3f}"
-    identity = (patch.key, patch.slide, patch.patient, split, patch.x, patch.y, 0)
+    level = 0 if patch.reduction == 1 else f"0/{patch.reduction}"
+    identity = (patch.key, patch.slide, patch.patient, split, patch.x, patch.y, level)
     return (*identity, mpp, tissue, patch.lr_source, patch.sha1)

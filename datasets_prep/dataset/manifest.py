@@ -25,7 +25,7 @@ class _Settings(msgspec.Struct):
 
 
 class Row(NamedTuple):
-    """One patch in the manifest; `x`, `y` in level-0 px, `mpp` in µm per pixel (None when it is unknown)."""
+    """One patch in the manifest; `x`, `y` in level-0 px, `mpp` in µm per HR pixel (None when it is unknown)."""
 
     key: str
     slide: str
@@ -36,6 +36,7 @@ class Row(NamedTuple):
     mpp: float | None
     lr_source: str
     sha1: bytes  # 20 bytes, hash of the HR pixels, [H, W, 3] uint8 RGB
+    reduction: int  # level-0 px along an HR pixel
 
     @property
     def slide_key(self) -> str:
@@ -93,6 +94,7 @@ def _row(record: dict[str, str]) -> Row:
         *(record["key"], intern(record["slide"]), intern(record["patient"]), intern(record["split"])),
         *(int(record["x"]), int(record["y"]), float(record["mpp"]) if record["mpp"] else None),
         *(intern(record["lr_source"]), bytes.fromhex(record["sha1"])),
+        int(record["level"].partition("/")[2] or 1),
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.downscale import reduce_patch
+from datasets_prep.common.downscale import area_reduce, reduce_patch
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
 from datasets_prep.common.png import encode_png
@@ -33,7 +33,8 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
         key: name in the LMDBs.
         slide, patient: name of the source, and of its patient.
         x, y: upper left corner, level-0 px.
-        mpp: µm per level-0 pixel; None when it is unknown.
+        reduction: how many times level 0 is reduced to give HR.
+        mpp: µm per HR pixel; None when it is unknown.
         tissue: share of tissue, 0 to 1; None when it is unknown.
         lr_source: source of LR as text, see `pyramid_lr.describe`.
         sha1: hash of the HR pixels, [H, W, 3] uint8 RGB.
@@ -45,6 +46,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
     patient: str
     x: int
     y: int
+    reduction: int
     mpp: float | None
     tissue: float | None
     lr_source: str
@@ -93,10 +95,12 @@ def extract_shard(
     """
     patches: list[Patch] = []
     rejected: Counter[str] = Counter()
+    side = options.patch_size * scanned.reduction
     try:
         with open_reader(source, options) as reader:
             for (x, y), share in zip(coordinates.tolist(), shares.tolist(), strict=True):
-                hr = reader.read(x, y, options.patch_size, options.patch_size)
+                hr = reader.read(x, y, side, side)
+                hr = hr if scanned.reduction == 1 else area_reduce(hr, scanned.reduction)
                 flaw = find_flaw(hr, quality)
                 if flaw is not None:
                     rejected[flaw] += 1
@@ -122,7 +126,8 @@ def _patch(
         patient=source.patient,
         x=x,
         y=y,
-        mpp=scanned.mpp,
+        reduction=scanned.reduction,
+        mpp=scanned.mpp and scanned.mpp * scanned.reduction,
         tissue=None if math.isnan(share) else share,
         lr_source=scanned.lr_source,
         sha1=hashlib.sha1(hr.tobytes(), usedforsecurity=False).hexdigest(),
@@ -136,8 +141,9 @@ def _lr_images(
     """Scale -> LR image of the patch `hr` at (x, y)."""
     levels = scanned.level_sources()
     kernel = "bicubic" if options.lr == "bicubic" else "area"
+    side = options.patch_size * scanned.reduction
     return {
-        scale: read_lr(reader, x, y, options.patch_size, scale, levels[scale])
+        scale: read_lr(reader, x, y, side, scale * scanned.reduction, levels[scale])
         if scale in levels
         else reduce_patch(hr, scale, kernel=kernel)
         for scale in options.scales

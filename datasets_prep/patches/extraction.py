@@ -90,7 +90,7 @@ class Extraction:
             order = candidates.start + seeded_indices(own, state.source.name, seed=self.seed)
             chosen = order[candidates.examined : candidates.examined + count]
             for shard in shards(chosen, coordinates, size=_SHARD):
-                named = (state.source.name, state.source.patient)
+                named = (state.source.name, state.source.key, state.source.patient)
                 key = digest(VERSION, state.results.name, named, self.options, self.quality, shard.tolist())
                 results = self.work / f"shard-{key}"
                 self._shards[index].append(results)

@@ -1,5 +1,6 @@
 """The options of a build: candidates, quality filter, limits and splits. Light to import, for the command line."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -7,6 +8,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.tissue.presets import PRESETS
 
 LR_SOURCES = ("area", "bicubic", "pyramid")
+HR_MPP = (0.25, 0.5, 1.0)  # µm/px of HR: 40x, 20x and 10x
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,11 @@ class ScanOptions:
         fallback: whether a slide without tissue is segmented again, with the smaller areas of `biopsy`.
         min_tissue: share of a patch that must be tissue, 0 to 1.
         lr: source of LR: `area` and `bicubic` reduce HR, `pyramid` reads the slide's own coarser levels.
-        assume_mpp: µm per pixel of slides that state none.
+        assume_mpp: µm per level-0 pixel of slides and tiles that state none.
+        override_mpp: µm per level-0 pixel of all slides and tiles, whatever they state; the manifest's counts more.
+            True: the manifest and `assume_mpp` count more than the slide. False: the slide counts most.
+        hr_mpp: µm per HR pixel, within 20 %: one of `HR_MPP`. HR is level 0, or level 0 exactly reduced.
+        strict: whether a slide is refused when one of its scales cannot be read from its own level (`lr` is pyramid).
     """
 
     patch_size: int = 192
@@ -32,6 +38,9 @@ class ScanOptions:
     min_tissue: float = 0.5
     lr: Literal["area", "bicubic", "pyramid"] = "area"
     assume_mpp: float | None = None
+    override_mpp: float | bool = False
+    hr_mpp: float = HR_MPP[0]
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -40,8 +49,14 @@ class ScanOptions:
             raise UserError(f"LR source {self.lr!r}: choose from {', '.join(LR_SOURCES)}")
         if not 0 <= self.min_tissue <= 1:
             raise UserError(f"minimal tissue {self.min_tissue}: give a share from 0 to 1")
-        if self.assume_mpp is not None and not 0 < self.assume_mpp < 100:
-            raise UserError(f"--assume-mpp {self.assume_mpp}: give µm per pixel, such as 0.25")
+        if self.hr_mpp not in HR_MPP:
+            raise UserError(f"--hr-mpp {self.hr_mpp:g}: choose from {', '.join(f'{mpp:g}' for mpp in HR_MPP)}")
+        if self.strict and self.lr != "pyramid":
+            raise UserError("--strict refuses slides without the levels for --lr pyramid: give that too")
+        override = None if isinstance(self.override_mpp, bool) else self.override_mpp
+        for option, value in (("--assume-mpp", self.assume_mpp), ("--override-mpp", override)):
+            if value is not None and not 0 < value < 100:
+                raise UserError(f"{option} {value}: give µm per pixel, such as 0.25")
 
 
 @dataclass(frozen=True)
@@ -94,12 +109,22 @@ class SplitOptions:
             of too few patients; results on its test sets are too good.
         tests: number of test sets.
         seed: seed of the splits and of the choice of patches.
+        patient_regex: regular expression whose first group, or group `patient`, in the name of a source is its patient.
+        patient_from: `folder`: the first folder in the name of a source is its patient.
     """
 
     by: Literal["patient", "patch"] = "patient"
     tests: int = 5
     seed: int = 0
+    patient_regex: str | None = None
+    patient_from: Literal["folder"] | None = None
 
     def __post_init__(self) -> None:
         if self.tests < 1:
             raise UserError(f"{self.tests} test sets: at least 1 is needed")
+        if self.patient_regex is not None and self.patient_from is not None:
+            raise UserError("--patient-regex and --patient-from both say how a patient is found: give one of them")
+        try:
+            re.compile(self.patient_regex or "")
+        except re.error as error:
+            raise UserError(f"--patient-regex {self.patient_regex!r} is no regular expression: {error}") from None

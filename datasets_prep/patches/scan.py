@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
 from datasets_prep.patches.grid import Coordinates, grid
+from datasets_prep.patches.lr_levels import choose_levels
 from datasets_prep.patches.options import ScanOptions
 from datasets_prep.patches.scan_results import Scan, write_candidates, write_tissue_images
 from datasets_prep.patches.sources import Source
 from datasets_prep.slides.levels import overview
 from datasets_prep.slides.open import open_source
 from datasets_prep.slides.protocol import SlideReader
-from datasets_prep.slides.pyramid_lr import describe, plan_levels
-from datasets_prep.slides.registration import gated, register
-from datasets_prep.slides.resolution import require_40x
+from datasets_prep.slides.resolution import Resolution, hr_reduction, settled
 from datasets_prep.tissue.coverage import coverage
 from datasets_prep.tissue.geojson import read_geojson
 from datasets_prep.tissue.segmentation import Tissue, find_tissue, tissue_from_regions
@@ -25,8 +24,23 @@ from datasets_prep.tissue.segmentation import Tissue, find_tissue, tissue_from_r
 
 def open_reader(source: Source, options: ScanOptions) -> SlideReader:
     """Open the pixels of a source. Raises `UserError` when it cannot be opened."""
-    assume_mpp = source.mpp or options.assume_mpp if source.kind == "slide" else source.mpp
-    return open_source(source.path, source.kind, assume_mpp=assume_mpp)
+    return open_source(source.path, source.kind, assume_mpp=_stated_mpp(source, options)[0])
+
+
+def _stated_mpp(source: Source, options: ScanOptions) -> tuple[float | None, str]:
+    """µm per level-0 pixel that the user states, and where; None when nothing is stated."""
+    if source.mpp is not None:
+        return source.mpp, "the manifest"
+    if not isinstance(options.override_mpp, bool):
+        return options.override_mpp, "--override-mpp"
+    return options.assume_mpp, "--assume-mpp"
+
+
+def _resolution(reader: SlideReader, source: Source, options: ScanOptions) -> Resolution:
+    """The resolution of level 0, by the file and by the user."""
+    stated, by = _stated_mpp(source, options)
+    override = options.override_mpp is not False
+    return settled(reader.mpp, reader.mpp_source, stated=stated, by=by, override=override)
 
 
 def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path) -> Scan:
@@ -45,53 +59,81 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
     try:
         with open_reader(source, options) as reader:
             width, height = reader.level_sizes[0]
-            if min(width, height) < options.patch_size:
+            resolution = _resolution(reader, source, options)
+            reduction = hr_reduction(source.path, resolution, hr_mpp=options.hr_mpp, noun=source.kind)
+            side = options.patch_size * reduction
+            if min(width, height) < side:
                 raise UserError(
                     f"{source.path} is {width}x{height}, smaller than one "
-                    f"{options.patch_size}x{options.patch_size} patch: remove it, or use a smaller --patch-size"
+                    f"{side}x{side} patch: remove it, or use a smaller --patch-size"
                 )
             if source.kind == "slide":
-                scanned, coordinates, shares = _scan_slide(reader, options, mask, results)
+                scanned, coordinates, shares = _scan_slide(reader, resolution, reduction, options, mask, results)
             else:
-                scanned, coordinates, shares = _scan_tile(reader, options)
+                scanned, coordinates, shares = _scan_tile(reader, reduction, options)
     except UserError as error:
         return Scan(failed=str(error))
-    scanned = msgspec.structs.replace(scanned, width=width, height=height, candidates=len(coordinates))
+    scanned = msgspec.structs.replace(
+        scanned,
+        width=width,
+        height=height,
+        mpp=resolution.mpp,
+        mpp_source=resolution.source,
+        reduction=reduction,
+        candidates=len(coordinates),
+        notes=[*filter(None, (resolution.note, _reduced(reduction))), *scanned.notes],
+    )
     write_candidates(results, coordinates, shares)
     write_file(results.with_suffix(".json"), msgspec.json.encode(scanned))
     return scanned
 
 
-def _scan_tile(tile: SlideReader, options: ScanOptions) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
+def _reduced(reduction: int) -> str:
+    return f"HR is level 0 reduced {reduction} times" if reduction > 1 else ""
+
+
+def _scan_tile(
+    tile: SlideReader, reduction: int, options: ScanOptions
+) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
     """Every patch of an image tile is a candidate; its tissue share is unknown (NaN)."""
-    coordinates = grid(*tile.level_sizes[0], patch_size=options.patch_size)
+    if options.strict:
+        raise UserError(
+            f"{tile.path} is an image tile, without levels for --lr pyramid: leave it out, or do not give --strict"
+        )
+    coordinates = grid(*tile.level_sizes[0], patch_size=options.patch_size * reduction)
     lr_source = "bicubic" if options.lr == "bicubic" else "area"
-    return Scan(mpp=tile.mpp, lr_source=lr_source), coordinates, np.full(len(coordinates), np.nan)
+    notes = ["an image tile has no levels: LR is made from HR"] if options.lr == "pyramid" else []
+    return Scan(lr_source=lr_source, notes=notes), coordinates, np.full(len(coordinates), np.nan)
 
 
 def _scan_slide(
-    slide: SlideReader, options: ScanOptions, mask: Path | None, results: Path
+    slide: SlideReader,
+    resolution: Resolution,
+    reduction: int,
+    options: ScanOptions,
+    mask: Path | None,
+    results: Path,
 ) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
     """The scan of a slide, the coordinates of its candidates, and their tissue shares."""
-    require_40x(slide)
     rgb, scale = overview(slide)
     tissue = _tissue_of(slide, rgb, scale, options, mask)
-    coordinates, shares = _candidates(slide, tissue, scale, options)
-    levels, lr_source, notes = _lr_levels(slide, coordinates, options)
+    side = options.patch_size * reduction
+    coordinates, shares = _candidates(slide, tissue, scale, options, side=side)
+    lr = choose_levels(slide, coordinates, options, reduction=reduction)
+    notes = [lr.note] if lr.note else []
     if tissue.preset != options.preset and mask is None:
         notes.append(f"no tissue by preset {options.preset}: taken by {tissue.preset}")
     write_tissue_images(results, rgb, tissue)
-    millimetres = (slide.mpp or 0) / 1000
+    millimetres = (resolution.mpp or 0) / 1000
     scanned = Scan(
-        mpp=slide.mpp,
-        mpp_source=slide.mpp_source,
         vendor=slide.vendor,
         preset=tissue.preset if mask is None else "mask",
         tissue_mm2=float(np.count_nonzero(tissue.mask) * scale[0] * scale[1] * millimetres**2),
         pen_share=float(tissue.pen_share),
         black_share=float(tissue.black_share),
-        levels=levels,
-        lr_source=lr_source,
+        levels=lr.levels,
+        lr_source=lr.text,
+        registrations=lr.registrations,
         notes=notes,
     )
     return scanned, coordinates, shares
@@ -120,31 +162,17 @@ def _tissue_of(
 
 
 def _candidates(
-    slide: SlideReader, tissue: Tissue, scale: tuple[float, float], options: ScanOptions
+    slide: SlideReader, tissue: Tissue, scale: tuple[float, float], options: ScanOptions, *, side: int
 ) -> tuple[Coordinates, NDArray[np.float32]]:
-    """Coordinates and tissue shares of the patches with enough tissue and no artefact."""
-    coordinates = grid(*slide.level_sizes[0], patch_size=options.patch_size)
-    squares = {"scale": scale, "xs": coordinates[:, 0], "ys": coordinates[:, 1], "size": options.patch_size}
+    """Coordinates and tissue shares of the patches with enough tissue and no artefact; `side` of them, level-0 px."""
+    coordinates = grid(*slide.level_sizes[0], patch_size=side)
+    squares = {"scale": scale, "xs": coordinates[:, 0], "ys": coordinates[:, 1], "size": side}
     shares = coverage(tissue.mask, **squares)
     clean = coverage(tissue.artefacts.astype(np.uint8), **squares) == 0
     chosen = (shares >= options.min_tissue) & (shares > 0) & clean
     if not chosen.any():
         raise UserError(
-            f"{slide.path}: no patch of {options.patch_size} px is {options.min_tissue:.0%} tissue and free of marks: "
+            f"{slide.path}: no patch of {side} px is {options.min_tissue:.0%} tissue and free of marks: "
             "lower --min-tissue, or draw the tissue (--mask)"
         )
     return coordinates[chosen], shares[chosen]
-
-
-def _lr_levels(
-    slide: SlideReader, coordinates: Coordinates, options: ScanOptions
-) -> tuple[dict[int, tuple[int, int]], str, list[str]]:
-    """The levels that LR is read from (see `Scan.levels`), the source of LR as text, and notes."""
-    if options.lr != "pyramid":
-        return {}, options.lr, []
-    plan = plan_levels(slide, options.scales)
-    notes = []
-    if any(plan.values()):
-        plan, why = gated(plan, register(slide, coordinates, size=options.patch_size, plan=plan))
-        notes = [why] if why else []
-    return {k: (source.level, source.rest) for k, source in plan.items() if source is not None}, describe(plan), notes

@@ -27,7 +27,8 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         failed: why the source cannot be used; empty for a usable one.
         width, height: size of level 0, px.
         mpp: µm per level-0 pixel.
-        mpp_source: where `mpp` comes from (`slides/protocol.py`).
+        mpp_source: where `mpp` comes from (`slides/resolution.py`).
+        reduction: how many times level 0 is reduced to give HR.
         vendor: name of the file format.
         preset: tissue preset that gave the regions, or `mask` for a corrected outline.
         tissue_mm2: area of the tissue, mm².
@@ -35,6 +36,8 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         candidates: number of candidate patches.
         levels: scale -> (level, remaining reduction), for scales that are read from a level; others are made from HR.
         lr_source: the source of LR as text, see `pyramid_lr.describe`.
+        registrations: scale -> (shift, MAD, PSNR) of LR against reduced HR, see `registration.Registration`; PSNR is
+            None where they are equal.
         notes: remarks for `slides.csv`.
     """
 
@@ -43,6 +46,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     mpp: float | None = None
     mpp_source: str = ""
+    reduction: int = 1
     vendor: str = ""
     preset: str = ""
     tissue_mm2: float | None = None
@@ -51,6 +55,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     candidates: int = 0
     levels: dict[int, tuple[int, int]] = {}
     lr_source: str = ""
+    registrations: dict[int, tuple[float, float, float | None]] = {}
     notes: list[str] = []
 
     def level_sources(self) -> dict[int, LevelSource]:

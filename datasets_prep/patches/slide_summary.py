@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from datasets_prep.patches.scan_results import IMAGE_ENDINGS
+from datasets_prep.patches.scan_results import IMAGE_ENDINGS, Scan
 from datasets_prep.patches.source_state import SourceState
 
 COLUMNS = (
     *("slide", "patient", "status", "reason", "width", "height", "mpp", "mpp_source", "vendor", "preset"),
     *("tissue_mm2", "pen_share", "black_share", "candidates", "examined", "accepted"),
+    *("hr_reduction", "lr_source", "lr_shift", "lr_mad", "lr_psnr"),
 )
 
 
@@ -46,8 +47,16 @@ def _row(state: SourceState) -> tuple[object, ...]:
     reason = scan.failed or "; ".join(scan.notes)
     numbers = (scan.tissue_mm2, scan.pen_share, scan.black_share)
     return (
-        *(source.name, source.patient, "failed" if scan.failed else "ok", reason),
+        *(source.name, source.patient, state.status, reason),
         *(scan.width, scan.height, scan.mpp and round(scan.mpp, 4), scan.mpp_source, scan.vendor),
         *(scan.preset, *(number if number is None else round(number, 4) for number in numbers)),
         *(scan.candidates, state.examined, state.accepted),
+        *(scan.reduction, scan.lr_source),
+        *(_by_scale(scan, index, digits) for index, digits in ((0, 3), (1, 3), (2, 1))),
     )
+
+
+def _by_scale(scan: Scan, index: int, digits: int) -> str:
+    """One measurement of each scale that was to be read from a level, as in `x2:0.031 x4:0.052`."""
+    values = {k: measured[index] for k, measured in scan.registrations.items()}
+    return " ".join(f"x{k}:{'inf' if value is None else format(value, f'.{digits}f')}" for k, value in values.items())

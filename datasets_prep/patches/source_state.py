@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets_prep.patches.extract import ShardResult
 from datasets_prep.patches.scan_results import Scan
-from datasets_prep.patches.sources import Source
+from datasets_prep.patches.sources import NOT_NAMED, Source
 
 
 @dataclass
@@ -31,6 +31,13 @@ class SourceState:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def status(self) -> str:
+        """`ok`, `failed`, or for a source that is left out `unnamed` or `excluded`."""
+        if self.source.omitted:
+            return "unnamed" if self.source.omitted == NOT_NAMED else "excluded"
+        return "failed" if self.scan.failed else "ok"
+
     def fail(self, reason: str) -> None:
         """Record that the source cannot be used, and discard its counts."""
         self.scan = Scan(failed=reason)
@@ -42,3 +49,8 @@ class SourceState:
         self.examined += shard.examined
         self.accepted += shard.accepted
         self.rejected.update(shard.rejected)
+
+
+def omitted_state(source: Source) -> SourceState:
+    """The state of a source that is left out."""
+    return SourceState(source, scan=Scan(failed=source.omitted))

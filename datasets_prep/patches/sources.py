@@ -1,15 +1,20 @@
-"""The sources of a data set: its slides and image tiles, their patients, and the splits that a CSV gives them."""
+"""The sources of a data set: its slides and image tiles, their patients, and the splits that a table gives them."""
 
-import csv
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.patches.splits import deal_tests, patient_of, split_patients
-from datasets_prep.slides.find_slides import find_images, find_slides, real_path
+from datasets_prep.patches.keys import distinct_names, keys_of
+from datasets_prep.patches.options import HR_MPP, SplitOptions
+from datasets_prep.patches.patients import UnknownPatientsError, doubtful_patients, patient_by_name, patient_by_rule
+from datasets_prep.patches.splits import deal_tests, split_patients
+from datasets_prep.slides.find_slides import FoundFiles, find_images, find_slides
 from datasets_prep.slides.open import Kind
+from datasets_prep.source_table.match import match_rows
+from datasets_prep.source_table.table import Entry, read_table
+
+NOT_NAMED = "the manifest does not name it"
 
 
 @dataclass(frozen=True)
@@ -18,124 +23,106 @@ class Source:
 
     Attributes:
         kind: slide or image tile.
-        path: the file.
+        path: the file; the link where it is one.
         name: path relative to the folder in which it was found, with forward slashes; its name in the manifest.
-        patient: its patient; the name itself when the split is by patch.
-        split: its split in the CSV; empty when the seed decides.
-        mpp: µm per pixel in the CSV, for a file that states none; else None.
+        key: first part of the LMDB keys of its patches, see `keys.keys_of`.
+        patient: its patient; the name itself when the split is by patch and nothing names the patient.
+        split: its split in the table; empty when the seed decides.
+        mpp: µm per level-0 pixel in the table; None when it says none.
+        omitted: why it is left out; empty for a source that is used.
     """
 
     kind: Kind
     path: Path
     name: str
+    key: str
     patient: str
     split: str = ""
     mpp: float | None = None
+    omitted: str = ""
 
-    @property
-    def key(self) -> str:
-        """The name as the first part of an LMDB key: ASCII letters, digits, '_' and '-', without the ending."""
-        return re.sub(r"[^A-Za-z0-9_-]", "-", self.name.rpartition(".")[0])
+
+@dataclass(frozen=True)
+class SourceList:
+    """The slides and image tiles of a build.
+
+    Attributes:
+        used: the sources, sorted by name.
+        omitted: sources that are left out, because the manifest does not name them, or excludes them.
+        notes: lines that the user should read.
+        warnings: lines that the reader of results should read too.
+    """
+
+    used: list[Source]
+    omitted: list[Source]
+    notes: list[str]
+    warnings: list[str]
 
 
 def list_sources(
-    slides: Sequence[Path], *, tiles: Path | None, manifest: Path | None, by_patient: bool
-) -> list[Source]:
+    slides: Sequence[Path],
+    *,
+    tiles: Path | None,
+    manifest: Path | None,
+    splits: SplitOptions,
+    hr_mpp: float = HR_MPP[0],
+) -> SourceList:
     """All slides in `slides` and all images in `tiles`, sorted by name.
 
-    A CSV row names its file by the path relative to the CSV or to the folder of the file, or by a name that no other
-    file has.
+    The patient of a source is that of the table; else that of `--patient-regex` or `--patient-from`; else the TCGA
+    barcode in its name, or the PatientID of a DICOM slide.
 
     Args:
         slides: slides, and folders of slides.
         tiles: folder of image tiles.
-        manifest: CSV with a column `slide` or `image` and, as far as they are known, `patient`, `split` and `mpp`.
-            When it is given, only the files that it names are used.
-        by_patient: whether a patient must be known: from the CSV, or from a TCGA barcode in the name.
+        manifest: table (`source_table/table.py`). When it is given, only the files that it names are used.
+        splits: how patients are known and divided.
+        hr_mpp: µm per HR pixel; at 20x and 10x it stands in the keys.
 
     Raises:
-        UserError: there is no source, a row names no file, a patient is unknown or in two splits, or two names would
-            give the same LMDB key.
+        UserError: there is no source, a row names no file, a patient is in two splits, or two names would give the same
+            LMDB key.
+        UnknownPatientsError: patients must be known, and some are not.
     """
     if not slides and tiles is None:
         raise UserError("there is nothing to prepare: name slides, folders of slides, or --tiles DIR")
-    files: dict[Path, tuple[Kind, str]] = {}
-    for path, name in find_slides(slides).items() if slides else ():
-        files[path] = ("slide", name)
-    for path, name in find_images(tiles).items() if tiles is not None else ():
-        files[path] = ("tile", name)
-    folders = [*(path if path.is_dir() else path.parent for path in slides), *([tiles] if tiles is not None else [])]
-    rows = {path: {} for path in files} if manifest is None else _read_manifest(manifest, folders, files)
+    found: dict[Kind, FoundFiles] = {}
+    if slides:
+        found["slide"] = find_slides(slides)
+    if tiles is not None:
+        found["tile"] = find_images(tiles)
+    kinds: dict[Path, Kind] = {path: kind for kind, files in found.items() for path in files.names}
+    names = distinct_names({path: name for files in found.values() for path, name in files.names.items()})
+    doubles = {name: path for files in found.values() for name, path in files.doubles.items()}
+    notes = [f"{name} is the same file as {names[path]}, which counts" for name, path in doubles.items()]
+    both = [path for path in kinds if all(path in files.names for files in found.values()) and len(found) > 1]
+    notes += [f"{names[path]} is given as a slide and as a tile: it counts as a tile" for path in both]
+    entries: Mapping[Path, Entry] = {}
+    if manifest is not None:
+        table = read_table(manifest)
+        folders = [*(path if path.is_dir() else path.parent for path in slides), *filter(None, (tiles,))]
+        entries, unmatched = match_rows(table, names, doubles, folders)
+        notes += [*table.notes, *unmatched]
+    keys = keys_of(list(names.values()), suffix="" if hr_mpp == HR_MPP[0] else f"-{10 / hr_mpp:.0f}x")
     sources = []
-    for path, row in rows.items():
-        kind, name = files[path]
-        stated = row.get("patient", "")
-        patient = stated or (patient_of(path.name) if by_patient else name)
-        sources.append(Source(kind, path, name, patient, row.get("split", ""), _mpp_of(row, manifest, name)))
+    for path, name in names.items():
+        entry = entries.get(path, Entry(0, ""))
+        omitted = NOT_NAMED if manifest is not None and path not in entries else entry.exclude
+        by_rule = entry.patient or patient_by_rule(path, name, splits)
+        patient = by_rule or (patient_by_name(path, name) if splits.by == "patient" else name)
+        sources.append(Source(kinds[path], path, name, keys[name], patient, entry.split, entry.mpp, omitted))
     sources.sort(key=lambda source: source.name)
-    _check_keys(sources)
-    _check_stated(sources, manifest, by_patient=by_patient)
-    return sources
+    used = [source for source in sources if not source.omitted]
+    _check_stated(used, manifest, splits)
+    return SourceList(used, [source for source in sources if source.omitted], notes, list(doubtful_patients(used)))
 
 
-def _read_manifest(
-    manifest: Path, folders: Sequence[Path], files: Mapping[Path, tuple[str, str]]
-) -> dict[Path, dict[str, str]]:
-    """File -> the row of the CSV that names it."""
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{str(manifest)!r} cannot be read as CSV: {error}") from error
-    column = next((name for name in ("slide", "image") if rows and name in rows[0]), None)
-    if column is None:
-        raise UserError(f"{manifest} has no rows with a column slide or image: name each file in one")
-    by_name: dict[str, list[Path]] = {}
-    for path, (_, name) in files.items():
-        for short in {name, path.name, path.stem}:
-            by_name.setdefault(short, []).append(path)
-    entries: dict[Path, dict[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        wanted = (row[column] or "").strip()
-        bases = () if "\0" in wanted else (manifest.parent, *folders)  # a path cannot hold NUL
-        path = next((p for base in bases if (p := real_path(base / wanted)) in files), None)
-        if path is None:
-            same = by_name.get(wanted, [])
-            path = same[0] if len(same) == 1 else None
-        if path is None:
-            raise UserError(f"{manifest} line {number}: {wanted or 'an empty name'} is none of the files to prepare")
-        if path in entries:
-            raise UserError(f"{manifest} line {number}: {wanted} is named twice")
-        entries[path] = {key: (row.get(key) or "").strip() for key in ("patient", "split", "mpp")}
-    return entries
-
-
-def _mpp_of(row: Mapping[str, str], manifest: Path | None, name: str) -> float | None:
-    text = row.get("mpp", "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 100:
-        raise UserError(f"{manifest}: mpp {text!r} of {name} is no resolution in µm/px, such as 0.25")
-    return value
-
-
-def _check_keys(sources: Sequence[Source]) -> None:
-    """Check that every name is UTF-8 text, and that no two names give the same LMDB key."""
-    keys: dict[str, Source] = {}
-    for source in sources:
-        if source.name != source.name.encode("utf-8", "replace").decode("utf-8"):
-            raise UserError(f"{source.name!r} is not UTF-8 text: rename it")
-        other = keys.setdefault(source.key, source)
-        if other is not source:
-            raise UserError(f"{source.name} and {other.name} would have the same key {source.key}: rename one")
-
-
-def _check_stated(sources: Sequence[Source], manifest: Path | None, *, by_patient: bool) -> None:
-    """Check that each patient is in one split, and that the CSV gives a split to all patients or to none."""
+def _check_stated(sources: Sequence[Source], manifest: Path | None, splits: SplitOptions) -> None:
+    """Check that each patient is known and in one split, and that the CSV gives a split to all patients or to none."""
+    if not sources:
+        raise UserError(f"{manifest} excludes every slide and tile")
+    if not all(source.patient for source in sources):
+        raise UnknownPatientsError({source.name: source.patient for source in sources})
     stated: dict[str, Source] = {}
     for source in sources:
         other = stated.setdefault(source.patient, source)
@@ -145,7 +132,7 @@ def _check_stated(sources: Sequence[Source], manifest: Path | None, *, by_patien
             )
     if not any(source.split for source in sources):
         return
-    if not by_patient:
+    if splits.by != "patient":
         raise UserError(f"{manifest} has splits, so --split-by patch means nothing: empty the column or leave it out")
     without = next((source for source in sources if not source.split), None)
     if without is not None:

@@ -21,9 +21,15 @@ def patient_of(name: str) -> str:
     Raises:
         UserError: the name begins with no barcode. A guessed patient could end up in two splits.
     """
-    if not _BARCODE.match(name):
+    barcode = barcode_of(name)
+    if not barcode:
         raise UserError(f"{name} does not begin with a TCGA barcode: name its patient in a CSV (--manifest)")
-    return name[:12].upper()
+    return barcode
+
+
+def barcode_of(name: str) -> str:
+    """The TCGA barcode of the patient at the start of a name, in capitals; empty when there is none."""
+    return name[:12].upper() if _BARCODE.match(name) else ""
 
 
 def seeded_order(names: Iterable[str], *, seed: int) -> list[str]:
@@ -52,10 +58,10 @@ def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) ->
     order = seeded_order(set(patients), seed=seed)
     needed = tests + 2  # computed, not counted: a billion test sets fail at once too
     if len(order) < needed:
-        fits = f"use --tests {len(order) - 2}" if len(order) >= 3 else "even --tests 1 needs at least 3"
+        fits = f"use --tests {len(order) - 2}, or give" if len(order) >= 3 else "with --tests 1 at least 3 are; give"
         raise UserError(
             f"{len(order)} patients cannot fill train, val and {tests} test sets, each with a patient of its own: "
-            f"{needed} patients are needed; {fits}, or give a split column in --manifest"
+            f"{needed} patients are needed; {fits} a split column in --manifest, or --split-by patch"
         )
     held_out, training = _PATCHES_PER_HELD_OUT
     share = max(1, round(len(order) * held_out / (training + (tests + 1) * held_out)))

@@ -1,5 +1,6 @@
 """Which reader opens which file: the ONE list of slide readers."""
 
+import os
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,8 @@ Kind: TypeAlias = Literal["slide", "tile"]
 
 # The first reader that recognises a file opens it. OpenSlide recognises every file, so it stays last.
 SLIDE_READERS: tuple[type[SlideReader], ...] = (TiffReader, OpenSlideReader)
+
+_OF_SEVERAL_FILES = (".mrxs", ".vms", ".vmu", ".dcm")
 
 
 def slide_suffixes() -> tuple[str, ...]:
@@ -30,8 +33,21 @@ def open_slide(path: Path, *, assume_mpp: float | None = None) -> SlideReader:
         UserError: the file is missing, damaged or no slide; its resolution is unknown or absurd, or its pixels are not
             square.
     """
+    path = _beside_companions(path)
     reader = next(reader for reader in SLIDE_READERS if reader.recognises(path))
     return reader(path, assume_mpp=assume_mpp)
+
+
+def _beside_companions(path: Path) -> Path:
+    """`path`, or the target of this link where a format of several files has its other files beside the target."""
+    if path.suffix.lower() not in _OF_SEVERAL_FILES or not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if path.suffix.lower() == ".mrxs":
+        has_companions = path.with_suffix("").is_dir()
+    else:
+        has_companions = len(os.listdir(path.parent)) > 1
+    return path if has_companions or target.suffix.lower() != path.suffix.lower() else target
 
 
 def open_source(path: Path, kind: Kind, *, assume_mpp: float | None = None) -> SlideReader:

@@ -23,17 +23,23 @@ class LevelSource:
 Plan: TypeAlias = dict[int, LevelSource | None]  # scale -> source of its LR; None: the area mean of HR
 
 
-def plan_levels(slide: Levels, scales: Sequence[int]) -> Plan:
-    """Scale -> the coarsest level whose factor divides it, or None when only level 0 does.
+def plan_levels(slide: Levels, scales: Sequence[int], *, reduction: int = 1) -> Plan:
+    """Scale -> the coarsest level whose factor divides it, or None when only HR itself does.
 
     A level whose factor is not a whole number is never used.
+
+    Args:
+        slide: the slide.
+        scales: the scales of LR against HR.
+        reduction: how many times level 0 is reduced to give HR.
     """
     factors = {level: level_factor(slide.level_sizes, level) or 1 for level in range(1, len(slide.level_sizes))}
-    levels = [(r, level) for level, r in factors.items() if r > 1]
+    levels = [(r, level) for level, r in factors.items() if r > reduction]
     plan: Plan = {}
     for k in scales:
-        r, level = max((pair for pair in levels if k % pair[0] == 0), default=(1, 0))
-        plan[k] = LevelSource(level, k // r) if level else None
+        total = k * reduction
+        r, level = max((pair for pair in levels if total % pair[0] == 0), default=(1, 0))
+        plan[k] = LevelSource(level, total // r) if level else None
     return plan
 
 
@@ -62,7 +68,7 @@ def read_lr(slide: Levels, x: int, y: int, size: int, k: int, source: LevelSourc
         slide: the slide.
         x, y: upper left corner of the HR patch, level-0 px.
         size: side of the HR patch, level-0 px.
-        k: the scale.
+        k: the scale against level 0.
         source: the level and the remaining reduction.
 
     Raises:

@@ -41,7 +41,12 @@ class Registration:
 
 
 def register(
-    slide: Levels, coordinates: NDArray[np.integer], *, size: int, plan: Mapping[int, LevelSource | None]
+    slide: Levels,
+    coordinates: NDArray[np.integer],
+    *,
+    size: int,
+    plan: Mapping[int, LevelSource | None],
+    reduction: int = 1,
 ) -> dict[int, Registration]:
     """Measure how LR lies on HR, for every scale that is read from a level.
 
@@ -53,6 +58,7 @@ def register(
         coordinates: [N, 2], (x, y) of the upper left corners of patches in level-0 px; multiples of every scale.
         size: side of the patches, level-0 px.
         plan: result of `plan_levels`.
+        reduction: how many times level 0 is reduced to give HR.
 
     Raises:
         UserError: pixels cannot be read.
@@ -69,7 +75,8 @@ def register(
             continue
         left -= 1
         for k, source in sources.items():
-            lr, mean = read_lr(slide, x, y, size, k, source), area_reduce(hr, k)
+            total = k * reduction
+            lr, mean = read_lr(slide, x, y, size, total, source), area_reduce(hr, total)
             shifts[k].append(shift_of(lr, mean))
             errors[k].append(float(np.mean((lr.astype(np.float32) - mean) ** 2)))
     return {k: _summary(np.array(shifts[k]), errors[k]) for k in sources}

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import openslide
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.slides.protocol import SlideReader
 
 _SANE = (0.05, 20.0)  # µm/px; a smaller value is beyond 100x, a larger one coarser than any scanner (72 dpi is 353)
 _ANISOTROPY = 0.05  # largest relative difference of the two sides of a pixel
-_HR_MPP = (0.20, 0.30)  # µm/px that count as 40x
+_TOLERANCE = 0.2  # largest relative difference of the resolution of HR from the wanted one
+_EQUAL = 0.01  # largest relative difference of two statements that say the same
 _MAGNIFICATIONS = (80.0, 40.0, 20.0, 10.0, 5.0, 2.5, 1.25)
 
 
@@ -68,12 +69,62 @@ def _number(properties: Mapping[str, str], name: str) -> float | None:
         return None
 
 
-def require_40x(slide: SlideReader) -> None:
-    """Raise `UserError` unless the slide has 0.20 to 0.30 µm per pixel."""
-    low, high = _HR_MPP
-    if slide.mpp is None or not low <= slide.mpp <= high:
-        scale = "unknown" if slide.mpp is None else f"{10 / slide.mpp:.2g}x"
-        raise UserError(
-            f"{slide.path} is a {scale} slide ({slide.mpp or 0:.3f} µm/px): "
-            f"HR patches need 40x, {low:.2f} to {high:.2f} µm/px"
-        )
+@dataclass(frozen=True)
+class Resolution:
+    """The resolution of a slide or tile.
+
+    Attributes:
+        mpp: µm per level-0 pixel; None when it is unknown.
+        source: `slide`, `objective`, `assumed` or `overridden`; empty when it is unknown.
+        note: a line for the user where two statements differ; else empty.
+    """
+
+    mpp: float | None
+    source: str
+    note: str = ""
+
+
+def settled(mpp: float | None, source: str, *, stated: float | None, by: str, override: bool) -> Resolution:
+    """The resolution that counts, when the file and the user may both state one.
+
+    Args:
+        mpp, source: of the reader, which was opened with `assume_mpp=stated`.
+        stated: µm per level-0 pixel that the user states; None: nothing.
+        by: where the user states it, such as `the manifest`.
+        override: whether the user counts more than the file.
+    """
+    if mpp is None or stated is None or source == "assumed":
+        return Resolution(mpp, source)
+    differ = abs(mpp - stated) > _EQUAL * stated
+    if override:
+        note = f"the file states {mpp:.4g} µm/px; {by} says {stated:g}, and that counts" if differ else ""
+        return Resolution(stated, "overridden", note)
+    wins = f"the file states {mpp:.4g} µm/px, and that counts; {by} says {stated:g}: give --override-mpp if it is right"
+    return Resolution(mpp, source, wins if differ else "")
+
+
+def hr_reduction(path: Path, resolution: Resolution, *, hr_mpp: float, noun: str = "slide") -> int:
+    """How many times level 0 is reduced to give HR: 1 when level 0 has the wanted resolution, within 20 %.
+
+    Args:
+        path: the file, for messages.
+        resolution: of level 0. An image tile of unknown resolution has the wanted one.
+        hr_mpp: wanted µm per HR pixel.
+        noun: what the file is.
+
+    Raises:
+        UserError: level 0 is coarser than the wanted resolution, or no whole number of its pixels gives it.
+    """
+    mpp = resolution.mpp
+    if mpp is None:
+        return 1
+    low, high = (1 - _TOLERANCE) * hr_mpp, (1 + _TOLERANCE) * hr_mpp
+    nearest = max(1, round(hr_mpp / mpp))
+    fits = [n for n in (nearest, nearest + 1, nearest - 1) if n > 0 and low - 1e-9 <= n * mpp <= high + 1e-9]
+    if fits:
+        return min(fits, key=lambda n: abs(math.log(n * mpp / hr_mpp)))
+    raise UserError(
+        f"{path} is a {10 / mpp:.2g}x {noun} ({mpp:.3f} µm/px): "
+        f"HR patches need {10 / hr_mpp:.2g}x, {low:.2f} to {high:.2f} µm/px, or a finer level to reduce"
+        + (f"; {resolution.note}" if resolution.note else " (--hr-mpp chooses 20x or 10x)")
+    )

@@ -57,7 +57,7 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
             skipped += 1
     if not pictures and not slides:
         raise UserError(f"{', '.join(map(str, paths))} holds no picture ({', '.join(FORMATS)}) and no slide")
-    return Inputs(pictures, list(find_slides(slides)) if slides else [], skipped)
+    return Inputs(pictures, list(find_slides(slides).names) if slides else [], skipped)
 
 
 def refuse_inputs(outputs: Mapping[Path, Path]) -> None:

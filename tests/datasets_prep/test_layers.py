@@ -15,13 +15,14 @@ FLOORS = {  # a module imports only from lower floors, or from its own folder
     "synthetic_slide": 2,
     "slides": 1,
     "tissue": 1,
-    "patches": 2,
-    "dataset": 3,
-    "check": 4,
-    "prepare": 4,
-    "command": 5,
-    "demo": 5,
-    "build": 6,
+    "source_table": 2,
+    "patches": 3,
+    "dataset": 4,
+    "check": 5,
+    "prepare": 5,
+    "command": 6,
+    "demo": 6,
+    "build": 7,
 }
 
 

@@ -14,7 +14,7 @@ from datasets_prep.synthetic.image import synthesize
 
 
 def build(tiles, out, *, scales=(2, 4, 8), limits=None, min_saturation=0.05, **options):
-    """Patches of 48 px from a folder of tiles, few enough for a test. `split_by`, `tests`, `seed`: `SplitOptions`."""
+    """Patches of 48 px from a folder of tiles, few enough for a test. Also of `SplitOptions`, and `scan`."""
     splits = SplitOptions(
         by=options.pop("split_by", "patient"), tests=options.pop("tests", 5), seed=options.pop("seed", 0)
     )
@@ -22,7 +22,7 @@ def build(tiles, out, *, scales=(2, 4, 8), limits=None, min_saturation=0.05, **o
         [],
         out,
         tiles=tiles,
-        options=ScanOptions(patch_size=options.pop("patch_size", 48), scales=scales),
+        options=ScanOptions(patch_size=options.pop("patch_size", 48), scales=scales, **options.pop("scan", {})),
         quality=QualityFilter(min_saturation=min_saturation, min_sharpness=0),
         limits=limits or Limits(),
         splits=splits,

@@ -12,7 +12,7 @@ def test_find_slides(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "folder.tif").mkdir()
     (tmp_path / "link.svs").symlink_to(tmp_path / "b" / "x.svs")
-    found = find_slides([tmp_path, tmp_path / "b" / "x.svs", tmp_path / "notes.txt"])
+    found = find_slides([tmp_path, tmp_path / "b" / "x.svs", tmp_path / "notes.txt"]).names
     assert list(found.values()) == ["a.tiff", "b/deep/y.NDPI", "b/x.svs", "notes.txt"]
     assert next(iter(found)) == tmp_path.resolve() / "a.tiff"
     with pytest.raises(UserError, match="absent"):
@@ -35,4 +35,4 @@ def test_a_dicom_series_is_one_slide(tmp_path):
     for name, uid in (("a/1.dcm", b"1.2.30"), ("a/2.dcm", b"1.2.30"), ("a/3.dcm", b"1.2.31"), ("b/1.dcm", b"1.2.30")):
         write(name, uid)
     (tmp_path / "a" / "4.dcm").write_bytes(b"no DICOM")
-    assert list(find_slides([tmp_path]).values()) == ["a/1.dcm", "a/3.dcm", "a/4.dcm", "b/1.dcm"]
+    assert list(find_slides([tmp_path]).names.values()) == ["a/1.dcm", "a/3.dcm", "a/4.dcm", "b/1.dcm"]

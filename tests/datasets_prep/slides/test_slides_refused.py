@@ -7,7 +7,7 @@ from helpers.slides import by_openslide, reduced, write_pyramid
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.open import open_slide
-from datasets_prep.slides.resolution import require_40x
+from datasets_prep.slides.resolution import Resolution, hr_reduction
 from datasets_prep.synthetic.image import synthesize
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
@@ -22,6 +22,10 @@ def svs(tmp_path_factory):
     path = tmp_path_factory.mktemp("svs") / "slide.svs"
     write_synthetic_slide(path, width=1501, height=1003, seed=2, flavour="svs")
     return path
+
+
+def reduction_at_40x(slide):
+    return hr_reduction(slide.path, Resolution(slide.mpp, slide.mpp_source), hr_mpp=0.25)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_resolution(tmp_path, resolution, unit, assume, expected):
     else:
         with open_slide(path, assume_mpp=assume) as slide:
             assert slide.mpp == pytest.approx(expected[0], rel=1e-4) and slide.mpp_source == expected[1]
-            require_40x(slide)
+            assert reduction_at_40x(slide) == 1
 
 
 def test_objective_stands_in_for_mpp_and_20x_is_refused(tmp_path, svs):
@@ -57,12 +61,12 @@ def test_objective_stands_in_for_mpp_and_20x_is_refused(tmp_path, svs):
     write_synthetic_slide(path, mpp=None, **options)
     with open_slide(path, assume_mpp=0.5) as slide:
         assert (slide.mpp, slide.mpp_source) == (0.25, "objective")
-        require_40x(slide)
+        assert reduction_at_40x(slide) == 1
     write_synthetic_slide(path, mpp=0.499, **options)
     with open_slide(path) as slide:
         assert slide.magnification == 20
         with pytest.raises(UserError, match=r"s\.svs is a 20x slide \(0\.499 µm/px\): HR patches need 40x"):
-            require_40x(slide)
+            reduction_at_40x(slide)
 
 
 @pytest.mark.parametrize("name", ["missing.svs", "text.svs", "empty.svs", "folder.svs", "a\0b.svs", "image.tif"])
