@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.tissue.red_ink import find_red_ink
+
 _CELL = 16  # px of level 0, smallest side of the averaged cells: a single nucleus is as dark and as blue as ink
 _WHITE = 245.0  # code of bare glass, the reference of the optical densities
 _DENSITY = np.log(_WHITE / np.arange(1, 257)).clip(0).astype(np.float32)  # of each code; 1 is added to avoid log 0
@@ -21,9 +23,7 @@ _COOL, _COOL_DENSITY = 0.9, 0.25
 _BLUE = 50  # codes, blue minus red
 _DARK = 40  # the darker the cell, the more chroma is allowed: it may be noise
 _BLACKEST = 58  # code of the lightest channel; a single dark cell is tissue, an area of them is pigment or a fold
-# Blood reaches 0.9. Ink of the colour of blood cannot be told from blood.
-_WARM = 0.95  # ratio of the densities blue / green
-_OVER_GREEN, _MOST_GREEN, _LEAST_RED = 80, 120, 140  # codes; pigment is darker or paler than these limits
+_STROKE = 96  # px of level 0, smallest width of a stroke of red ink: capillaries and fibres are thinner
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def find_artefacts(rgb: NDArray[np.uint8], *, scale: tuple[float, float]) -> Art
     """Find pen marks and black on the overview of a slide.
 
     Artefacts thinner than 3 pixels of the overview, or 48 px of level 0, are not found. Each found area is widened by
-    1 pixel, or 16 px of level 0, to cover its soft edge. Blood counts as tissue, so red ink is found only when its blue
-    is as dense as its green. Pale and violet ink is found on glass, but rarely over tissue.
+    1 pixel, or 16 px of level 0, to cover its soft edge. Red ink is found by colour and by the shape of a stroke
+    (`red_ink.py`): blood counts as tissue. Pale and violet ink is found on glass, but rarely over tissue.
 
     Args:
         rgb: overview of the whole slide, [H, W, 3] uint8.
@@ -60,7 +60,8 @@ def find_artefacts(rgb: NDArray[np.uint8], *, scale: tuple[float, float]) -> Art
         return Artefacts(np.zeros((height, width), bool), np.zeros((height, width), bool))
     n = max(1, round(_CELL / max(scale)))
     cells = _averaged(rgb, n)
-    pen, black = (_widened(mask).repeat(n, 0).repeat(n, 1)[:height, :width] for mask in (_pen(cells), _black(cells)))
+    pen = _pen(cells, least_width=max(3.0, _STROKE / (n * max(scale))))
+    pen, black = (_widened(mask).repeat(n, 0).repeat(n, 1)[:height, :width] for mask in (pen, _black(cells)))
     return Artefacts(pen, black)
 
 
@@ -74,12 +75,11 @@ def _averaged(rgb: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(filled, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _pen(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    red, green, blue = (rgb[..., channel].astype(np.int16) for channel in range(3))
-    density_red, density_green, density_blue = (_DENSITY[rgb[..., channel]] for channel in range(3))
-    cool = (density_red > _COOL_DENSITY) & (density_green < _COOL * density_red)
-    warm = (red - green >= _OVER_GREEN) & (green <= _MOST_GREEN) & (red >= _LEAST_RED)
-    return cool | (blue - red > _BLUE) | (warm & (density_blue > _WARM * density_green))
+def _pen(rgb: NDArray[np.uint8], *, least_width: float) -> NDArray[np.bool_]:
+    density = _DENSITY[rgb]
+    cool = (density[..., 0] > _COOL_DENSITY) & (density[..., 1] < _COOL * density[..., 0])
+    bluish = rgb[..., 2].astype(np.int16) - rgb[..., 0] > _BLUE
+    return cool | bluish | find_red_ink(density, least_width=least_width)
 
 
 def _black(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
