@@ -1,6 +1,7 @@
 """The command line of `mihatp prepare` and `python -m datasets_prep.build`; importing it is fast."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -35,6 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-fallback", action="store_true", help="if no tissue is found, do not try again with smaller areas"
     )
     tissue.add_argument("--mask", type=Path, metavar="PATH", help="corrected GeoJSON, or a folder of <slide>.geojson")
+    tissue.add_argument(
+        "--mask-include", nargs="+", default=[], metavar="CLASS", help="QuPath classes that are tissue (default: all)"
+    )
+    tissue.add_argument(
+        "--mask-exclude",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="QuPath classes that are taken out, besides Ignore*, Necrosis, Artefact and the like",
+    )
 
     patches = parser.add_argument_group("patches")
     patches.add_argument("--patch-size", type=int, default=192, metavar="PX", help="side in HR pixels (default: 192)")
@@ -151,6 +162,8 @@ def run(args: argparse.Namespace) -> int:
             override_mpp=args.override_mpp,
             hr_mpp=args.hr_mpp,
             strict=args.strict,
+            mask_include=tuple(args.mask_include),
+            mask_exclude=tuple(args.mask_exclude),
         ),
         quality=QualityFilter(min_saturation=args.min_saturation, min_sharpness=args.min_sharpness),
         limits=Limits(args.train_patches, args.val_patches, args.test_patches, args.per_slide),
@@ -158,6 +171,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         scheduler=args.scheduler,
         overwrite=args.overwrite,
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         say=lambda line: print(f"note: {line}", file=sys.stderr),
     )
     try:

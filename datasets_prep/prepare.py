@@ -17,7 +17,7 @@ from tqdm import tqdm
 from datasets_prep.common.atomic_folder import atomic_folder, refuse_existing
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.work_folder import VERSION, work_folder
+from datasets_prep.common.work_folder import work_folder
 from datasets_prep.dataset.card import write_card
 from datasets_prep.dataset.layout import SIGNATURE, write_dataset
 from datasets_prep.patches.extraction import Extraction
@@ -27,6 +27,7 @@ from datasets_prep.patches.scanning import divide_candidates, scan_sources
 from datasets_prep.patches.slide_summary import write_summary
 from datasets_prep.patches.source_state import SourceState, omitted_state
 from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
+from datasets_prep.provenance import failures_of, inputs_of, sources_of, versions
 
 _SPLIT_BY_PATCH = (
     "split by patch: the same patients are in training and test, so results on the test sets are too good; "
@@ -78,6 +79,7 @@ def prepare(
     workers: int = 1,
     scheduler: str | None = None,
     about: str | None = None,
+    command: str = "",
     overwrite: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = lambda line: None,
@@ -95,6 +97,7 @@ def prepare(
         workers: number of local processes.
         scheduler: address of a Dask cluster that sees the same files, used instead of local processes.
         about: text for the file `about.md`.
+        command: the command line, for `build.json`.
         overwrite: whether a data set of this program at `output` may be replaced.
         progress: whether progress bars are shown on a terminal.
         say: shows a line on what was given to the user, before the work.
@@ -121,7 +124,9 @@ def prepare(
         extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed)
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
-            return _write(folder, extraction, listed, splits, about, bar)
+            inputs = inputs_of(slides, tiles=tiles, manifest=manifest, mask=mask)
+            given = {"command": command, "inputs": inputs}
+            return _write(folder, extraction, listed, splits, about, given, bar)
 
 
 def _write(
@@ -130,6 +135,7 @@ def _write(
     listed: SourceList,
     splits: SplitOptions,
     about: str | None,
+    given: dict[str, Any],
     bar: Callable[..., Any],
 ) -> BuildResult:
     """Write the LMDBs, `manifest.csv`, `slides.csv`, `build.json`, `about.md` and the card into `folder`."""
@@ -143,7 +149,7 @@ def _write(
     if about is not None:
         (folder / "about.md").write_text(about, encoding="utf-8")
     write_summary(
-        folder, [*extraction.states, *map(omitted_state, listed.omitted)], _settings(extraction, listed, splits)
+        folder, [*extraction.states, *map(omitted_state, listed.omitted)], given | _settings(extraction, listed, splits)
     )
     warnings = write_card(folder)
     patients = {split: extraction.patients(split) for split in counts}
@@ -154,7 +160,7 @@ def _write(
 def _settings(extraction: Extraction, listed: SourceList, splits: SplitOptions) -> dict[str, Any]:
     """The content of `build.json`."""
     return {
-        "versions": {"mihatp": VERSION},
+        "versions": versions(),
         "split_by": splits.by,
         "seed": splits.seed,
         "patient_regex": splits.patient_regex,
@@ -165,6 +171,8 @@ def _settings(extraction: Extraction, listed: SourceList, splits: SplitOptions) 
         "limits": asdict(extraction.limits),
         "warnings": [*([] if splits.by == "patient" else [_SPLIT_BY_PATCH]), *listed.warnings],
         "notes": listed.notes,
+        "sources": sources_of(extraction.states),
+        "failures": failures_of(extraction.states),
     }
 
 

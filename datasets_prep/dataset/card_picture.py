@@ -23,7 +23,7 @@ from datasets_prep.common.png import decode_rgb
 from datasets_prep.dataset.card_text import Facts, find_warnings, headline
 from datasets_prep.dataset.lmdb_reader import LmdbReader, open_images
 from datasets_prep.dataset.manifest import Row
-from datasets_prep.tissue.geojson import read_geojson
+from datasets_prep.tissue.geojson import read_drawing
 
 RGBImage: TypeAlias = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -185,7 +185,7 @@ def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colour
     height, width, _ = overview.shape
     scale = width / int(facts.slides[name]["width"])  # overview px per level-0 px
     axes.imshow(overview)
-    rings = [ring * scale for ring in _rings(_slide_file(facts, rows[0], ".geojson"))]
+    rings = [ring * scale for ring in _rings(_slide_file(facts, rows[0], ".geojson"), facts.origin(name))]
     axes.add_collection(LineCollection(rings, colors="black", linewidths=0.8))
     side = (facts.settings.get("patch_size") or 192) * rows[0].reduction
     points = 72 * _THUMB / max(width, height)  # per overview px
@@ -202,9 +202,10 @@ def _draw_slide(axes: Axes, facts: Facts, name: str, rows: Sequence[Row], colour
     axes.set_title(f"{_short(name, 40)}\n{counts}", size=8, loc="left", parse_math=False)
 
 
-def _rings(path: Path) -> Iterator[NDArray[np.int32]]:
+def _rings(path: Path, origin: tuple[int, int]) -> Iterator[NDArray[np.int32]]:
     """The closed outlines of tissue and holes, each [N, 2] in level-0 px; none when the file does not exist."""
-    for region in read_geojson(path) if path.is_file() else ():
+    polygons = read_drawing(path, origin=origin).polygons if path.is_file() else []
+    for _, region in polygons:
         for ring in (region.outer, *region.holes):
             yield np.concatenate([ring, ring[:1]])
 

@@ -63,6 +63,11 @@ class Facts:
         """Rows of `slides.csv` with a status (`SourceState.status`)."""
         return [slide for slide in self.slides.values() if slide.get("status") == status]
 
+    def origin(self, slide: str) -> tuple[int, int]:
+        """(x, y) where the outline of a slide begins to count, level-0 px."""
+        x, y = self.settings.get("sources", {}).get(slide, {}).get("origin", (0, 0))
+        return int(x), int(y)
+
     def mpp(self) -> dict[str, float | None]:
         """Slide -> µm per pixel, of the slides with patches."""
         return {row.slide: row.mpp for row in self.rows}
@@ -180,7 +185,8 @@ def _protocol(facts: Facts) -> Iterator[tuple[str, str]]:
     made = "; ".join(f"{recipe}: {count}" for recipe, count in recipes.most_common(4))
     yield "LR source: patches", _cell(made + ("; …" if len(recipes) > 4 else ""))
     versions = settings.pop("versions", {})
-    settings.pop("warnings", None)
+    for name in ("warnings", "sources", "failures", "inputs"):  # shown above, or too long for a card
+        settings.pop(name, None)
     for name, title in _SETTINGS.items():
         if name in settings:
             yield title, _value(settings.pop(name))

@@ -27,6 +27,8 @@ class ScanOptions:
         override_mpp: µm per level-0 pixel of all slides and tiles, whatever they state; the manifest's counts more.
             True: the manifest and `assume_mpp` count more than the slide. False: the slide counts most.
         hr_mpp: µm per HR pixel, within 20 %: one of `HR_MPP`. HR is level 0, or level 0 exactly reduced.
+        mask_include: classes of a corrected outline that are tissue; empty: all that are not excluded.
+        mask_exclude: classes that are taken out of the tissue, besides `tissue.outlines.EXCLUDED`.
         strict: whether a slide is refused when one of its scales cannot be read from its own level (`lr` is pyramid).
     """
 
@@ -41,6 +43,8 @@ class ScanOptions:
     override_mpp: float | bool = False
     hr_mpp: float = HR_MPP[0]
     strict: bool = False
+    mask_include: tuple[str, ...] = ()
+    mask_exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:

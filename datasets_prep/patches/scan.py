@@ -1,5 +1,6 @@
 """Scan job: open one slide or image tile, find its tissue, and list its candidate patches."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from datasets_prep.slides.open import open_source
 from datasets_prep.slides.protocol import SlideReader
 from datasets_prep.slides.resolution import Resolution, hr_reduction, settled
 from datasets_prep.tissue.coverage import coverage
-from datasets_prep.tissue.geojson import read_geojson
+from datasets_prep.tissue.outlines import read_outlines
 from datasets_prep.tissue.segmentation import Tissue, find_tissue, tissue_from_regions
 
 
@@ -71,6 +72,7 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
                 scanned, coordinates, shares = _scan_slide(reader, resolution, reduction, options, mask, results)
             else:
                 scanned, coordinates, shares = _scan_tile(reader, reduction, options)
+            facts = reader.facts
     except UserError as error:
         return Scan(failed=str(error))
     scanned = msgspec.structs.replace(
@@ -81,6 +83,9 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
         mpp_source=resolution.source,
         reduction=reduction,
         candidates=len(coordinates),
+        scanner=facts.scanner,
+        icc=hashlib.sha256(facts.icc).hexdigest() if facts.icc else "",
+        origin=facts.origin,
         notes=[*filter(None, (resolution.note, _reduced(reduction))), *scanned.notes],
     )
     write_candidates(results, coordinates, shares)
@@ -116,14 +121,14 @@ def _scan_slide(
 ) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
     """The scan of a slide, the coordinates of its candidates, and their tissue shares."""
     rgb, scale = overview(slide)
-    tissue = _tissue_of(slide, rgb, scale, options, mask)
+    tissue, notes = _tissue_of(slide, rgb, scale, options, mask)
     side = options.patch_size * reduction
     coordinates, shares = _candidates(slide, tissue, scale, options, side=side)
     lr = choose_levels(slide, coordinates, options, reduction=reduction)
-    notes = [lr.note] if lr.note else []
+    notes += [lr.note] if lr.note else []
     if tissue.preset != options.preset and mask is None:
         notes.append(f"no tissue by preset {options.preset}: taken by {tissue.preset}")
-    write_tissue_images(results, rgb, tissue)
+    write_tissue_images(results, rgb, tissue, origin=slide.facts.origin)
     millimetres = (resolution.mpp or 0) / 1000
     scanned = Scan(
         vendor=slide.vendor,
@@ -145,20 +150,30 @@ def _tissue_of(
     scale: tuple[float, float],
     options: ScanOptions,
     mask: Path | None,
-) -> Tissue:
-    """The tissue of a slide: segmented, or inside a corrected outline. Raises `UserError` when there is none."""
+) -> tuple[Tissue, list[str]]:
+    """The tissue of a slide, segmented or inside a corrected outline, and notes.
+
+    Raises `UserError` when there is none.
+    """
+    notes: list[str] = []
     if mask is None:
         tissue = find_tissue(
             rgb, scale=scale, preset=options.preset, remove_artefacts=options.marks, fallback=options.fallback
         )
     else:
-        tissue = tissue_from_regions(read_geojson(mask), rgb=rgb, scale=scale, remove_artefacts=options.marks)
+        drawn = read_outlines(
+            mask, origin=slide.facts.origin, include=options.mask_include, exclude=options.mask_exclude
+        )
+        tissue = tissue_from_regions(
+            drawn.regions, rgb=rgb, scale=scale, remove_artefacts=options.marks, excluded=drawn.excluded
+        )
+        notes += drawn.notes
     if not tissue.mask.any():
         raise UserError(
             f"{slide.path}: no tissue found "
             + (f"within {mask}" if mask else f"(preset {options.preset}): try --preset biopsy, or draw it (--mask)")
         )
-    return tissue
+    return tissue, notes
 
 
 def _candidates(

@@ -38,6 +38,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         lr_source: the source of LR as text, see `pyramid_lr.describe`.
         registrations: scale -> (shift, MAD, PSNR) of LR against reduced HR, see `registration.Registration`; PSNR is
             None where they are equal.
+        scanner, icc, origin: see `SlideFacts`; `icc` is the SHA-256 of the profile.
         notes: remarks for `slides.csv`.
     """
 
@@ -56,6 +57,9 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     levels: dict[int, tuple[int, int]] = {}
     lr_source: str = ""
     registrations: dict[int, tuple[float, float, float | None]] = {}
+    scanner: str = ""
+    icc: str = ""
+    origin: tuple[int, int] = (0, 0)
     notes: list[str] = []
 
     def level_sources(self) -> dict[int, LevelSource]:
@@ -78,13 +82,14 @@ def read_candidates(results: Path) -> tuple[Coordinates, NDArray[np.float32]]:
     return np.stack([table["x"], table["y"]], axis=-1), table["tissue"]
 
 
-def write_tissue_images(results: Path, rgb: NDArray[np.uint8], tissue: Tissue) -> None:
+def write_tissue_images(results: Path, rgb: NDArray[np.uint8], tissue: Tissue, *, origin: tuple[int, int]) -> None:
     """Write the outline `<results>.geojson`, `<results>_mask.png` and a small `<results>_overview.jpg`.
 
     Args:
         results: path without an ending.
         rgb: overview of the slide, [H, W, 3] uint8.
         tissue: tissue on this overview.
+        origin: (x, y) of the viewer's origin, which the outline begins at (`SlideFacts.origin`).
     """
     reduce = max(1, -(-max(rgb.shape) // _OVERVIEW))
     size = (max(1, rgb.shape[1] // reduce), max(1, rgb.shape[0] // reduce))
@@ -97,4 +102,4 @@ def write_tissue_images(results: Path, rgb: NDArray[np.uint8], tissue: Tissue) -
         if not done:
             raise UserError(f"{results}{suffix} could not be encoded")
         write_file(results.with_name(results.name + suffix), data.tobytes())
-    write_geojson(results.with_suffix(".geojson"), tissue.regions)
+    write_geojson(results.with_suffix(".geojson"), tissue.regions, excluded=tissue.excluded, origin=origin)

@@ -13,6 +13,7 @@ from datasets_prep.patches.selection import CandidateRange, ranges_by_patch, ran
 from datasets_prep.patches.source_state import SourceState
 from datasets_prep.patches.sources import Source, split_sources
 from datasets_prep.patches.splits import split_names
+from datasets_prep.tissue.mask_files import mask_files
 
 
 def scan_sources(
@@ -27,7 +28,7 @@ def scan_sources(
 
     Args:
         sources: slides and image tiles.
-        mask: GeoJSON file of the only slide, or a folder with `<slide>.geojson` for some slides.
+        mask: GeoJSON file of the only slide, or a folder with `<slide>.geojson` for some slides (`mask_files`).
         work: the work folder.
         options: which patches are candidates.
         run: runs the jobs (`executors.run_all`).
@@ -36,7 +37,8 @@ def scan_sources(
     Raises:
         UserError: `mask` names no usable file, or no source can be used.
     """
-    states = [SourceState(source, _mask_of(source, mask, alone=len(sources) == 1)) for source in sources]
+    masks = _masks(sources, mask)
+    states = [SourceState(source, masks.get(source.name)) for source in sources]
     with bar(total=len(states), desc="scanning", unit="slide") as progress:
         for state, scanned in run(scan, _jobs(states, work, options, progress)):
             state.scan = scanned
@@ -67,16 +69,13 @@ def _jobs(
             yield state, (state.source, options, state.mask, state.results)
 
 
-def _mask_of(source: Source, mask: Path | None, *, alone: bool) -> Path | None:
-    """The corrected tissue outline of a source; `alone`: it is the only source."""
-    if mask is None or source.kind == "tile":
-        return None
-    if mask.is_dir():
-        names = (f"{Path(source.name).stem}.geojson", f"{source.key}.geojson")
-        return next((mask / name for name in names if (mask / name).is_file()), None)
-    if not mask.is_file() or not alone:
-        raise UserError(f"--mask {mask}: name a GeoJSON file for a single slide, or a folder of <slide>.geojson")
-    return mask
+def _masks(sources: Sequence[Source], mask: Path | None) -> dict[str, Path]:
+    """Name of a slide -> the file with its corrected tissue outline."""
+    if mask is None:
+        return {}
+    slides = {source.name: source.key for source in sources if source.kind == "slide"}
+    tiles = {source.name: source.key for source in sources if source.kind == "tile"}
+    return mask_files(mask, slides, whole=tiles)
 
 
 def divide_candidates(states: Sequence[SourceState], limits: Limits, splits: SplitOptions) -> list[CandidateRange]:

@@ -44,10 +44,9 @@ def write_summary(folder: Path, states: Sequence[SourceState], settings: Mapping
 def _row(state: SourceState) -> tuple[object, ...]:
     """The row of one source, in the order of COLUMNS."""
     source, scan = state.source, state.scan
-    reason = scan.failed or "; ".join(scan.notes)
     numbers = (scan.tissue_mm2, scan.pen_share, scan.black_share)
     return (
-        *(source.name, source.patient, state.status, reason),
+        *(source.name, source.patient, state.status, state.reason),
         *(scan.width, scan.height, scan.mpp and round(scan.mpp, 4), scan.mpp_source, scan.vendor),
         *(scan.preset, *(number if number is None else round(number, 4) for number in numbers)),
         *(scan.candidates, state.examined, state.accepted),

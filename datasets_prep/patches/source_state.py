@@ -33,10 +33,25 @@ class SourceState:
 
     @property
     def status(self) -> str:
-        """`ok`, `failed`, or for a source that is left out `unnamed` or `excluded`."""
+        """`ok`, `unused` (it has no patch in the data set), `failed`, or left out: `unnamed` or `excluded`."""
         if self.source.omitted:
             return "unnamed" if self.source.omitted == NOT_NAMED else "excluded"
-        return "failed" if self.scan.failed else "ok"
+        if self.scan.failed:
+            return "failed"
+        return "ok" if self.accepted else "unused"
+
+    @property
+    def reason(self) -> str:
+        """Why the source failed or has no patch, and the notes of its scan; empty when there is nothing to say."""
+        if self.scan.failed:
+            return self.scan.failed
+        return "; ".join([*self.scan.notes, *([] if self.accepted else [self._why_unused()])])
+
+    def _why_unused(self) -> str:
+        if not self.examined:
+            return "no patch was needed: its split was full"
+        flaws = ", ".join(f"{count} {flaw}" for flaw, count in sorted(self.rejected.items()))
+        return f"no patch was accepted ({flaws})"
 
     def fail(self, reason: str) -> None:
         """Record that the source cannot be used, and discard its counts."""

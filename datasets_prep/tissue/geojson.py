@@ -1,6 +1,8 @@
 """Tissue outlines as GeoJSON: QuPath shows them, and a person can correct them there."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,37 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
 from datasets_prep.tissue.clam import Region
 
+TISSUE, IGNORED = "Tissue", "Ignore*"  # classes of QuPath; it ignores a class whose name ends with a star
+_COLOURS = {IGNORED: (180, 180, 180)}
 _COLOUR = (0, 160, 80)
 _FARTHEST = 2**26  # px; no slide is so large, and OpenCV cannot fill a polygon beyond it
+_WITHOUT_AREA = {  # kind of geometry -> its plural for a note
+    **dict.fromkeys(("Point", "MultiPoint"), "points"),
+    **dict.fromkeys(("LineString", "MultiLineString"), "lines"),
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The content of a GeoJSON file.
+
+    Attributes:
+        polygons: class (empty for none) and region of each polygon.
+        left_out: `points` or `lines` -> number of them; they have no area.
+    """
+
+    polygons: list[tuple[str, Region]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def write_geojson(
-    path: Path, regions: Sequence[Region], *, name: str = "Tissue", labels: Sequence[str] | None = None
+    path: Path,
+    regions: Sequence[Region],
+    *,
+    name: str = TISSUE,
+    labels: Sequence[str] | None = None,
+    excluded: Sequence[Region] = (),
+    origin: tuple[int, int] = (0, 0),
 ) -> None:
     """Write regions as a FeatureCollection of polygons in level-0 px; QuPath opens them as annotations.
 
@@ -26,34 +53,60 @@ def write_geojson(
         regions: the regions; an empty sequence gives an empty collection.
         name: class of the annotations.
         labels: name of each annotation.
+        excluded: regions that are no tissue, of the class `Ignore*`.
+        origin: (x, y) of the viewer's origin (`SlideFacts.origin`), which is subtracted.
 
     Raises:
         OSError: the file cannot be written.
     """
-    properties = {"objectType": "annotation", "classification": {"name": name, "color": _COLOUR}}
     features = [
-        {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in (region.outer, *region.holes)]},
-            "properties": properties | ({"name": labels[number]} if labels else {}),
-        }
+        _feature(region, name, origin, {"name": labels[number]} if labels else {})
         for number, region in enumerate(regions)
     ]
+    features += [_feature(region, IGNORED, origin, {}) for region in excluded]
     write_file(path, msgspec.json.encode({"type": "FeatureCollection", "features": features}))
 
 
-def _closed(ring: NDArray[np.int32]) -> list[list[int]]:
-    return np.concatenate([ring, ring[:1]]).tolist()
+def _feature(region: Region, name: str, origin: tuple[int, int], more: dict[str, str]) -> dict[str, Any]:
+    rings = [np.concatenate([ring, ring[:1]]) - origin for ring in (region.outer, *region.holes)]
+    classification = {"name": name, "color": _COLOURS.get(name, _COLOUR)}
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring.tolist() for ring in rings]},
+        "properties": {"objectType": "annotation", "classification": classification} | more,
+    }
 
 
-def read_geojson(path: Path) -> list[Region]:
-    """Read the polygons of a GeoJSON file; coordinates are level-0 px, rounded to whole numbers.
-
-    The file may hold a FeatureCollection, a Feature, a geometry, or a list of these, as QuPath exports them, with any
-    number of Polygons and MultiPolygons.
+def read_geojson(path: Path, *, origin: tuple[int, int] = (0, 0)) -> list[Region]:
+    """Read all polygons of a GeoJSON file, of whatever class (`read_drawing`).
 
     Raises:
-        UserError: the file cannot be read, is no GeoJSON, holds no polygon, or holds another geometry.
+        UserError: as `read_drawing`, or the file holds no polygon.
+    """
+    drawing = read_drawing(path, origin=origin)
+    if not drawing.polygons:
+        raise UserError(no_polygon(path, drawing))
+    return [region for _, region in drawing.polygons]
+
+
+def no_polygon(path: Path, drawing: Drawing) -> str:
+    """The error message for a file without a polygon."""
+    only = ", ".join(f"{count} {kind}" for kind, count in drawing.left_out.items())
+    return f"{path} holds no polygon{f' ({only})' if only else ''}: outline the tissue, and export it as GeoJSON"
+
+
+def read_drawing(path: Path, *, origin: tuple[int, int] = (0, 0)) -> Drawing:
+    """Read a GeoJSON file; coordinates become level-0 px, rounded to whole numbers.
+
+    The file may hold a FeatureCollection, a Feature, a geometry, or a list of these, as QuPath exports them. Points and
+    lines are counted and left out.
+
+    Args:
+        path: the file.
+        origin: (x, y) of the viewer's origin (`SlideFacts.origin`), which is added.
+
+    Raises:
+        UserError: the file cannot be read, is no GeoJSON, or holds another kind of geometry.
     """
     try:
         data = msgspec.json.decode(path.read_bytes())
@@ -61,36 +114,58 @@ def read_geojson(path: Path) -> list[Region]:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give a GeoJSON file") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}): export the annotations as GeoJSON") from error
+    drawing = Drawing()
     try:
-        regions = [_region(rings) for rings in _polygons(data)]
+        for label, rings in _polygons(data, "", drawing.left_out):
+            drawing.polygons.append((label, _moved(_region(rings), origin)))
     except (_NotAPolygonError, RecursionError) as error:
         raise UserError(f"{path} holds {error}: keep polygons alone, and export them as GeoJSON") from error
-    if not regions:
-        raise UserError(f"{path} holds no polygon: outline the tissue, and export it as GeoJSON")
-    return regions
+    return drawing
+
+
+def _moved(region: Region, origin: tuple[int, int]) -> Region:
+    if origin == (0, 0):
+        return region
+    shift = np.array(origin, np.int32)
+    return Region(region.outer + shift, tuple(hole + shift for hole in region.holes))
 
 
 class _NotAPolygonError(Exception):
     """The message names the object that stands where a polygon should be."""
 
 
-def _polygons(data: Any) -> Iterator[Any]:
-    """The coordinates of each polygon, as a list of rings."""
+def _polygons(data: Any, label: str, left_out: Counter[str]) -> Iterator[tuple[str, Any]]:
+    """The class and the coordinates of each polygon, as a list of rings."""
     if isinstance(data, list):
         for part in data:
-            yield from _polygons(part)
+            yield from _polygons(part, label, left_out)
         return
     kind = data.get("type") if isinstance(data, dict) else None
     if kind == "FeatureCollection" and isinstance(data.get("features"), list):
-        yield from _polygons(data["features"])
+        yield from _polygons(data["features"], label, left_out)
+    elif kind == "GeometryCollection" and isinstance(data.get("geometries"), list):
+        yield from _polygons(data["geometries"], label, left_out)
     elif kind == "Feature":
-        yield from _polygons(data.get("geometry"))
+        yield from _polygons(data.get("geometry"), _class_of(data.get("properties")), left_out)
     elif kind == "Polygon":
-        yield data.get("coordinates")
+        yield label, data.get("coordinates")
     elif kind == "MultiPolygon" and isinstance(data.get("coordinates"), list):
-        yield from data["coordinates"]
+        yield from ((label, rings) for rings in data["coordinates"])
+    elif isinstance(kind, str) and kind in _WITHOUT_AREA:
+        left_out[_WITHOUT_AREA[kind]] += 1
     else:
         raise _NotAPolygonError(f"a {kind}" if isinstance(kind, str) else f"{_short(data)}, which is no GeoJSON")
+
+
+def _class_of(properties: Any) -> str:
+    """The class of a QuPath annotation, such as `Tumor` or `Tumor: Positive`; empty when it has none."""
+    named = properties.get("classification") if isinstance(properties, dict) else None
+    if not isinstance(named, dict):
+        return named if isinstance(named, str) else ""
+    names = named.get("names")
+    if isinstance(names, list):
+        return ": ".join(map(str, names))
+    return str(named.get("name") or "")
 
 
 def _region(rings: Any) -> Region:

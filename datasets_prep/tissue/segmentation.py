@@ -1,7 +1,7 @@
 """The tissue mask of a slide: CLAM's regions, or a corrected outline, without pen marks and black artefacts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ class Tissue:
         artefacts: [H, W] bool, pen marks and black.
         preset: name of the preset that gave the regions, or `outlined`.
         pen_share, black_share: share of the overview's pixels, 0 to 1.
+        excluded: outlines that a person has taken out of the tissue.
     """
 
     regions: list[Region]
@@ -31,6 +32,7 @@ class Tissue:
     preset: str
     pen_share: float
     black_share: float
+    excluded: list[Region] = field(default_factory=list)
 
 
 def find_tissue(
@@ -72,10 +74,14 @@ def tissue_from_regions(
     rgb: NDArray[np.uint8],
     scale: tuple[float, float],
     remove_artefacts: bool = True,
+    excluded: Sequence[Region] = (),
 ) -> Tissue:
-    """The tissue inside outlines that a person has drawn; arguments as for `find_tissue`."""
+    """The tissue inside outlines that a person has drawn, without `excluded`; other arguments as for `find_tissue`."""
     artefacts = find_artefacts(rgb, scale=scale) if remove_artefacts else None
-    return _tissue(regions, shape=rgb.shape[:2], scale=scale, artefacts=artefacts, preset="outlined")
+    tissue = _tissue(regions, shape=rgb.shape[:2], scale=scale, artefacts=artefacts, preset="outlined")
+    if excluded:
+        tissue.mask[_fill(excluded, shape=rgb.shape[:2], scale=scale) > 0] = 0
+    return replace(tissue, excluded=list(excluded))
 
 
 def _tissue(

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 
+import cv2
 import numpy as np
 import openslide
 import pytest
@@ -74,6 +75,31 @@ def test_card_summary_and_check(built):
     }
     assert json.loads((out / "build.json").read_text())["seed"] == 0
     assert check_dataset(out, progress=False).findings == []
+
+
+def test_provenance(slides, built):
+    settings = json.loads((built[0] / "build.json").read_text())
+    assert settings["inputs"]["slides"] == [str(slides)] and settings["failures"] == {}
+    assert settings["versions"].keys() >= {"mihatp", "python", "numpy", "openslide", "tifffile", "opencv-python"}
+    assert settings["versions"]["numpy"] == np.__version__
+    assert {source["file"] for source in settings["sources"].values()} == {str(path) for path in slides.iterdir()}
+    assert all(source["bytes"] > 0 for source in settings["sources"].values())
+
+
+def test_a_slide_without_an_accepted_patch_is_not_ok(slides, tmp_path):
+    folder = tmp_path / "slides"
+    shutil.copytree(slides, folder)
+    blurred = tifffile.imread(slides / f"{barcode(0)}.tif", key=0)
+    blurred = cv2.GaussianBlur(blurred, (0, 0), 8)
+    resolution = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
+    options = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(folder / f"{barcode(0)[:-1]}2.tif", blurred, **options, **resolution)
+    build(folder, tmp_path / "out")
+    with (tmp_path / "out/slides.csv").open(newline="") as file:
+        rows = {row["slide"]: row for row in csv.DictReader(file)}
+    row = rows.pop(f"{barcode(0)[:-1]}2.tif")
+    assert row["status"] == "unused" and "no patch was accepted" in row["reason"] and "blurred" in row["reason"]
+    assert {row["status"] for row in rows.values()} == {"ok"}
 
 
 def test_same_seed_same_bytes_whoever_works(slides, built, tmp_path):

@@ -59,7 +59,9 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     damaged = _damage(slide, plan, skip=options.skip_damaged)
     tiling = slide_tiling(info.scale, tile=info.side(tiles.tile), multiple=info.multiple, block=tiles.block)
     readable = SkippingSlide(slide) if damaged else slide
-    tissue = slide_tissue(readable, plan, tiling, outlines=options.tissue, whole=options.whole)
+    tissue = slide_tissue(
+        readable, plan, tiling, outlines=options.tissue, origin=slide.facts.origin, whole=options.whole
+    )
     task = SlideTask(
         path=slide.path,
         assume_mpp=options.assume_mpp,
@@ -75,7 +77,8 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     )
     layout = Layout(plan.width * info.scale, plan.height * info.scale, block_size=tiling.block * info.scale)
     unlike = warnings(readable, plan, tiling, tissue, trained_mpp=info.mpp)
-    notes = (*plan.notes, *damaged, *_no_tissue(tissue, whole=options.whole), *_compressed(slide, plan), *unlike)
+    said = (*plan.notes, *damaged, *tissue.notes)
+    notes = (*said, *_no_tissue(tissue, whole=options.whole), *_compressed(slide, plan), *unlike)
     return SlideJob(plan, task, tissue, layout, _config(network, slide, options, task), notes)
 
 

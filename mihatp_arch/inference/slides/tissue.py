@@ -10,7 +10,7 @@ from datasets_prep.slides.levels import overview
 from datasets_prep.slides.protocol import Pyramid
 from datasets_prep.tissue.clam import AREA_UNIT, clam_regions
 from datasets_prep.tissue.coverage import coverage
-from datasets_prep.tissue.geojson import read_geojson
+from datasets_prep.tissue.outlines import Outlines, read_outlines
 from datasets_prep.tissue.pen_marks import find_artefacts
 from datasets_prep.tissue.presets import PRESETS
 from datasets_prep.tissue.segmentation import Tissue, tissue_from_regions
@@ -30,16 +30,24 @@ class SlideTissue:
         computed: whether the network computes it, [rows, columns]: it has tissue or is close to it, or all are.
         pen_share: share of the slide under pen marks, 0 to 1.
         black_share: share of the slide that is black, 0 to 1.
+        notes: lines that say which outlines are no tissue.
     """
 
     tiles: NDArray[np.bool_]
     computed: NDArray[np.bool_]
     pen_share: float
     black_share: float
+    notes: tuple[str, ...] = ()
 
 
 def slide_tissue(
-    slide: Pyramid, plan: Plan, tiling: Tiling, *, outlines: Path | None = None, whole: bool = False
+    slide: Pyramid,
+    plan: Plan,
+    tiling: Tiling,
+    *,
+    outlines: Path | None = None,
+    origin: tuple[int, int] = (0, 0),
+    whole: bool = False,
 ) -> SlideTissue:
     """Find the tissue of a slide, and the tiles that hold some of it.
 
@@ -48,6 +56,7 @@ def slide_tissue(
         plan: which level is computed.
         tiling: the tiles of that level.
         outlines: GeoJSON with outlines of the tissue in level-0 px; None: the tissue is segmented.
+        origin: (x, y) where the coordinates of the outlines begin (`SlideFacts.origin`).
         whole: compute all tiles.
 
     Raises:
@@ -55,12 +64,14 @@ def slide_tissue(
     """
     rgb, scale = overview(slide)
     mpp = plan.mpp / plan.downsample
-    found = _tissue(rgb, scale, mpp, outlines)
+    drawn = None if outlines is None else read_outlines(outlines, origin=origin)
+    found = _tissue(rgb, scale, mpp, drawn)
     # An outline is exact to a pixel of the overview.
     margin = max(scale) if outlines is not None else _MARGIN / mpp
     tiles = _covered(found, scale, plan, tiling, margin=0)
     computed = _covered(found, scale, plan, tiling, margin=margin)
-    return SlideTissue(tiles, np.ones_like(tiles) if whole else computed, found.pen_share, found.black_share)
+    computed = np.ones_like(tiles) if whole else computed
+    return SlideTissue(tiles, computed, found.pen_share, found.black_share, drawn.notes if drawn else ())
 
 
 def _covered(
@@ -75,10 +86,11 @@ def _covered(
     return coverage(tissue.mask, scale=scale, xs=xs, ys=ys, size=size).reshape(rows, columns) > 0
 
 
-def _tissue(rgb: NDArray[np.uint8], scale: tuple[float, float], mpp: float, outlines: Path | None) -> Tissue:
+def _tissue(rgb: NDArray[np.uint8], scale: tuple[float, float], mpp: float, drawn: Outlines | None) -> Tissue:
     """The tissue on an overview: inside the outlines, or where CLAM's segmentation finds any; `mpp` is of level 0."""
-    if outlines is not None:
-        return tissue_from_regions(read_geojson(outlines), rgb=rgb, scale=scale, remove_artefacts=False)
+    if drawn is not None:
+        regions, excluded = drawn.regions, drawn.excluded
+        return tissue_from_regions(regions, rgb=rgb, scale=scale, remove_artefacts=False, excluded=excluded)
     area = (_SMALLEST / mpp) ** 2 / AREA_UNIT
     preset = replace(PRESETS["tcga"], tissue_area=area, hole_area=4 * area)
     regions = clam_regions(rgb, scale=scale, preset=preset, ignore=find_artefacts(rgb, scale=scale).either)

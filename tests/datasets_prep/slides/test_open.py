@@ -1,17 +1,23 @@
 """The list of slide readers: a reader of another format is one class and one line, and a build uses it."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from helpers.build import barcode, build
 from helpers.tiles import images, manifest_rows
 from PIL import Image
 
+from datasets_prep.patches.options import Limits
 from datasets_prep.slides import open as readers
 from datasets_prep.slides.levels import level_factor, overview
 from datasets_prep.slides.openslide import OpenSlideReader
+from datasets_prep.slides.protocol import SlideFacts
 from datasets_prep.slides.tiff_reader import TiffReader
 from datasets_prep.slides.tiles import TileReader, read_rgb
 from datasets_prep.synthetic.image import synthesize
+from datasets_prep.tissue.geojson import read_geojson
 
 
 class ArrayReader(TileReader):
@@ -44,6 +50,22 @@ def test_a_reader_of_another_format_is_used_by_a_build(with_arrays, tmp_path):
     for row in rows:
         x, y = int(row["x"]), int(row["y"])
         np.testing.assert_array_equal(hr[row["key"]], slides[row["slide"]][y : y + 96, x : x + 96])
+
+
+def test_outlines_begin_where_the_viewer_begins(with_arrays, tmp_path, monkeypatch):
+    """The outline is written for QuPath, which shows a part of the slide, and comes back through --mask."""
+    monkeypatch.setattr(ArrayReader, "facts", SlideFacts(scanner="S 1", icc=b"profile", origin=(96, 192)))
+    np.save(tmp_path / f"{barcode(0)}.npy", synthesize(700, 800, seed=1)[0])
+    options = {"split_by": "patch", "tests": 1, "limits": Limits(5, 3, 3)}
+    build(tmp_path / f"{barcode(0)}.npy", tmp_path / "out", **options)
+    outline = tmp_path / "out" / "slides" / f"{barcode(0)}.geojson"
+    corners = np.concatenate([region.outer for region in read_geojson(outline)])
+    assert corners.min(axis=0).tolist() == [-96, -192]  # the tissue fills the slide
+    build(tmp_path / f"{barcode(0)}.npy", tmp_path / "again", mask=outline, **options)
+    assert manifest_rows(tmp_path / "again") == manifest_rows(tmp_path / "out")
+    (source,) = json.loads((tmp_path / "out" / "build.json").read_text())["sources"].values()
+    assert source["scanner"] == "S 1" and source["icc"] == hashlib.sha256(b"profile").hexdigest()
+    assert source["origin"] == [96, 192]
 
 
 def test_the_first_reader_that_recognises_a_file_opens_it(with_arrays, tmp_path):

@@ -1,0 +1,62 @@
+"""Which GeoJSON file belongs to which slide: every file to exactly one, or the build stops."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import did_you_mean, with_hint
+
+_ENDING = ".geojson"
+
+
+def mask_files(mask: Path, slides: Mapping[str, str], *, whole: Mapping[str, str]) -> dict[str, Path]:
+    """Name of a slide -> its file.
+
+    Args:
+        mask: GeoJSON file of the only slide, or a folder of files. The name of a file is that of a slide, or its key,
+            with `.geojson` in place of the slide's ending or behind it.
+        slides: name -> key of each slide.
+        whole: name -> key of each image tile; tiles have no outlines.
+
+    Raises:
+        UserError: `mask` is no such file or folder, a file belongs to no slide or to several, or a slide has two.
+    """
+    if not mask.is_dir():
+        if not mask.is_file() or len(slides) != 1 or whole:
+            raise UserError(f"--mask {mask}: name a GeoJSON file for a single slide, or a folder of <slide>.geojson")
+        return dict.fromkeys(slides, mask)
+    try:
+        files = sorted(file for file in mask.iterdir() if file.suffix.lower() == _ENDING and file.name[0] != ".")
+    except OSError as error:
+        raise UserError(f"--mask {mask} cannot be read: {error.strerror or error}") from error
+    if not files:
+        raise UserError(f"--mask {mask} holds no {_ENDING} file: name the folder of the outlines")
+    owners = _by_short_name(slides)
+    mine: dict[str, Path] = {}
+    for file in files:
+        names = owners.get(file.name[: -len(_ENDING)], [])
+        if len(names) != 1:
+            raise UserError(f"--mask: {_why_not(file, names, owners, _by_short_name(whole))}")
+        other = mine.setdefault(names[0], file)
+        if other is not file:
+            raise UserError(f"--mask: {other.name} and {file.name} are both outlines of {names[0]}: keep one of them")
+    return mine
+
+
+def _by_short_name(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Name of a file without `.geojson` -> names of the sources that it may belong to."""
+    short: dict[str, list[str]] = {}
+    for name, key in sources.items():
+        path = PurePosixPath(name)
+        for text in {key, path.name, path.stem}:
+            short.setdefault(text, []).append(name)
+    return short
+
+
+def _why_not(file: Path, names: list[str], slides: Mapping[str, list[str]], whole: Mapping[str, list[str]]) -> str:
+    own = file.name[: -len(_ENDING)]
+    if names:
+        return f"{file} fits several slides ({', '.join(names)}): name the file after the slide's key in slides.csv"
+    if own in whole:
+        return f"{file} is of an image tile, which is used whole: remove the file"
+    return with_hint(f"{file} fits no slide: rename it to <slide>{_ENDING}, or remove it", did_you_mean(own, slides))
