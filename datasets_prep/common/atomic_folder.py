@@ -6,12 +6,12 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import sync
+from datasets_prep.common.files import is_running, sync
 
 Signature: TypeAlias = Mapping[str, str]  # file name -> regular expression that matches the start of its first line
 
@@ -62,22 +62,28 @@ def _beside(path: Path) -> str:
     return f".{path.name}.{platform.node()}."
 
 
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # the process runs, as another user
-        return True
-    return True
+def _temporary(path: Path) -> Path:
+    """A new name beside `path`, without its last part: partial, replaced or deleted."""
+    return path.parent / f"{_beside(path)}{os.getpid()}.{secrets.token_hex(4)}.partial"
 
 
-def _clean_up(path: Path) -> None:
-    """Remove the temporary folders that killed builds left beside `path`; restore a replaced data set."""
-    pattern = re.compile(re.escape(_beside(path)) + r"(\d{1,9})\.[0-9a-f]{8}\.(partial|replaced)")
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it; it is renamed first, so that a kill leaves no half of it at `path`.
+
+    `clean_up` removes the rest after a kill. A folder that cannot be removed stays, under one of both names.
+    """
+    deleted = _temporary(path).with_suffix(".deleted")
+    with suppress(OSError):
+        path.rename(deleted)
+        shutil.rmtree(deleted, ignore_errors=True)
+
+
+def clean_up(path: Path) -> None:
+    """Remove the temporary folders that killed processes left beside `path`; restore a replaced data set."""
+    pattern = re.compile(re.escape(_beside(path)) + r"(\d{1,9})\.[0-9a-f]{8}\.(partial|replaced|deleted)")
     for entry in list(path.parent.iterdir()) if path.parent.is_dir() else []:
         name = pattern.fullmatch(entry.name)
-        if name is None or _is_running(int(name[1])):
+        if name is None or is_running(int(name[1])):
             continue
         if name[2] == "replaced" and not os.path.lexists(path):
             entry.rename(path)
@@ -112,10 +118,10 @@ def atomic_folder(path: Path, *, overwrite: bool, signature: Signature) -> Itera
         UserError: `path` may not be replaced, or it cannot be written.
     """
     refuse_existing(path, overwrite=overwrite, signature=signature)
-    partial = path.parent / f"{_beside(path)}{os.getpid()}.{secrets.token_hex(4)}.partial"
+    partial = _temporary(path)
     replaced = partial.with_suffix(".replaced")
     try:
-        _clean_up(path)
+        clean_up(path)
         refuse_existing(path, overwrite=overwrite, signature=signature)  # the clean-up may have restored a data set
         partial.mkdir(parents=True)
         yield partial
@@ -123,7 +129,9 @@ def atomic_folder(path: Path, *, overwrite: bool, signature: Signature) -> Itera
         refuse_existing(path, overwrite=overwrite, signature=signature)  # another process may have written it meanwhile
         _swap(partial, path, replaced)
         sync(path.parent)
-        shutil.rmtree(replaced, ignore_errors=True)
+        if replaced.exists():
+            # Renamed first: a half of a data set would be restored if `path` were moved away after a kill.
+            shutil.rmtree(replaced.rename(replaced.with_suffix(".deleted")), ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another folder") from error
     finally:

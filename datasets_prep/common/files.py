@@ -3,6 +3,8 @@
 import glob
 import hashlib
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be synced or renamed.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{_host()}-{os.getpid()}.partial")
     try:
         yield partial
         sync(partial)
@@ -34,6 +36,34 @@ def remove_partials(path: Path) -> None:
     """Remove what killed processes left of `path`. No other process may be writing it. Raises `OSError`."""
     for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         stale.unlink()
+
+
+def remove_dead_partials(folder: Path) -> None:
+    """Remove the temporary files that killed processes of this host left in `folder`. Raises `OSError`.
+
+    Temporary files of running processes stay, and those of other hosts, whose processes cannot be looked up.
+    """
+    pattern = re.compile(rf"\..*\.{_host()}-(\d{{1,9}})\.partial")
+    for entry in list(folder.iterdir()) if folder.is_dir() else []:
+        name = pattern.fullmatch(entry.name)
+        if name is not None and (int(name[1]) == os.getpid() or not is_running(int(name[1]))):
+            entry.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of this number runs on this host."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # the process runs, as another user
+        return True
+    return True
+
+
+def _host() -> str:
+    """A short name of this host, for names of files."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:

@@ -6,7 +6,6 @@ results that are still valid and computes the others again. A result of other op
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from typing import TypeVar
 import msgspec
 from filelock import FileLock, Timeout
 
+from datasets_prep.common.atomic_folder import clean_up, remove_folder
 from datasets_prep.common.errors import UserError
 
 T = TypeVar("T")
@@ -55,13 +55,14 @@ def work_folder(output: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock", timeout=0):
+            clean_up(folder)
             for stale in folder.glob("*.partial"):
                 stale.unlink()
             yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
     except UserError as error:
         if not any(folder.glob("*.json")):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
             raise
         raise UserError(f"{error} (finished work is in {folder}: the same command resumes there)") from error
     except Timeout:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mihatp_arch.checkpoints import TrainingState, find_training_state, newest_network
+from mihatp_arch.checkpoints import TrainingState, find_training_state
 from mihatp_arch.config.checks.data import check_data
 from mihatp_arch.config.checks.lr_kernels import check_kernels, fill_kernels
 from mihatp_arch.config.checks.options import check_options, unknown_key_warnings
@@ -91,9 +91,18 @@ def _experiment_name(options: Options, *, debug: bool) -> str:
 def _training_state(options: Options, folder: Path, *, auto_resume: bool) -> TrainingState | None:
     """The training state from which this training resumes; None for a new training."""
     state, _ = find_training_state(options.values, folder, newest=auto_resume)
-    if auto_resume and state is None and newest_network(folder / "models") is not None:
+    if auto_resume and state is None and _was_trained(folder / "models"):
         raise UserError(
             f"--auto_resume: '{folder}' has networks but no training state to go on from; move it away, give "
             "another name, or start anew without --auto_resume (basicsr then renames the folder)"
         )
     return state
+
+
+def _was_trained(models: Path) -> bool:
+    """Whether a folder of networks has more than a training leaves that is killed before its first state.
+
+    Such a training leaves the networks of one iteration, and the best network so far.
+    """
+    iterations = {path.stem.rpartition("_")[2] for path in models.glob("net_*.pth")} - {"best"}
+    return "latest" in iterations or len(iterations) > 1

@@ -1,7 +1,5 @@
 """Resuming a training: its state, optimizers, best results, random generators, and an unfinished validation."""
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +7,16 @@ from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.misc import check_resume
 
-from datasets_prep.common.files import write_file
-from mihatp_arch.checkpoints import find_training_state, load_tensors
+from datasets_prep.common.files import remove_dead_partials
+from mihatp_arch.checkpoints import find_training_state
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.loaders import validation_loader
 from mihatp_arch.training.ema import start_ema_at
 from mihatp_arch.training.random_state import restore_generators
+from mihatp_arch.training.resumed.best_results import best_until
 from mihatp_arch.training.resumed.optimizer_state import refuse_misfit
-from mihatp_arch.training.saving import save_network, saving
-
-BEST_RESULTS = "best_metric_results.json"
-BestResults = dict[str, dict[str, dict[str, Any]]]  # data set -> metric -> better, val, iter
-
-_update_best = BaseModel._update_best_metric_result
+from mihatp_arch.training.training_logger import has_points, tensorboard_writer
+from mihatp_arch.training.validation import validated_sets
 
 
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
@@ -33,6 +28,9 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         UserError: the state, or a network saved with it, is missing or damaged.
     """
     folder = Path(opt["path"]["training_states"]).parent
+    if opt.get("rank", 0) == 0:
+        for name in ("", "models", "training_states", "metrics"):
+            remove_dead_partials(folder / name)
     state, report = find_training_state(opt, folder, newest=opt["auto_resume"])
     if opt["auto_resume"] and opt.get("rank", 0) == 0:
         print(f"--auto_resume: {report}", flush=True)
@@ -61,7 +59,7 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
                 "with the options that it was trained with"
             ) from error
     start_ema_at(self, resume_state["iter"])
-    self.best_metric_results = _best_until(self, resume_state)
+    self.best_metric_results = best_until(self.opt, resume_state)
     _finish_validation(self, resume_state["iter"])
     _restore_generators(self.opt, resume_state.get("generators", []))
 
@@ -81,76 +79,22 @@ def _restore_generators(opt: dict[str, Any], generators: list[Any]) -> None:
 
 
 def _finish_validation(model: BaseModel, iteration: int) -> None:
-    """Validate the sets that were not validated when the training ended between its state and its validation."""
+    """Validate the sets that were not validated when the training ended between its state and its validation.
+
+    Sets that were validated after this iteration are not validated again, should it be the last one.
+    """
     val = model.opt.get("val")
-    if not val or not val.get("metrics") or iteration % val["val_freq"]:
+    if not val or not val.get("metrics"):
         return
     done = Path(model.opt["path"]["experiments_root"]) / "metrics"
     for phase, options in model.opt["datasets"].items():
-        if (
-            phase.startswith("val")
-            and "dataroot_gt" in options
-            and not (done / f"{options['name']}_{iteration}.csv").is_file()
-        ):
-            model.validation(validation_loader(model.opt, options), iteration, None, val["save_img"])
-
-
-def update_best_metric_result(self: Any, dataset_name: str, metric: str, val: float, current_iter: int) -> None:
-    """BasicSR's, and the best results go into a file: the state of this iteration was saved before the validation.
-
-    `val.keep_best` names a metric: the network with the best value of it on the first validation set is
-    `net_g_best.pth`.
-    """
-    _update_best(self, dataset_name, metric, float(val), current_iter)  # a numpy number is no plain data
-    if not self.is_train:
-        return
-    write_best_results(Path(self.opt["path"]["training_states"]), self.best_metric_results)
-    if metric != self.opt["val"].get("keep_best"):
-        return
-    first = next(options["name"] for phase, options in self.opt["datasets"].items() if phase.startswith("val"))
-    if dataset_name == first and self.best_metric_results[dataset_name][metric]["iter"] == current_iter:
-        nets = {"params": self.net_g} | ({"params_ema": self.net_g_ema} if hasattr(self, "net_g_ema") else {})
-        save_network(self, list(nets.values()), "net_g", "best", list(nets))
-
-
-def write_best_results(folder: Path, best: BestResults) -> None:
-    """Write `best_metric_results.json` into `folder`: `{data set: {metric: {"better", "val", "iter"}}}`.
-
-    `val` is null where no value was finite so far. Raises `UserError` when the file cannot be written.
-    """
-    plain = {
-        dataset: {
-            metric: {**result, "val": result["val"] if math.isfinite(result["val"]) else None}
-            for metric, result in metrics.items()
-        }
-        for dataset, metrics in best.items()
-    }
-    path = folder / BEST_RESULTS
-    with saving(path):
-        write_file(path, json.dumps(plain, indent=2).encode() + b"\n")
-
-
-def read_best_results(folder: Path) -> BestResults:
-    """The best results in `folder`; also those that an older version left in `best_metric_results.pth`."""
-    path = folder / BEST_RESULTS
-    if not path.is_file():
-        older = path.with_suffix(".pth")
-        return load_tensors(older) if older.is_file() else {}
-    try:
-        best: BestResults = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{path}' is damaged ({error}): delete it, then resume") from error
-    for result in (result for metrics in best.values() for result in metrics.values()):
-        if result["val"] is None:
-            result["val"] = -math.inf if result["better"] == "higher" else math.inf  # where BasicSR begins
-    return best
-
-
-def _best_until(model: BaseModel, state: dict[str, Any]) -> BestResults:
-    """The best results up to the iteration of a state: the state's own, updated by those of the file up to there."""
-    best = state.get("best_metric_results", {})
-    for dataset, metrics in read_best_results(Path(model.opt["path"]["training_states"])).items():
-        for metric, result in metrics.items():
-            if result["iter"] <= state["iter"]:
-                best.setdefault(dataset, {})[metric] = result
-    return best
+        if not phase.startswith("val") or "dataroot_gt" not in options:
+            continue
+        name = options["name"]
+        if (done / f"{name}_{iteration}.csv").is_file():
+            validated_sets(model)[name] = iteration
+        elif iteration % val["val_freq"] == 0:
+            writer = tensorboard_writer.get()
+            if writer is not None and has_points(writer, name, iteration):
+                writer = None
+            model.validation(validation_loader(model.opt, options), iteration, writer, val["save_img"])

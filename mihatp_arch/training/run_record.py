@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import torch
+from basicsr.utils import get_root_logger
 
 from datasets_prep.common.files import sha256_of, write_file
 
@@ -20,7 +21,7 @@ _PACKAGES = ("mihatp", "basicsr", "torch", "torchvision", "numpy", "opencv-pytho
 def write_record(opt: Mapping[str, Any]) -> None:
     """Add an entry for this start of the training to `run.json` in the experiment folder."""
     file = Path(opt["path"]["experiments_root"]) / RECORD
-    runs = msgspec.json.decode(file.read_bytes()) if file.is_file() else []
+    runs = _read(file)
     runs.append(
         {
             "command": sys.argv,
@@ -35,6 +36,17 @@ def write_record(opt: Mapping[str, Any]) -> None:
         }
     )
     write_file(file, msgspec.json.format(msgspec.json.encode(runs), indent=2) + b"\n")
+
+
+def _read(file: Path) -> list[Any]:
+    """The entries of the starts before. A damaged record is a warning in the log, and is moved away."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list) if file.is_file() else []
+    except (OSError, msgspec.DecodeError) as error:
+        damaged = file.with_name(f"{file.name}.damaged")
+        get_root_logger().warning(f"'{file}' is damaged ({error}): it is now '{damaged}', and a new record begins.")
+        file.replace(damaged)
+        return []
 
 
 def device_name(num_gpu: int | None = None) -> str:

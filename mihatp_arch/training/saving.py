@@ -18,6 +18,7 @@ from mihatp_arch.checkpoints import load_tensors, weights_below
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.order import training_start
 from mihatp_arch.training.random_state import generator_states
+from mihatp_arch.training.training_logger import flush_tensorboard
 
 
 def load_network(
@@ -89,6 +90,7 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
         "generators": all_generators,
         "best_metric_results": getattr(self, "best_metric_results", {}),
     }
+    flush_tensorboard()
     start = training_start.get()
     if start is not None:
         state |= {"served": start.after(current_iter)[1], "per_epoch": start.batches_per_epoch}

@@ -20,6 +20,7 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.archs.layers.consistency import project
 from mihatp_arch.training.data.validation_images import images_of_process, name_of
 from mihatp_arch.training.stopping import stop_if_requested
+from mihatp_arch.training.training_logger import flush_tensorboard
 from mihatp_arch.training.unfinished_validation import Row, UnfinishedValidation
 
 _CONSISTENT = "_consistent"  # ends the names of results after the consistency projection
@@ -62,7 +63,8 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
     """Stands in for SRModel's validation on one process or several.
 
     Each process takes every n-th image. The numbers are those of one process: the metrics of all images are put into
-    the order of the set, then averaged. A set without HR runs without metrics. The log names infinite and undefined
+    the order of the set, then averaged. A training validates a set once after an iteration. A set without HR runs
+    without metrics. The log names infinite and undefined
     values; the mean leaves them out. After a signal, and at an image that cannot be read, a training saves and ends
     before the next image; it resumes with this image.
 
@@ -74,6 +76,8 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
     a training validates the output as it is.
     """
     opt, name = self.opt, dataloader.dataset.opt["name"]  # type: ignore[attr-defined]
+    if opt["is_train"] and validated_sets(self).get(name) == current_iter:
+        return  # BasicSR's loop validates at its end what it may have validated in its last iteration
     metrics: Mapping[str, Any] = opt["val"].get("metrics") or {}
     variants = _variants(opt)
     rank, world = opt.get("rank", 0), opt.get("world_size", 1) if opt["dist"] else 1
@@ -104,11 +108,19 @@ def validate(self: Any, dataloader: DataLoader[Any], current_iter: int, tb_logge
             if variant is variants[0]:
                 # The best results come first: a set that has a table is not validated again after a kill.
                 _report(self, name, means, file, len(measured), current_iter, tb_logger)
+                flush_tensorboard()
             else:
                 numbers = ", ".join(f"{metric}: {value:.4f}" for metric, (value, _) in means.items())
                 get_root_logger().info(f"{name}, after the consistency projection: {numbers}; each is in {file}")
             _write_table(file, measured)
     waiting.remove()
+    validated_sets(self)[name] = current_iter
+
+
+def validated_sets(model: Any) -> dict[str, int]:
+    """Name of each validation set -> the iteration after which it was validated last."""
+    validated: dict[str, int] = model.__dict__.setdefault("_validated_sets", {})
+    return validated
 
 
 def _run(

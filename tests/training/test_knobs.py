@@ -10,7 +10,7 @@ import torch
 import yaml
 from helpers.end_to_end import CPU, ONE_SET, files, schedule
 
-from mihatp_arch.training.resuming import read_best_results
+from mihatp_arch.training.resumed.best_results import read_best_results
 from mihatp_cli.basicsr import main
 
 # The keys and order of HAT's own train_HAT_SRx4_finetune_from_SRx2.yml, its sizes cut down.

@@ -218,7 +218,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(undisturbed, data, tm
         last = (disk / "log.txt").read_text().splitlines()[-1]
         assert last.startswith("basicsr: error: cannot save") and "No space left" in last and "--auto_resume" in last
         subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-        assert run(disk, data, method, "--auto_resume") == 0
+        assert run(disk, data, method, "--auto_resume") == 0, (disk / "log.txt").read_text()[-3000:]
         assert_same(disk, expected, method)
         assert not list(disk.rglob("*.partial"))
     finally:

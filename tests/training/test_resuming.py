@@ -9,10 +9,11 @@ import basicsr.train
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_root_logger
 from helpers.basicsr import NAME, edsr, write_data, write_options
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.training.resuming import read_best_results, write_best_results
+from mihatp_arch.training.resumed.best_results import read_best_results, write_best_results
 from mihatp_cli.basicsr import main
 
 BEST = {
@@ -40,10 +41,15 @@ def test_best_results_of_an_older_version_are_read(tmp_path):
     assert read_best_results(tmp_path) == newer
 
 
-def test_damaged_best_results_are_one_line(tmp_path):
-    (tmp_path / "best_metric_results.json").write_text('{"val": ')
-    with pytest.raises(UserError, match="is damaged"):
-        read_best_results(tmp_path)
+@pytest.mark.parametrize("text", ['{"val": ', "[]", '{"val": {"psnr": {"val": 3}}}', '{"val": 3}', "\\xff"])
+def test_damaged_best_results_are_one_line_in_the_log(tmp_path, caplog, text):
+    (tmp_path / "best_metric_results.json").write_bytes(text.encode())
+    get_root_logger().addHandler(caplog.handler)
+    try:
+        assert read_best_results(tmp_path) == {}
+    finally:
+        get_root_logger().removeHandler(caplog.handler)
+    assert caplog.text.count("best_metric_results.json' is damaged") == 1
 
 
 def _options(folder: Path, *, auto: bool, state: Path | None = None) -> dict:

@@ -18,7 +18,8 @@ from helpers.model import build
 from torch.utils.data import DataLoader, Dataset
 
 from mihatp_arch.archs.layers.consistency import project
-from mihatp_arch.training.resuming import read_best_results
+from mihatp_arch.training.resumed.best_results import read_best_results
+from mihatp_arch.training.validation import validated_sets
 
 METRICS = {
     "psnr": {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": False},
@@ -145,6 +146,9 @@ def test_area_measures_and_writes_the_projected_output(model, tmp_path):
     validate(model, images)
     before = [float(row["psnr"]) for row in lines(tmp_path)]
     model.opt["val"]["consistency"] = "area"
+    validate(model, images)  # after the same iteration: nothing is done
+    assert [float(row["psnr"]) for row in lines(tmp_path)] == before
+    validated_sets(model).clear()
     validate(model, images, save_img=True)
     pictures, hr = consistent(model, images)
     for index, row in enumerate(lines(tmp_path)):

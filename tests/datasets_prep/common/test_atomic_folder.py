@@ -99,3 +99,20 @@ def test_names_that_no_folder_can_have_are_refused(tmp_path, name):
     with pytest.raises(UserError, match="UTF-8"):
         build(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_set_that_was_half_deleted_does_not_come_back(tmp_path):
+    """Killed while the replaced data set was deleted; then the new one was moved away."""
+    build(tmp_path / "out", "old")
+    code = (
+        "import os, shutil, sys; from pathlib import Path; from datasets_prep.common import atomic_folder as atomic\n"
+        "shutil.rmtree = lambda *_, **__: os._exit(9)\n"
+        f"with atomic.atomic_folder(Path(sys.argv[1]), overwrite=True, signature={SIGNATURE!r}) as partial:\n"
+        "    (partial / 'notes.md').write_text('# ours')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    build(tmp_path / "out", "new", overwrite=False)
+    assert (tmp_path / "out" / "notes.md").read_text() == "# ours\nnew"
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "elsewhere"}

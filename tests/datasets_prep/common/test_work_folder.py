@@ -99,3 +99,23 @@ def test_no_workers_and_no_scheduler_are_refused():
         pass
     with pytest.raises(UserError, match="no Dask scheduler"), open_executor(workers=1, scheduler="nonsense://x"):
         pass
+
+
+def test_a_kill_while_the_folder_is_deleted_leaves_no_half_of_it(tmp_path):
+    """A result without its patches would stop the next build of the same output."""
+    code = (
+        "import os, shutil, sys; from pathlib import Path; from datasets_prep.common import work_folder as work\n"
+        "def half(folder, **_):\n"
+        "    (folder / 'shard.patches').unlink()\n"
+        "    os._exit(9)\n"
+        "shutil.rmtree = half\n"
+        "with work.work_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'shard.patches').write_bytes(b'')\n"
+        "    (folder / 'shard.json').write_bytes(b'{}')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "data")], check=False).returncode == 9
+    assert len(list(tmp_path.rglob("shard.json"))) == 1
+    with work_folder(tmp_path / "data") as folder:
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+        assert [path.name for path in tmp_path.iterdir()] == [".data.work"]
+    assert list(tmp_path.iterdir()) == []
