@@ -27,7 +27,7 @@ from datasets_prep.patches.scanning import divide_candidates, scan_sources
 from datasets_prep.patches.slide_summary import write_summary
 from datasets_prep.patches.source_state import SourceState, omitted_state
 from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
-from datasets_prep.provenance import failures_of, inputs_of, sources_of, versions
+from datasets_prep.provenance import Inputs, failures_of, sources_of, versions
 
 _SPLIT_BY_PATCH = (
     "split by patch: the same patients are in training and test, so results on the test sets are too good; "
@@ -108,14 +108,10 @@ def prepare(
     """
     options, quality = options or ScanOptions(), quality or QualityFilter()
     limits, splits = limits or Limits(), splits or SplitOptions()
-    check_sizes(patch_size=options.patch_size, scales=options.scales)
     refuse_existing(output, overwrite=overwrite, signature=SIGNATURE)
-    listed = list_sources(slides, tiles=tiles, manifest=manifest, splits=splits, hr_mpp=options.hr_mpp)
-    for line in (*listed.notes, *listed.warnings):
-        say(line)
-    files = [source.path for source in (*listed.used, *listed.omitted)]
-    _refuse_inputs_in_output([*files, *slides, *filter(None, (tiles, manifest, mask))], output)
-    _refuse_impossible(listed.used, options, splits)
+    inputs = Inputs(slides, tiles, manifest, mask)
+    listed = listed_sources(inputs, options, splits, say=say)
+    _refuse_inputs_in_output([*(source.path for source in (*listed.used, *listed.omitted)), *inputs.paths], output)
     bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
     with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
         run = partial(run_all, executor, at_once=at_once)
@@ -124,9 +120,22 @@ def prepare(
         extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed)
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
-            inputs = inputs_of(slides, tiles=tiles, manifest=manifest, mask=mask)
-            given = {"command": command, "inputs": inputs}
+            given = {"command": command, "inputs": inputs.record()}
             return _write(folder, extraction, listed, splits, about, given, bar)
+
+
+def listed_sources(
+    inputs: Inputs, options: ScanOptions, splits: SplitOptions, *, say: Callable[[str], None]
+) -> SourceList:
+    """The sources among the inputs. Raises `UserError` when no data set can be made of them."""
+    check_sizes(patch_size=options.patch_size, scales=options.scales)
+    listed = list_sources(
+        inputs.slides, tiles=inputs.tiles, manifest=inputs.manifest, splits=splits, hr_mpp=options.hr_mpp
+    )
+    for line in (*listed.notes, *listed.warnings):
+        say(line)
+    _refuse_impossible(listed.used, options, splits)
+    return listed
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,29 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def inputs_of(
-    slides: Sequence[Path], *, tiles: Path | None, manifest: Path | None, mask: Path | None
-) -> dict[str, Any]:
-    """The files and folders that were given, as absolute paths, and the SHA-256 of the manifest."""
-    given: dict[str, Any] = {"slides": [str(path.absolute()) for path in slides]}
-    given |= {name: str(path.absolute()) for name, path in (("tiles", tiles), ("mask", mask)) if path is not None}
-    if manifest is not None:
-        given["manifest"] = {"path": str(manifest.absolute()), "sha256": sha256_of(manifest)}
-    return given
+@dataclass(frozen=True)
+class Inputs:
+    """The files and folders that were given; see `prepare`."""
+
+    slides: Sequence[Path]
+    tiles: Path | None = None
+    manifest: Path | None = None
+    mask: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """All of them."""
+        return [*self.slides, *filter(None, (self.tiles, self.manifest, self.mask))]
+
+    def record(self) -> dict[str, Any]:
+        """As absolute paths, and the SHA-256 of the manifest."""
+        given: dict[str, Any] = {"slides": [str(path.absolute()) for path in self.slides]}
+        for name, path in (("tiles", self.tiles), ("mask", self.mask)):
+            if path is not None:
+                given[name] = str(path.absolute())
+        if self.manifest is not None:
+            given["manifest"] = {"path": str(self.manifest.absolute()), "sha256": sha256_of(self.manifest)}
+        return given
 
 
 def sources_of(states: Sequence[SourceState]) -> dict[str, dict[str, Any]]:

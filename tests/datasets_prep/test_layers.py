@@ -19,6 +19,8 @@ FLOORS = {  # a module imports only from lower floors, or from its own folder
     "patches": 3,
     "dataset": 4,
     "check": 5,
+    "provenance": 4,
+    "arguments": 5,
     "prepare": 5,
     "command": 6,
     "demo": 6,
