@@ -130,6 +130,9 @@ def _add_split_arguments(splits: argparse._ArgumentGroup) -> None:
         "--per-slide", type=int, metavar="N", help="largest number of patches of one slide in a split (default: any)"
     )
     splits.add_argument(
+        "--per-patient", type=int, metavar="N", help="largest number of patches of one patient in a split"
+    )
+    splits.add_argument(
         "--split-by",
         choices=["patient", "patch"],
         default="patient",

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from datasets_prep.source_table.template import write_template
 if TYPE_CHECKING:
     from datasets_prep.prepare import BuildResult
 
-_LISTED = 10  # names on a line
+_LISTED, _FEW = 10, 3  # names on a line
+_VISIBLE = 0.001  # share of a slide from which artefacts are worth a line
 
 SUMMARY = "From slides and image tiles to patient-disjoint BasicSR LMDBs, with a manifest and a data card."
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             mask_exclude=tuple(args.mask_exclude),
         ),
         quality=QualityFilter(min_saturation=args.min_saturation, min_sharpness=args.min_sharpness),
-        limits=Limits(args.train_patches, args.val_patches, args.test_patches, args.per_slide),
+        limits=Limits(args.train_patches, args.val_patches, args.test_patches, args.per_slide, args.per_patient),
         splits=SplitOptions(args.split_by, args.tests, args.seed, args.patient_regex, args.patient_from),
         workers=args.workers,
         scheduler=args.scheduler,
@@ -66,12 +67,34 @@ def run(args: argparse.Namespace) -> int:
     return 3 if result.failed or result.unnamed else 0
 
 
+def _notes(result: "BuildResult") -> Iterator[str]:
+    """The notes of all slides; a note of many slides, and the artefacts, are one line with a count."""
+    slides: dict[str, list[str]] = {}
+    for state in result.sources:
+        for note in state.scan.notes:
+            slides.setdefault(note, []).append(state.source.name)
+    for note, names in slides.items():
+        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+        yield f"{', '.join(names[:_FEW])}{more}: {note}"
+    for kind, shares in (
+        ("pen marks", [state.scan.pen_share or 0 for state in result.sources]),
+        ("black areas", [state.scan.black_share or 0 for state in result.sources]),
+    ):
+        count = sum(share > _VISIBLE for share in shares)
+        if count:
+            most = f"up to {max(shares):.1%} of a slide"
+            yield f"{kind} on {count} of {len(shares)} slides, {most}: not tissue (slides.csv)"
+    unused = [state.source.name for state in result.sources if state.status == "unused"]
+    if unused:
+        names = ", ".join(unused[:_LISTED]) + (", …" if len(unused) > _LISTED else "")
+        yield f"{len(unused)} without a patch in the data set (slides.csv says why): {names}"
+
+
 def _print(result: "BuildResult", output: Path) -> None:
     for split, count in result.counts.items():
         print(f"{split:8}{count:6} patches, patients: {result.patients[split]}")
-    for state in result.sources:
-        for note in state.scan.notes:
-            print(f"{state.source.name}: {note}")
+    for line in _notes(result):
+        print(line)
     for warning in result.warnings:
         print(f"warning: {warning}")
     rejected = ", ".join(f"{count} {flaw}" for flaw, count in sorted(result.rejected().items())) or "none"

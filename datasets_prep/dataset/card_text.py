@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.text import markdown_table
-from datasets_prep.dataset.manifest import Row, read_manifest, read_settings, read_slides
+from datasets_prep.dataset.manifest import Row, read_manifest, read_rejected, read_settings, read_slides
 from datasets_prep.patches.splits import split_order
 
 _SLIDES = 40  # largest number of rows in the table of slides
@@ -42,12 +42,14 @@ class Facts:
         rows: the manifest.
         slides: slide -> its row of `slides.csv`; empty when there is no such file.
         settings: the content of `build.json`.
+        rejected: slide -> (x, y, flaw) of each patch that the quality filter rejected.
     """
 
     folder: Path
     rows: list[Row]
     slides: dict[str, dict[str, str]]
     settings: Mapping[str, Any]
+    rejected: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
 
     @property
     def splits(self) -> list[str]:
@@ -79,7 +81,7 @@ def read_facts(folder: Path) -> Facts:
     if rows is None:
         raise UserError(f"{folder} has no manifest.csv, so there is nothing to make a data card of")
     slides = {slide.get("slide", ""): slide for slide in read_slides(folder)}
-    return Facts(folder, rows, slides, read_settings(folder))
+    return Facts(folder, rows, slides, read_settings(folder), read_rejected(folder))
 
 
 def card_text(facts: Facts) -> str:
@@ -184,6 +186,8 @@ def _protocol(facts: Facts) -> Iterator[tuple[str, str]]:
     recipes = Counter(row.lr_source for row in facts.rows)
     made = "; ".join(f"{recipe}: {count}" for recipe, count in recipes.most_common(4))
     yield "LR source: patches", _cell(made + ("; …" if len(recipes) > 4 else ""))
+    flaws = Counter(flaw for rejected in facts.rejected.values() for _, _, flaw in rejected)
+    yield "patches rejected", _cell(", ".join(f"{count} {flaw}" for flaw, count in flaws.most_common()) or "none")
     versions = settings.pop("versions", {})
     for name in ("warnings", "sources", "failures", "inputs"):  # shown above, or too long for a card
         settings.pop(name, None)

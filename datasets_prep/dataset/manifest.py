@@ -104,6 +104,21 @@ def read_slides(folder: Path) -> list[dict[str, str]]:
     return [record for _, record in _records(path)] if path.exists() else []
 
 
+def read_rejected(folder: Path) -> dict[str, list[tuple[int, int, str]]]:
+    """Slide -> (x, y, flaw) of each rejected patch, from `rejected.csv`; empty when the file does not exist.
+
+    Raises `UserError` when the file is damaged.
+    """
+    path = folder / "rejected.csv"
+    rejected: dict[str, list[tuple[int, int, str]]] = {}
+    for number, record in _records(path) if path.exists() else ():
+        try:
+            rejected.setdefault(record["slide"], []).append((int(record["x"]), int(record["y"]), record["flaw"]))
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path} line {number} is damaged ({error}): prepare the data set again") from None
+    return rejected
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """Read `build.json`; empty when the file does not exist. Raises `UserError` when it is damaged."""
     path = folder / "build.json"

@@ -62,12 +62,14 @@ class ShardResult(msgspec.Struct, frozen=True, kw_only=True):
         examined: number of coordinates.
         accepted: number of patches that passed the quality filter.
         rejected: flaw -> number of patches that were rejected for it.
+        rejected_at: (x, y, flaw) of each rejected patch.
     """
 
     failed: str = ""
     examined: int = 0
     accepted: int = 0
     rejected: dict[str, int] = {}
+    rejected_at: list[tuple[int, int, str]] = []
 
 
 def extract_shard(
@@ -94,7 +96,7 @@ def extract_shard(
         results: path of the results, without an ending.
     """
     patches: list[Patch] = []
-    rejected: Counter[str] = Counter()
+    rejected: list[tuple[int, int, str]] = []
     side = options.patch_size * scanned.reduction
     try:
         with open_reader(source, options) as reader:
@@ -103,7 +105,7 @@ def extract_shard(
                 hr = hr if scanned.reduction == 1 else area_reduce(hr, scanned.reduction)
                 flaw = find_flaw(hr, quality)
                 if flaw is not None:
-                    rejected[flaw] += 1
+                    rejected.append((x, y, flaw))
                     continue
                 images = {"HR": encode_png(hr)}
                 for scale, lr in _lr_images(reader, scanned, hr, x, y, options).items():
@@ -111,7 +113,8 @@ def extract_shard(
                 patches.append(_patch(source, scanned, hr, x, y, share, images))
     except UserError as error:
         return ShardResult(failed=str(error))
-    shard = ShardResult(examined=len(coordinates), accepted=len(patches), rejected=dict(rejected))
+    flaws = Counter(flaw for _, _, flaw in rejected)
+    shard = ShardResult(examined=len(coordinates), accepted=len(patches), rejected=dict(flaws), rejected_at=rejected)
     write_file(results.with_suffix(".patches"), msgspec.msgpack.encode(patches))
     write_file(results.with_suffix(".json"), msgspec.json.encode(shard))
     return shard

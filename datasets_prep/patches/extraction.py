@@ -57,7 +57,7 @@ class Extraction:
         """
         limits = {split: self.limits.of(split) for split in self.splits}
         with bar(desc="extracting", unit="patch") as progress:
-            while counts := requested(self.ranges, limits, per_source=self.limits.per_slide, seed=self.seed):
+            while counts := self._requested(limits):
                 progress.total = self.total + sum(counts.values())
                 progress.refresh()
                 for index, shard in run(extract_shard, self._jobs(counts, progress)):
@@ -68,6 +68,11 @@ class Extraction:
         for split in self.splits:
             if not any(candidates.accepted for candidates in self._ranges_of(split)):
                 raise UserError(f"{split} would be empty: none of its patches is usable")
+
+    def _requested(self, limits: Mapping[str, int]) -> dict[int, int]:
+        patients = [self.states[candidates.source].source.patient for candidates in self.ranges]
+        caps = {"per_source": self.limits.per_slide, "per_patient": self.limits.per_patient}
+        return requested(self.ranges, limits, seed=self.seed, patients=patients, **caps)
 
     @property
     def total(self) -> int:

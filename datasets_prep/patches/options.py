@@ -87,12 +87,13 @@ class QualityFilter:
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest number of patches of each split, and of each slide in a split (None: no limit)."""
+    """The largest number of patches of each split, and of each slide and each patient in a split (None: no limit)."""
 
     train: int = 2000
     val: int = 100
     test: int = 100  # each test set
     per_slide: int | None = None
+    per_patient: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

@@ -128,7 +128,7 @@ def _scan_slide(
     notes += [lr.note] if lr.note else []
     if tissue.preset != options.preset and mask is None:
         notes.append(f"no tissue by preset {options.preset}: taken by {tissue.preset}")
-    write_tissue_images(results, rgb, tissue, origin=slide.facts.origin)
+    write_tissue_images(results, rgb, tissue, scale=scale, origin=slide.facts.origin)
     millimetres = (resolution.mpp or 0) / 1000
     scanned = Scan(
         vendor=slide.vendor,

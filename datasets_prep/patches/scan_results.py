@@ -12,10 +12,11 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
 from datasets_prep.patches.grid import Coordinates
 from datasets_prep.slides.pyramid_lr import LevelSource
+from datasets_prep.tissue.clam import mask_outlines
 from datasets_prep.tissue.geojson import write_geojson
 from datasets_prep.tissue.segmentation import Tissue
 
-IMAGE_ENDINGS = (".geojson", "_mask.png", "_overview.jpg")  # what `write_tissue_images` writes
+IMAGE_ENDINGS = (".geojson", "_artefacts.json", "_mask.png", "_overview.jpg")  # what `write_tissue_images` writes
 _OVERVIEW = 1024  # px, longer side of the overview on the data card
 _CANDIDATE = [("x", "<i4"), ("y", "<i4"), ("tissue", "<f4")]
 
@@ -82,13 +83,21 @@ def read_candidates(results: Path) -> tuple[Coordinates, NDArray[np.float32]]:
     return np.stack([table["x"], table["y"]], axis=-1), table["tissue"]
 
 
-def write_tissue_images(results: Path, rgb: NDArray[np.uint8], tissue: Tissue, *, origin: tuple[int, int]) -> None:
-    """Write the outline `<results>.geojson`, `<results>_mask.png` and a small `<results>_overview.jpg`.
+def write_tissue_images(
+    results: Path,
+    rgb: NDArray[np.uint8],
+    tissue: Tissue,
+    *,
+    scale: tuple[float, float],
+    origin: tuple[int, int],
+) -> None:
+    """Write the outlines `<results>.geojson`, `…_artefacts.json`, `…_mask.png` and a small `…_overview.jpg`.
 
     Args:
         results: path without an ending.
         rgb: overview of the slide, [H, W, 3] uint8.
         tissue: tissue on this overview.
+        scale: (sx, sy), level-0 px per pixel of the overview.
         origin: (x, y) of the viewer's origin, which the outline begins at (`SlideFacts.origin`).
     """
     reduce = max(1, -(-max(rgb.shape) // _OVERVIEW))
@@ -102,4 +111,6 @@ def write_tissue_images(results: Path, rgb: NDArray[np.uint8], tissue: Tissue, *
         if not done:
             raise UserError(f"{results}{suffix} could not be encoded")
         write_file(results.with_name(results.name + suffix), data.tobytes())
+    artefacts = mask_outlines(tissue.artefacts, scale=scale)
+    write_geojson(results.with_name(f"{results.name}_artefacts.json"), artefacts, name="Artefact", origin=origin)
     write_geojson(results.with_suffix(".geojson"), tissue.regions, excluded=tissue.excluded, origin=origin)

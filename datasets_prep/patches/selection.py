@@ -90,8 +90,34 @@ def fair_shares(limit: int, capacities: Sequence[int]) -> list[int]:
     return shares
 
 
+def shares_by_group(
+    limit: int, capacities: Sequence[int], groups: Sequence[str], *, per_group: int | None
+) -> list[int]:
+    """As `fair_shares`, with at most `per_group` for the members of one group together; None: no such limit.
+
+    With a limit, the groups take turns, and within a group its members.
+    """
+    if per_group is None:
+        return fair_shares(limit, capacities)
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    of_groups = fair_shares(limit, [min(per_group, sum(capacities[i] for i in own)) for own in members.values()])
+    shares = [0] * len(capacities)
+    for own, share in zip(members.values(), of_groups, strict=True):
+        for i, part in zip(own, fair_shares(share, [capacities[i] for i in own]), strict=True):
+            shares[i] = part
+    return shares
+
+
 def requested(
-    ranges: Sequence[CandidateRange], limits: Mapping[str, int], *, per_source: int | None, seed: int
+    ranges: Sequence[CandidateRange],
+    limits: Mapping[str, int],
+    *,
+    per_source: int | None,
+    seed: int,
+    patients: Sequence[str] = (),
+    per_patient: int | None = None,
 ) -> dict[int, int]:
     """Index into `ranges` -> number of candidates to read in the next pass; empty when the data set is complete.
 
@@ -100,6 +126,8 @@ def requested(
         limits: split -> largest number of patches.
         per_source: largest number of patches of one source in each split; None: no limit.
         seed: decides which source is the first in a turn.
+        patients: the patient of each range; needed for `per_patient`.
+        per_patient: largest number of patches of one patient in each split; None: no limit.
     """
     counts: dict[int, int] = {}
     for split, limit in limits.items():
@@ -107,7 +135,9 @@ def requested(
         order = [own[name] for name in seeded_order(own, seed=seed)]
         cap = limit if per_source is None else per_source
         capacities = [min(cap, ranges[i].accepted + ranges[i].left) for i in order]
-        for i, share in zip(order, fair_shares(limit, capacities), strict=True):
+        groups = [patients[i] for i in order] if per_patient is not None else []
+        shares = shares_by_group(limit, capacities, groups, per_group=per_patient)
+        for i, share in zip(order, shares, strict=True):
             if share > ranges[i].accepted:
                 counts[i] = share - ranges[i].accepted
     return counts

@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def write_summary(folder: Path, states: Sequence[SourceState], settings: Mapping[str, Any]) -> None:
-    """Write `slides.csv`, `slides/<key>.geojson`, `<key>_mask.png`, `<key>_overview.jpg`, and `build.json`.
+    """Write `slides.csv`, `rejected.csv`, `build.json`, and the files of each slide (`IMAGE_ENDINGS`) in `slides/`.
 
     Args:
         folder: the data set.
@@ -30,6 +30,11 @@ def write_summary(folder: Path, states: Sequence[SourceState], settings: Mapping
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         rows.writerows(_row(state) for state in states)
+    with (folder / "rejected.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("slide", "x", "y", "flaw"))
+        for state in states:
+            rows.writerows((state.source.name, *rejected) for rejected in sorted(state.rejected_at))
     slides = [state for state in states if state.source.kind == "slide" and not state.scan.failed]
     if slides:
         (folder / "slides").mkdir()

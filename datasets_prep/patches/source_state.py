@@ -21,6 +21,7 @@ class SourceState:
         examined: number of candidates that were read.
         accepted: number of candidates that passed the quality filter.
         rejected: flaw -> number of candidates that were rejected for it.
+        rejected_at: (x, y, flaw) of each rejected candidate.
     """
 
     source: Source
@@ -30,6 +31,7 @@ class SourceState:
     examined: int = 0
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    rejected_at: list[tuple[int, int, str]] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -58,12 +60,14 @@ class SourceState:
         self.scan = Scan(failed=reason)
         self.examined = self.accepted = 0
         self.rejected.clear()
+        self.rejected_at.clear()
 
     def count(self, shard: ShardResult) -> None:
         """Add the counts of one shard."""
         self.examined += shard.examined
         self.accepted += shard.accepted
         self.rejected.update(shard.rejected)
+        self.rejected_at += shard.rejected_at
 
 
 def omitted_state(source: Source) -> SourceState:

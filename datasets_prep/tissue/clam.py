@@ -89,6 +89,12 @@ def _joined_areas(
     return dict(zip(areas, totals[own].tolist(), strict=True))
 
 
+def mask_outlines(mask: NDArray[np.bool_], *, scale: tuple[float, float]) -> list[Region]:
+    """The outlines of a mask, [H, W] bool, without holes; areas of less than 3 points are left out."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [Region(_to_level_0(contour, scale)) for contour in contours if len(contour) > 2]
+
+
 def _to_level_0(contour: ArrayLike, scale: tuple[float, float]) -> NDArray[np.int32]:
     """The outline in level-0 px, [N, 2] int32, truncated as in CLAM."""
     return (np.reshape(contour, (-1, 2)) * np.array(scale)).astype(np.int32)

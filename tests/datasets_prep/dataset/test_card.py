@@ -102,6 +102,21 @@ def test_warnings_come_first(data):
     assert red[:220, :800].sum() > 1000
 
 
+def test_rejected_patches_are_shown_with_their_flaws(data):
+    """The tissue shows through the squares of patches; a rejected patch is a black cross."""
+    add_slides(data)
+    _, before = card(data)
+    rows = [{"slide": "p3-a.svs", "x": 96 * i, "y": 1800, "flaw": "pale" if i else "blurred"} for i in range(30)]
+    write_rows(data / "rejected.csv", rows, ["slide", "x", "y", "flaw"])
+    text, picture = card(data)
+    assert "| patches rejected | 29 pale, 1 blurred |" in text
+    dark = [np.count_nonzero((shown < 60).all(axis=-1)) for shown in (before, picture)]
+    assert dark[1] > dark[0] + 300
+    write_rows(data / "rejected.csv", [{"slide": "a", "x": "b"}], ["slide", "x"])
+    with pytest.raises(UserError, match=r"rejected\.csv line 2"):
+        write_card(data)
+
+
 def test_patches_lie_where_they_are(data):
     """On a slide of 4000×2000 px, shown in magenta, val has one patch, whose centre is at (3000, 1500)."""
     add_slides(data)

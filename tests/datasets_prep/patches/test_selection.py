@@ -13,6 +13,7 @@ from datasets_prep.patches.selection import (
     requested,
     seeded_indices,
     shards,
+    shares_by_group,
 )
 
 
@@ -127,3 +128,12 @@ def test_the_first_in_a_turn_are_drawn_not_the_first_in_the_list():
     ranges = [CandidateRange(index, "train", 0, 5) for index in range(20)]
     firsts = {tuple(sorted(requested(ranges, {"train": 3}, per_source=None, seed=seed))) for seed in range(10)}
     assert len(firsts) > 5
+
+
+def test_patients_take_turns_under_their_own_limit():
+    assert shares_by_group(10, [9, 9, 9], ["a", "a", "b"], per_group=None) == fair_shares(10, [9, 9, 9])
+    assert shares_by_group(10, [9, 9, 9], ["a", "a", "b"], per_group=4) == [2, 2, 4]
+    assert shares_by_group(6, [9, 1, 9], ["a", "b", "a"], per_group=4) == [2, 1, 2]
+    ranges = [CandidateRange(0, "train", 0, 9), CandidateRange(1, "train", 0, 9), CandidateRange(2, "train", 0, 9)]
+    counts = requested(ranges, {"train": 100}, per_source=None, seed=0, patients=["a", "a", "b"], per_patient=5)
+    assert counts[0] + counts[1] == 5 and counts[2] == 5
