@@ -4,8 +4,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ _DAMAGE = (
     pickle.UnpicklingError,
     SafetensorError,
 )
+_SAME_STATE = {"AdamW": "Adam"}  # optimizers that take over the state of another one
 _NETWORK = re.compile(r"net_(?P<label>\w+)_\d+\.pth")
 
 
@@ -184,7 +184,7 @@ def _read_state(opt: dict[str, Any], path: Path, models: Path) -> TrainingState:
         raise UserError(f"'{path}' is no training state of basicsr: it lacks the iteration or the optimizers")
     if not values["optimizers"] or not all(map(_is_optimizer, values["optimizers"])):
         raise UserError(f"'{path}' has no state of an optimizer; name another as path.resume_state")
-    for mistake in _schedule_mistakes(opt, values["schedulers"]):
+    for mistake in _other_optimizers(opt, values):
         raise UserError(f"'{path}' {mistake}")
     networks = {label: models / f"net_{label}_{values['iter']}.pth" for label in _labels(opt, models)}
     for file in networks.values():
@@ -204,24 +204,20 @@ def _is_optimizer(state: Any) -> bool:
     return isinstance(state, dict) and {"state", "param_groups"} <= state.keys()
 
 
-def _schedule_mistakes(opt: dict[str, Any], saved: Collection[Any]) -> Iterator[str]:
-    """Differences between the saved schedule and the options.
-
-    The saved schedule replaces that of the options. A training that was made longer would end without a schedule.
-    """
-    asked = opt.get("train", {}).get("scheduler") or {}
-    for state in saved:
-        for key in ("periods", "milestones"):
-            if not isinstance(state, dict) or key not in asked or key not in state:
-                continue
-            before, now = state[key], asked[key]
-            if isinstance(before, Counter):
-                before, now = sorted(before.elements()), sorted(now)
-            if before != now:
-                yield (
-                    f"was trained with train.scheduler.{key} {before}, the options say {now}: resume with the "
-                    "former, or start anew from its weights with path.pretrain_network_g"
-                )
+def _other_optimizers(opt: Mapping[str, Any], state: Mapping[str, Any]) -> Iterator[str]:
+    """Ends of sentences about optimizers of `opt` that cannot take over the state of those in a training state."""
+    before = state.get("options")
+    before = before.get("train") if isinstance(before, Mapping) else None
+    now = opt.get("train")
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return
+    for key in (key for key in now if str(key).startswith("optim_")):
+        types = [(section.get(key) or {}).get("type") for section in (before, now)]
+        if None not in types and len({_SAME_STATE.get(str(kind), kind) for kind in types}) > 1:
+            yield (
+                f"was trained with train.{key}.type {types[0]}, whose state {types[1]} cannot take over: resume with "
+                "the former, or start anew from its weights with path.pretrain_network_g"
+            )
 
 
 def _labels(opt: dict[str, Any], models: Path) -> list[str]:

@@ -14,7 +14,7 @@ from mihatp_arch.training.data.loaders import validation_loader
 from mihatp_arch.training.ema import start_ema_at
 from mihatp_arch.training.random_state import restore_generators
 from mihatp_arch.training.resumed.best_results import best_until
-from mihatp_arch.training.resumed.optimizer_state import refuse_misfit
+from mihatp_arch.training.resumed.optimizer_state import resume_optimizers
 from mihatp_arch.training.training_logger import has_points, tensorboard_writer
 from mihatp_arch.training.validation import validated_sets
 
@@ -47,17 +47,13 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
     Raises:
         UserError: the saved optimizers or schedules are not those of this model.
     """
-    for kind, ours in (("optimizers", self.optimizers), ("schedulers", self.schedulers)):
-        try:
-            for target, state in zip(ours, resume_state[kind], strict=True):
-                if kind == "optimizers":
-                    refuse_misfit(target, state)
-                target.load_state_dict(state)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"'{self.opt['path']['resume_state']}': its {kind} are not those of these options ({error}); resume "
-                "with the options that it was trained with"
-            ) from error
+    try:
+        resume_optimizers(self, resume_state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"'{self.opt['path']['resume_state']}': its optimizers are not those of these options ({error}); resume "
+            "with the options that it was trained with"
+        ) from error
     start_ema_at(self, resume_state["iter"])
     self.best_metric_results = best_until(self.opt, resume_state)
     _finish_validation(self, resume_state["iter"])

@@ -13,19 +13,28 @@ import torch
 from basicsr.utils import get_root_logger
 
 from datasets_prep.common.files import sha256_of, write_file
+from mihatp_arch.training.resumed.changed_options import Changes
 
 RECORD = "run.json"
 _PACKAGES = ("mihatp", "basicsr", "torch", "torchvision", "numpy", "opencv-python", "timm", "kornia")
 
 
-def write_record(opt: Mapping[str, Any]) -> None:
-    """Add an entry for this start of the training to `run.json` in the experiment folder."""
+def write_record(opt: Mapping[str, Any], *, iteration: int = 0, changes: Changes | None = None) -> None:
+    """Add an entry for this start of the training to `run.json` in the experiment folder.
+
+    Args:
+        opt: the options of the training.
+        iteration: the last one that is done.
+        changes: the options that the state was not trained with: path -> value before, value now.
+    """
     file = Path(opt["path"]["experiments_root"]) / RECORD
     runs = _read(file)
     runs.append(
         {
             "command": sys.argv,
             "resumed_from": opt["path"].get("resume_state"),
+            "iteration": iteration,
+            "changed_options": changes or {},
             "python": platform.python_version(),
             "versions": {name: number for name in _PACKAGES if (number := _version(name))},
             "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],

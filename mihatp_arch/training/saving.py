@@ -45,7 +45,9 @@ def save_network(
 ) -> None:
     """Save a network, or several of them below one key each, to `<net_label>_<current_iter>.pth`.
 
-    -1 stands for `latest`. The key `kernel` says how the LR of the training data was made, where that is known.
+    -1 is the end of the training: the file is `latest`. Where the loop has saved no state of the last iteration, the
+    network is saved under the number of this iteration too, for `save_training_state`. The key `kernel` says how the LR
+    of the training data was made, where that is known.
 
     Raises:
         UserError: the file cannot be written; this ends the training.
@@ -61,20 +63,36 @@ def save_network(
     kernel = (self.opt.get("datasets", {}).get("train") or {}).get("kernel")
     if kernel is not None:
         content["kernel"] = kernel
-    name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
-    save_whole(content, Path(self.opt["path"]["models"]) / name)
+    names = ["latest" if current_iter == -1 else current_iter]
+    if current_iter == -1 and (end := _unsaved_end(self.opt)) is not None:
+        names.insert(0, end)
+    for name in names:
+        save_whole(content, Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth")
+
+
+def _unsaved_end(opt: Mapping[str, Any]) -> int | None:
+    """The last iteration of a training that this process has ended, if the loop has not saved it."""
+    start, total = training_start.get(), opt["train"].get("total_iter")
+    if start is None or not total or total <= start.iteration or total % opt["logger"]["save_checkpoint_freq"] == 0:
+        return None
+    return int(total)
 
 
 def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
     """Save everything beside the networks that the next iteration depends on; on a CPU, resumption is exact to the bit.
 
-    Nothing is saved for iteration -1, the end of the training.
+    For iteration -1, the end of the training, the last iteration is saved if the loop has not saved it: so a training
+    that has ended can be made longer.
 
     Raises:
         UserError: the file cannot be written.
     """
+    start = training_start.get()
     if current_iter == -1:
-        return
+        end = _unsaved_end(self.opt)
+        if end is None or start is None:
+            return
+        epoch, current_iter = start.after(end)[0], end
     generators = generator_states()
     all_generators: list[Any] = [generators]
     if self.opt["dist"]:
@@ -89,9 +107,9 @@ def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:
         "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
         "generators": all_generators,
         "best_metric_results": getattr(self, "best_metric_results", {}),
+        "options": self.opt.get("trained_with"),
     }
     flush_tensorboard()
-    start = training_start.get()
     if start is not None:
         state |= {"served": start.after(current_iter)[1], "per_epoch": start.batches_per_epoch}
     save_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")

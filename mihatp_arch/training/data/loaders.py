@@ -15,6 +15,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.order import SeededDataset, SeededSampler, TrainingStart, training_start
 from mihatp_arch.training.data.sound_images import sound_loader, unreadable
 from mihatp_arch.training.random_state import choose_deterministic_operations
+from mihatp_arch.training.resumed.changed_options import Changes, changed_options, trained_options
 from mihatp_arch.training.run_record import write_record
 from mihatp_arch.training.stopping import note_mistake, signals_blocked
 
@@ -33,9 +34,11 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> Loaders:
     Raises:
         UserError: the training set does not fill one batch.
     """
+    opt["trained_with"] = trained_options(opt)
     sampler, loader = _training_loader(opt)
     sound_loader(loader)
-    start, total = _start(opt, len(loader), logger), int(opt["train"]["total_iter"])
+    state, total = _resumed_state(opt), int(opt["train"]["total_iter"])
+    start = TrainingStart.of(state, len(loader))
     training_start.set(start)
     sampler.train_from(start, total=total, batch_size=loader.batch_size or 1)
     val_loaders = [
@@ -43,8 +46,9 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> Loaders:
     ]
     if opt["train"].get("deterministic"):
         choose_deterministic_operations()
+    changes = _log_resumption(opt, state, start, logger)
     if opt["rank"] == 0:
-        write_record(opt)
+        write_record(opt, iteration=start.iteration, changes=changes)
     _log_sizes(logger, opt, sampler, loader, val_loaders)
     return loader, sampler, val_loaders, start.last_epoch(total), total
 
@@ -80,13 +84,26 @@ def _loader(
     return loader
 
 
-def _start(opt: Mapping[str, Any], batches_per_epoch: int, logger: Logger) -> TrainingStart:
-    """Where this training starts: at the state `path.resume_state`, which `load_resume_state` has set."""
+def _resumed_state(opt: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state from which this training resumes: `path.resume_state`, which `load_resume_state` has set."""
     file = opt["path"].get("resume_state")
-    state = None if file is None else load_tensors(Path(file))
-    if state is not None and state.get("per_epoch") != batches_per_epoch:
+    return None if file is None else load_tensors(Path(file))
+
+
+def _log_resumption(
+    opt: Mapping[str, Any], state: Mapping[str, Any] | None, start: TrainingStart, logger: Logger
+) -> Changes:
+    """Log what differs from the training that saved the state, and return the changed options."""
+    if state is None:
+        return {}
+    if state.get("per_epoch") != start.batches_per_epoch:
         logger.warning("The state is of epochs of another length: its epoch starts anew.")
-    return TrainingStart.of(state, batches_per_epoch)
+    if start.iteration >= opt["train"]["total_iter"]:
+        logger.info(f"Nothing is left to train: iteration {start.iteration} is done, and total_iter is not larger.")
+    changes = changed_options(state, opt["trained_with"])
+    for key, (before, now) in changes.items():
+        logger.warning(f"Resumed with another option: {key} was {before}, and is {now} from now on.")
+    return changes
 
 
 def _log_sizes(
