@@ -23,7 +23,7 @@ from datasets_prep.dataset.layout import SIGNATURE, write_dataset
 from datasets_prep.patches.extraction import Extraction
 from datasets_prep.patches.grid import check_sizes
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
-from datasets_prep.patches.scanning import divide_candidates, scan_sources
+from datasets_prep.patches.scanning import asked_splits, divide_candidates, scan_sources
 from datasets_prep.patches.slide_summary import write_summary
 from datasets_prep.patches.source_state import SourceState, omitted_state
 from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
@@ -117,7 +117,9 @@ def prepare(
         run = partial(run_all, executor, at_once=at_once)
         states = scan_sources(listed.used, mask, work, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
-        extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed)
+        extraction = Extraction(
+            states, ranges, work, options, quality, limits, splits.seed, asked_splits(listed.used, splits)
+        )
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
             given = {"command": command, "inputs": inputs.record()}

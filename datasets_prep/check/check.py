@@ -17,7 +17,8 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.layout import roles
 from datasets_prep.dataset.lmdb_reader import LmdbReader, open_images
 from datasets_prep.dataset.manifest import Row, read_manifest, read_settings
-from datasets_prep.patches.splits import split_order
+from datasets_prep.dataset.small_splits import small_splits
+from datasets_prep.patches.splits import split_names, split_order
 
 _ROLE = re.compile(r"HR|LR_x([2-9]|[1-9]\d)")
 
@@ -41,6 +42,7 @@ def check_dataset(folder: Path, *, progress: bool = True) -> Report:
     settings, rows = _read_beside(folder, findings, unchecked)
     by_patient = settings.get("split_by", "patient") == "patient"
     warnings = check_patients(rows, findings, by_patient=by_patient) if rows else []
+    warnings += small_splits(rows or (), settings)
     _check_roles(splits, rows or (), settings, findings)
     by_split: dict[str, dict[str, Row]] = {split: {} for split in splits}
     for row in rows or ():
@@ -94,7 +96,7 @@ def _read_beside(folder: Path, findings: Findings, unchecked: list[str]) -> tupl
 def _check_roles(
     splits: Mapping[str, Mapping[str, Path]], rows: Sequence[Row], settings: Mapping[str, Any], findings: Findings
 ) -> None:
-    """Check that all splits have the same roles, and that every split of the manifest exists."""
+    """Check that all splits have the same roles, and that every split exists that was asked for or has rows."""
     named = {role for paths in splits.values() for role in paths if _ROLE.fullmatch(role)}
     expected = named.union(roles(settings.get("scales", ())))
     for split, paths in splits.items():
@@ -105,6 +107,12 @@ def _check_roles(
             findings.add(
                 "LMDBs that are missing", f"{split}: manifest.csv has {count} patches of it, there is no folder"
             )
+
+    patches = Counter(row.split for row in rows)
+    asked = settings.get("splits") or (split_names(1) if settings.get("split_by") == "patch" else ())
+    for split in asked:
+        if split not in splits or (rows and not patches[split]):
+            findings.add("splits that are missing", f"{split}: it was asked for (build.json), and has no patches")
 
 
 def _count(paths: Mapping[str, Path]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.text import markdown_table
 from datasets_prep.dataset.manifest import Row, read_manifest, read_rejected, read_settings, read_slides
+from datasets_prep.dataset.small_splits import small_splits
 from datasets_prep.patches.splits import split_order
 
 _SLIDES = 40  # largest number of rows in the table of slides
@@ -17,7 +18,7 @@ _LONGEST = 200  # characters of a reason or a setting
 _FEW = 10  # patches; a smaller split is too small for numbers
 
 _LEFT_OUT = ("failed", "unnamed", "excluded")
-_REST = ("pen", "black", "candidates", "patches", "note")
+_REST = ("pen", "black", "candidates", "patches", "LR shift, px", "LR spread, px", "LR PSNR, dB", "note")
 _ORIGINS = {
     "assumed": "was assumed",
     "objective": "was estimated from the power of the objective",
@@ -135,6 +136,7 @@ def find_warnings(facts: Facts) -> list[str]:
     few = ", ".join(f"{split} ({patches[split]})" for split in facts.splits if patches[split] < _FEW)
     if few:
         warnings.append(f"fewer than {_FEW} patches, too few for numbers: {few}")
+    warnings += small_splits(facts.rows, facts.settings)
     recipes = Counter(row.lr_source for row in facts.rows)
     if len(recipes) > 1:
         made = "; ".join(f"{recipe} ({count})" for recipe, count in recipes.most_common(4))
@@ -171,7 +173,8 @@ def _slide_lines(facts: Facts) -> Iterator[str]:
         rows.append(
             (
                 *(_cell(name), _cell(patient), size, f"{resolution}{source}", _rounded(slide.get("tissue_mm2", ""))),
-                *(*shares, slide.get("candidates", ""), splits or "none", _cell(slide.get("reason", ""))),
+                *(*shares, slide.get("candidates", ""), splits or "none"),
+                *(_cell(slide.get(column, "")) for column in ("lr_shift", "lr_mad", "lr_psnr", "reason")),
             )
         )
     header = ("slide", "patient", "size, px", "mpp, µm/px", "tissue, mm²", *_REST)

@@ -20,6 +20,9 @@ class _Settings(msgspec.Struct):
 
     patch_size: int | None = None
     scales: list[int] = []
+    splits: list[str] = []
+    hr_mpp: float | None = None
+    limits: dict[str, int | None] = {}
     split_by: str = "patient"
     warnings: list[str] = []
 

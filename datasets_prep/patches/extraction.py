@@ -12,7 +12,6 @@ from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions
 from datasets_prep.patches.scan_results import read_candidates
 from datasets_prep.patches.selection import CandidateRange, requested, seeded_indices, shards
 from datasets_prep.patches.source_state import SourceState
-from datasets_prep.patches.splits import split_order
 
 _SHARD = 64  # coordinates of one job: a fraction of a second of work, seven megabytes of PNG
 
@@ -29,6 +28,7 @@ class Extraction:
         quality: the quality filter.
         limits: the largest number of patches.
         seed: seed of the choice of patches.
+        splits: the splits that were asked for.
     """
 
     states: Sequence[SourceState]
@@ -38,10 +38,10 @@ class Extraction:
     quality: QualityFilter
     limits: Limits
     seed: int
+    splits: Sequence[str]
 
     def __post_init__(self) -> None:
         self._shards: list[list[Path]] = [[] for _ in self.ranges]  # results of each range, in the order of the request
-        self.splits = sorted({candidates.split for candidates in self.ranges}, key=split_order)
 
     def run(self, run: Callable[..., Iterator[tuple[int, ShardResult]]], bar: Callable[..., Any]) -> None:
         """Extract patches until every split is full or its candidates are used up.
@@ -67,7 +67,13 @@ class Extraction:
                         candidates.clear()
         for split in self.splits:
             if not any(candidates.accepted for candidates in self._ranges_of(split)):
-                raise UserError(f"{split} would be empty: none of its patches is usable")
+                failed = [state.scan.failed for state in self.states if state.scan.failed]
+                more = (
+                    f"; {len(failed)} of {len(self.states)} sources cannot be used, the first: {failed[0]}"
+                    if failed
+                    else ""
+                )
+                raise UserError(f"{split} would be empty: none of its patches is usable{more}")
 
     def _requested(self, limits: Mapping[str, int]) -> dict[int, int]:
         patients = [self.states[candidates.source].source.patient for candidates in self.ranges]

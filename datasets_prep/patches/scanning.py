@@ -12,7 +12,7 @@ from datasets_prep.patches.scan_results import Scan
 from datasets_prep.patches.selection import CandidateRange, ranges_by_patch, ranges_by_patient
 from datasets_prep.patches.source_state import SourceState
 from datasets_prep.patches.sources import Source, split_sources
-from datasets_prep.patches.splits import split_names
+from datasets_prep.patches.splits import split_names, split_order
 from datasets_prep.tissue.mask_files import mask_files
 
 
@@ -76,6 +76,13 @@ def _masks(sources: Sequence[Source], mask: Path | None) -> dict[str, Path]:
     slides = {source.name: source.key for source in sources if source.kind == "slide"}
     tiles = {source.name: source.key for source in sources if source.kind == "tile"}
     return mask_files(mask, slides, whole=tiles)
+
+
+def asked_splits(sources: Sequence[Source], splits: SplitOptions) -> list[str]:
+    """The splits that were asked for, also when none of their sources can be used: train, val, test1, …"""
+    if splits.by == "patch":
+        return split_names(splits.tests)
+    return sorted(set(split_sources(sources, tests=splits.tests, seed=splits.seed).values()), key=split_order)
 
 
 def divide_candidates(states: Sequence[SourceState], limits: Limits, splits: SplitOptions) -> list[CandidateRange]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.common.errors import UserError
 from datasets_prep.patches.grid import Coordinates
 from datasets_prep.patches.splits import seeded_order
 
@@ -61,22 +62,56 @@ def ranges_by_patch(counts: Mapping[int, int], limits: Mapping[str, int]) -> lis
     """One range for each source and split, with a length in proportion to the limit of the split.
 
     Candidates are sorted row by row, so a range is a band of the slide, and few patches have a neighbour in another
-    split.
+    split. Sources with too few candidates for every split are joined in their order, and divided as one source. So each
+    split gets its share of all candidates, within two, and at least one.
 
     Args:
         counts: index of a source -> number of its candidates.
         limits: split -> largest number of patches.
+
+    Raises:
+        UserError: there are fewer candidates than splits.
     """
-    total = max(1, sum(limits.values()))
-    ranges = []
-    for source, count in counts.items():
-        ends = np.rint(np.cumsum([0, *limits.values()]) * count / total).astype(int).tolist()
-        ranges += [
-            CandidateRange(source, split, start, stop)
-            for split, start, stop in zip(limits, ends[:-1], ends[1:], strict=True)
-            if stop > start
-        ]
-    return ranges
+    shares = np.cumsum([0, *limits.values()])
+    large = {source: count for source, count in counts.items() if np.diff(_bounds(count, shares)).min() > 0}
+    small = {source: count for source, count in counts.items() if source not in large}
+    bounds: dict[int, list[int]] = {}
+    before = 0
+    for source, count in large.items():
+        # Rounded for all candidates so far, because the rounding of each source alone would add up.
+        own = _bounds(before + count, shares) - _bounds(before, shares)
+        bounds[source] = np.maximum.accumulate(own).tolist()
+        before += count
+    joined = _filled(_bounds(sum(small.values()), shares), limits, at_least=0 if large else 1)
+    before = 0
+    for source, count in small.items():
+        bounds[source] = [min(max(bound - before, 0), count) for bound in joined]
+        before += count
+    return [
+        CandidateRange(source, split, first, last)
+        for source in counts
+        for split, first, last in zip(limits, bounds[source][:-1], bounds[source][1:], strict=True)
+        if last > first
+    ]
+
+
+def _bounds(count: int, shares: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the range of each split begins, and the last one ends; `shares`: sums of the limits of the splits so far."""
+    return np.rint(shares * count / max(1, shares[-1])).astype(np.int64)
+
+
+def _filled(bounds: NDArray[np.int64], limits: Mapping[str, int], *, at_least: int) -> list[int]:
+    """The bounds, where the largest splits give to those that would get less than `at_least`."""
+    if bounds[-1] < at_least * len(limits):
+        raise UserError(
+            f"{bounds[-1]} candidate patches cannot fill {', '.join(limits)}: at least {len(limits)} are needed; "
+            "use fewer --tests, a smaller --patch-size or --min-tissue, or more slides"
+        )
+    sizes = np.diff(bounds).tolist()
+    while min(sizes) < at_least:
+        sizes[sizes.index(max(sizes))] -= 1
+        sizes[sizes.index(min(sizes))] += 1
+    return np.cumsum([0, *sizes]).tolist()
 
 
 def fair_shares(limit: int, capacities: Sequence[int]) -> list[int]:

@@ -1,6 +1,8 @@
 """Patient-disjoint splits train / val / test1 … testN: no patient of a test set is in training."""
 
 import hashlib
+import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -63,11 +65,23 @@ def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) ->
             f"{len(order)} patients cannot fill train, val and {tests} test sets, each with a patient of its own: "
             f"{needed} patients are needed; {fits} a split column in --manifest, or --split-by patch"
         )
-    held_out, training = _PATCHES_PER_HELD_OUT
-    share = max(1, round(len(order) * held_out / (training + (tests + 1) * held_out)))
-    share = min(share, (len(order) - 1) // (needed - 1))
+    share = held_out_patients(len(order), tests=tests)
     names = [name for name in split_names(tests)[1:] for _ in range(share)]
     return {patient: names[index] if index < len(names) else "train" for index, patient in enumerate(order)}
+
+
+def held_out_patients(patients: int, *, tests: int) -> int:
+    """Number of patients in val and in each test set, when `split_patients` divides so many patients."""
+    held_out, training = _PATCHES_PER_HELD_OUT
+    share = max(1, round(patients * held_out / (training + (tests + 1) * held_out)))
+    return min(share, (patients - 1) // (tests + 1))
+
+
+def patients_needed(tests: int, *, each: int = 2) -> int:
+    """The smallest number of patients of which `split_patients` puts `each` into every test set."""
+    held_out, training = _PATCHES_PER_HELD_OUT
+    least = math.floor((each - 0.5) * (training + (tests + 1) * held_out) / held_out)
+    return next(count for count in itertools.count(least) if held_out_patients(count, tests=tests) >= each)
 
 
 def deal_tests(split_of: Mapping[str, str], *, tests: int = 5, seed: int = 0) -> dict[str, str]:

@@ -73,7 +73,7 @@ def test_says_what_there_is(data):
     assert "| train | 12 | 2 | 2 |" in text and "| test1 | 6 | 1 | 1 |" in text
     assert "| p2-a.svs | p2 | 4000x2000 | 0.25 (slide) | 12.35 | 1.2% | 0.0% | 840 | train 6 |" in text
     assert "| seed | 3 |" in text and "| LR source: patches | area: 24 |" in text and "| scales | 2, 4, 8 |" in text
-    assert "fewer than 10 patches, too few for numbers: val (6), test1 (6)" in text and text.count("* **") == 1
+    assert "fewer than 10 patches, too few for numbers: val (6), test1 (6)" in text and text.count("* **") == 2
 
 
 def test_warnings_come_first(data):
