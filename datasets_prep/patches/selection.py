@@ -96,7 +96,7 @@ def ranges_by_patch(counts: Mapping[int, int], limits: Mapping[str, int]) -> lis
 
 
 def _bounds(count: int, shares: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the range of each split begins, and the last one ends; `shares`: sums of the limits of the splits so far."""
+    """Where the range of each split begins, and the last one ends; `shares`: sums of the limits so far."""
     return np.rint(shares * count / max(1, shares[-1])).astype(np.int64)
 
 
