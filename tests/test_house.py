@@ -18,7 +18,7 @@ FOLDERS = (*PACKAGES, "benchmarks", "tests")
 FLOORS = (
     {"datasets_prep.common"},
     {"mihatp_arch.compat", "mihatp_arch.errors", "mihatp_arch.file_hash"},
-    {"mihatp_arch.transforms", "mihatp_arch.archs.layers", "mihatp_arch.archs.fast"},
+    {"mihatp_arch.transforms", "mihatp_arch.archs.layers", "mihatp_arch.archs.fast", "mihatp_arch.nuclei"},
     {
         "mihatp_arch.archs",
         "mihatp_arch.losses",

@@ -6,6 +6,7 @@ A new network is one `*_arch.py` file and one line here.
 from mihatp_arch.archs.autoencoder_arch import Autoencoder
 from mihatp_arch.archs.dat_arch import DAT
 from mihatp_arch.archs.hat_arch import HAT
+from mihatp_arch.archs.hovernet_arch import HoVerNet
 from mihatp_arch.archs.idm_arch import IDM
 from mihatp_arch.archs.ldm_arch import LDM
 from mihatp_arch.archs.mihatp_arch import MiHATP
@@ -22,6 +23,7 @@ __all__ = [
     "LDM",
     "SRCNN",
     "Autoencoder",
+    "HoVerNet",
     "MiHATP",
     "NLayerDiscriminator",
     "ResShift",

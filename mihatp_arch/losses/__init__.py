@@ -2,7 +2,8 @@
 
 from mihatp_arch.losses.contrastive_loss import ContrastiveLoss
 from mihatp_arch.losses.features import FeatureNetwork
+from mihatp_arch.losses.hovernet_loss import HoVerNetLoss
 from mihatp_arch.losses.lpips_loss import LPIPSLoss
 from mihatp_arch.losses.perceptual_distance import PerceptualDistance
 
-__all__ = ["ContrastiveLoss", "FeatureNetwork", "LPIPSLoss", "PerceptualDistance"]
+__all__ = ["ContrastiveLoss", "FeatureNetwork", "HoVerNetLoss", "LPIPSLoss", "PerceptualDistance"]

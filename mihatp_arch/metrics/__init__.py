@@ -1,6 +1,6 @@
 """The metrics. Importing this package registers those that BasicSR lacks; a new metric gets its line in METRIC_ROWS."""
 
-from mihatp_arch.metrics import lpips, lr_consistency, psnr, ssim, stain
+from mihatp_arch.metrics import lpips, lr_consistency, nuclei, psnr, ssim, stain
 from mihatp_arch.metrics.rows import MetricRow
 
 # The columns of results tables, from left to right.
@@ -14,4 +14,4 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     lr_consistency.ROW,
 )
 
-__all__ = ["METRIC_ROWS", "MetricRow"]
+__all__ = ["METRIC_ROWS", "MetricRow", "nuclei"]

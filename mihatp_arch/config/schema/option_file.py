@@ -21,6 +21,7 @@ from mihatp_arch.config.schema.run import (
     DiffusionVal,
     DistParams,
     GANPath,
+    HoVerNetVal,
     Logger,
     MiHATPPath,
     Path,
@@ -30,6 +31,7 @@ from mihatp_arch.config.schema.train import (
     AdversarialFirstStageTrain,
     FirstStageTrain,
     GANTrain,
+    HoVerNetTrain,
     Loss,
     MiHATPTrain,
     Optimizer,
@@ -95,6 +97,13 @@ class AdversarialFirstStageFile(OptionFile):
     train: Annotated[AdversarialFirstStageTrain | None, about("The training.")] = NONE
 
 
+class HoVerNetFile(OptionFile):
+    """HoVerNetModel: nuclei, from pairs of tissue and coded label maps."""
+
+    train: Annotated[HoVerNetTrain | None, about("The training.")] = NONE
+    val: Annotated[HoVerNetVal | None, about("Validation and tests.")] = NONE
+
+
 class GANFile(OptionFile):
     """BasicSR's SRGANModel and ESRGANModel."""
 
@@ -112,6 +121,7 @@ MODELS: dict[str, type[OptionFile]] = {
     "DiffusionModel": DiffusionFile,
     "FirstStageModel": FirstStageFile,
     "AdversarialFirstStageModel": AdversarialFirstStageFile,
+    "HoVerNetModel": HoVerNetFile,
     "SRGANModel": GANFile,
     "ESRGANModel": GANFile,
 }

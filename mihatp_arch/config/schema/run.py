@@ -43,6 +43,14 @@ class DiffusionVal(Val):
     precision: Annotated[Literal["fp32", "bf16"], about("bf16: sample under autocast.")] = "fp32"
 
 
+class HoVerNetVal(Val):
+    """HoVerNetModel: windows."""
+
+    window: Annotated[
+        Positive | None, about("Side of the windows of a validation.", default="270 (original) or 256 (fast)")
+    ] = None
+
+
 class Path(Section):
     """Files that a run starts from."""
 

@@ -145,6 +145,19 @@ class AdversarialFirstStageTrain(FirstStageTrain):
     disc_start: Annotated[Count, about("Iterations before the discriminator takes part.")] = 0
 
 
+class HoVerNetTrain(Train):
+    """HoVerNetModel: nuclei."""
+
+    frozen_iterations: Annotated[
+        Count, about("Iterations of the first phase, in which the encoder is not trained.")
+    ] = 0
+    colour_jitter: Annotated[
+        float,
+        Meta(ge=0, lt=1),
+        about("Largest random change of brightness, contrast and saturation; the hue changes by a tenth of it."),
+    ] = 0.0
+
+
 class GANTrain(Train):
     """BasicSR's SRGANModel and ESRGANModel."""
 
