@@ -36,16 +36,16 @@ def segment(maps: Maps) -> NDArray[np.int32]:
     Distances are scaled to the range in the whole image, as in the official code: a part of an image may give other
     nuclei than the whole.
     """
-    blob = _without_small(ndimage.label(maps.probability >= _NUCLEUS)[0]) > 0
+    blob = _large_components(maps.probability >= _NUCLEUS) > 0
     if not blob.any():
         return np.zeros(blob.shape, np.int32)
     edges = [_edges(plane, axis) for axis, plane in enumerate(maps.hv)]
     border = np.maximum(*edges) - ~blob
     border[border < 0] = 0
     basins = -cv2.GaussianBlur((1 - border) * blob, (3, 3), 0)
-    inside = ndimage.binary_fill_holes(blob & ~(border >= _BORDER))
+    inside = np.asarray(ndimage.binary_fill_holes(blob & ~(border >= _BORDER)))
     opened = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, _OPENING)
-    markers = _without_small(ndimage.label(opened)[0])
+    markers = _large_components(opened)
     return watershed(basins, markers=markers, mask=blob).astype(np.int32)
 
 
@@ -71,13 +71,16 @@ def _edges(plane: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     return 1 - _to_range(cv2.Sobel(scaled, cv2.CV_64F, 1 - axis, axis, ksize=_SOBEL))
 
 
-def _to_range(plane: NDArray[np.floating]) -> NDArray[np.float32]:
+def _to_range(plane: cv2.typing.MatLike) -> NDArray[np.float32]:
     """Values scaled to 0 to 1 over the image."""
-    empty = np.empty(plane.shape, np.float32)
-    return np.asarray(cv2.normalize(plane, empty, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F))
+    scaled = np.empty(plane.shape, np.float32)
+    cv2.normalize(plane, scaled, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F)
+    return scaled
 
 
-def _without_small(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The label map without components of fewer than 10 px."""
+def _large_components(mask: NDArray[np.generic]) -> NDArray[np.int32]:
+    """The label map of the 4-connected components of a mask, without those of fewer than 10 px."""
+    labels = np.empty(mask.shape, np.int32)
+    ndimage.label(mask, output=labels)
     small = np.bincount(labels.ravel()) < _SMALLEST
     return np.where(small[labels], 0, labels)

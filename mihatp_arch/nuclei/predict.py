@@ -1,7 +1,7 @@
 """HoVer-Net over an image of any size: windows whose outputs lie side by side (the official tile inference)."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -50,16 +50,18 @@ def predict(
     padding = [(margin, count * step + margin - side) for count, side in ((rows, height), (columns, width))]
     padded = np.pad(image, (*padding, (0, 0)), mode="reflect" if min(height, width) > 1 else "edge")
     planes = np.empty((rows * step, columns * step, 4), np.float32)
+    classified = False
     corners = [(row * step, column * step) for row in range(rows) for column in range(columns)]
     for start in range(0, len(corners), batch):
         part = corners[start : start + batch]
         windows = np.stack([padded[top : top + window, left : left + window] for top, left in part])
         outputs = network(torch.from_numpy(windows).permute(0, 3, 1, 2).to(device, torch.float32))
+        classified = "tp" in outputs
         for (top, left), output in zip(part, _planes(outputs), strict=True):
             planes[top : top + step, left : left + step] = output
         on_windows(len(part))
     planes = planes[:height, :width]
-    types = planes[..., 3].astype(np.uint8) if cast("object", outputs.get("tp")) is not None else None
+    types = planes[..., 3].astype(np.uint8) if classified else None
     return Maps(np.ascontiguousarray(planes[..., 0]), np.ascontiguousarray(planes[..., 1:3].transpose(2, 0, 1)), types)
 
 

@@ -26,7 +26,7 @@ def hv_map(labels: NDArray[np.int32], *, smallest: int = _SMALLEST) -> NDArray[n
     nucleus = labels[rows, columns]
     areas = np.bincount(nucleus)
     large = areas[nucleus] >= smallest
-    for plane, positions in zip(maps, (columns, rows), strict=True):
+    for axis, positions in enumerate((columns, rows)):
         # The first pixel of each nucleus is subtracted first: sums then stay exact, and rounding is the official one.
         start = np.full(len(areas), np.iinfo(np.int64).max)
         np.minimum.at(start, nucleus, positions)
@@ -37,5 +37,5 @@ def hv_map(labels: NDArray[np.int32], *, smallest: int = _SMALLEST) -> NDArray[n
         np.minimum.at(lowest, nucleus, offset)
         np.maximum.at(highest, nucleus, offset)
         largest = np.where(offset < 0, -lowest[nucleus], highest[nucleus])
-        plane[rows, columns] = np.where(large, offset / np.where(largest > 0, largest, 1), 0)
+        maps[axis, rows, columns] = np.where(large, offset / np.where(largest > 0, largest, 1), 0)
     return maps
