@@ -11,6 +11,7 @@ import torch
 from basicsr.data import build_dataset
 from helpers.basicsr import NAME, changed, dataset, edsr, write_data, write_options
 
+from mihatp_arch.config.checks import image_store
 from mihatp_arch.config.checks.data import check_data
 from mihatp_arch.config.read import Options
 from mihatp_arch.training.data.sound_images import Collate, SoundImages, unreadable
@@ -117,7 +118,8 @@ def test_a_test_names_the_damaged_image(data, capsys):
 
 
 @pytest.mark.parametrize(("ending", "kind"), [(".png", "its PNG is cut off"), (".jpg", "its JPEG is cut off")])
-def test_a_damaged_file_of_a_folder_is_named(data, capsys, ending, kind):
+def test_a_damaged_file_of_a_folder_is_named(data, capsys, monkeypatch, ending, kind):
+    monkeypatch.setattr(image_store, "_FILES_MEASURED", 1)  # as in a large folder
     files_of(data, "train", ending)
     file = data / "train" / "HR" / f"im3{ending}"
     file.write_bytes(file.read_bytes()[: -len(file.read_bytes()) // 10])
