@@ -5,20 +5,24 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import torch
 
 import mihatp_arch  # noqa: F401  basicsr can be imported after it
+from datasets_prep.common.process_lock import lock_beside, only_process, refuse_held
 from mihatp_arch.config import yaml_files
+from mihatp_arch.config.checks.validation import names_a_folder
+from mihatp_arch.config.defaults import experiment_name
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.stopping import signals_noted
 from mihatp_cli.data_root import data_root, write_errors
 
 _SHOWN = 10  # mistakes that are printed
+_OTHER_NAME = "give this run another name (--force_yml name=NAME)"
 
 
 def run_pipeline(arguments: argparse.Namespace, *, recorded_as: str) -> None:
@@ -37,8 +41,14 @@ def run_pipeline(arguments: argparse.Namespace, *, recorded_as: str) -> None:
     from basicsr.train import train_pipeline
 
     options = _read(arguments)
+    lock = _lock(options, arguments)
+    if lock is not None:
+        refuse_held(*lock, remedy=_OTHER_NAME)  # before the data are read
     _check(options, arguments)
-    with write_errors():
+    with ExitStack() as stack:
+        if lock is not None:
+            stack.enter_context(only_process(*lock, remedy=_OTHER_NAME))
+        stack.enter_context(write_errors())
         _call(train_pipeline if arguments.command == "train" else test_pipeline, options, arguments, recorded_as)
 
 
@@ -67,6 +77,20 @@ def _read(arguments: argparse.Namespace) -> Options:
     if arguments.data is not None:
         replace_data_root(options, data_root(arguments.data))
     return options
+
+
+def _lock(options: Options, arguments: argparse.Namespace) -> tuple[Path, str] | None:
+    """The lock of the experiment that is trained, or of the results of a test, and how errors call it.
+
+    The first process of a group holds it: None for the others. None too for a name that the checks will refuse.
+    """
+    name = options.get("name")
+    rank = os.environ.get("SLURM_PROCID" if arguments.launcher == "slurm" else "RANK", "0")
+    if not isinstance(name, str) or not names_a_folder(name) or (arguments.launcher != "none" and rank != "0"):
+        return None
+    kind = "experiments" if arguments.command == "train" else "results"
+    folder = Path.cwd() / kind / experiment_name(options, debug=arguments.debug)
+    return lock_beside(folder), f"{kind}/{folder.name}"
 
 
 def _check(options: Options, arguments: argparse.Namespace) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from datasets_prep.common.atomic_folder import clean_up, remove_folder
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.process_lock import lock_beside, only_process
 
 T = TypeVar("T")
 VERSION = version("mihatp")  # part of every hash: another version computes all results again
@@ -52,23 +52,22 @@ def work_folder(output: Path) -> Iterator[Path]:
         UserError: another build of the same output is running, or the folder cannot be written.
     """
     folder = output.parent / f".{output.name}.work"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=0):
+    subject = f"{output} is being built by another process: its work folder"
+    with only_process(lock_beside(output), subject, remedy="name another folder"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             clean_up(folder)
             for stale in folder.glob("*.partial"):
                 stale.unlink()
             yield folder
-        remove_folder(folder)
-    except UserError as error:
-        if not any(folder.glob("*.json")):
             remove_folder(folder)
-            raise
-        raise UserError(f"{error} (finished work is in {folder}: the same command resumes there)") from error
-    except Timeout:
-        raise UserError(f"{output} is being built by another process: wait for it, or name another folder") from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write {error.filename or output}: {error.strerror or error}; free space or name another folder "
-            f"(finished work is in {folder}: the same command resumes there)"
-        ) from error
+        except UserError as error:
+            if not any(folder.glob("*.json")):
+                remove_folder(folder)
+                raise
+            raise UserError(f"{error} (finished work is in {folder}: the same command resumes there)") from error
+        except OSError as error:
+            raise UserError(
+                f"cannot write {error.filename or output}: {error.strerror or error}; free space or name another "
+                f"folder (finished work is in {folder}: the same command resumes there)"
+            ) from error

@@ -9,7 +9,7 @@ from mihatp_arch.config.checks.lr_kernels import check_kernels, fill_kernels
 from mihatp_arch.config.checks.options import check_options, unknown_key_warnings
 from mihatp_arch.config.checks.training import training_warnings
 from mihatp_arch.config.checks.try_build import check_build
-from mihatp_arch.config.defaults import choose_sets, fill_defaults, use_trained_network
+from mihatp_arch.config.defaults import choose_sets, experiment_name, fill_defaults, use_trained_network
 from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 
@@ -57,7 +57,7 @@ def check_run(
     findings.warnings += unknown_key_warnings(options)
     if command == "train":
         findings.warnings += training_warnings(options)
-    folder = None if experiments is None else experiments / _experiment_name(options, debug=debug)
+    folder = None if experiments is None else experiments / experiment_name(options, debug=debug)
     if command == "test" and training_file and folder is not None:
         use_trained_network(options, folder)
     findings.mistakes = check_data(options, launcher=launcher, full=full)
@@ -81,11 +81,6 @@ def check_run(
 def training_mistakes(options: Options) -> list[str]:
     """The mistakes that would stop a new training with these options, one line each."""
     return check_run(options, "train").mistakes
-
-
-def _experiment_name(options: Options, *, debug: bool) -> str:
-    name: str = options.values["name"]
-    return f"debug_{name}" if debug and not name.startswith("debug") else name
 
 
 def _training_state(options: Options, folder: Path, *, auto_resume: bool) -> TrainingState | None:

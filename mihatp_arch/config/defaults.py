@@ -35,6 +35,12 @@ _COUNTS = (
 )
 
 
+def experiment_name(options: Options, *, debug: bool) -> str:
+    """The name of the experiment's folder. With `debug`, BasicSR puts `debug_` before the name of the run."""
+    name: str = options.values["name"]
+    return f"debug_{name}" if debug and not name.startswith("debug") else name
+
+
 def choose_sets(options: Options, command: str) -> bool:
     """Keep the data sets that `command` (train or test) reads, and say whether the file is a training file.
 

@@ -26,12 +26,13 @@ def check_validation(options: Options, command: str) -> Iterator[str]:
 def check_name(options: Options, path: KeyPath) -> Iterator[str]:
     """A line if the word at `path` cannot name a file or a folder."""
     name = options.get(*path)
-    if isinstance(name, str) and not _names_a_folder(name):
+    if isinstance(name, str) and not names_a_folder(name):
         shown = f"{name[:40]}…" if len(name) > 40 else name
         yield options.problem(path, f"{shown!r} cannot name a folder; use letters, digits, - and _, at most 200")
 
 
-def _names_a_folder(name: str) -> bool:
+def names_a_folder(name: str) -> bool:
+    """Whether the `name` of a run can be that of a folder."""
     printable = name.isprintable() and not set(name) & set('/\\:*?"<>|')  # lone surrogates are not printable
     return printable and bool(name.strip(" .")) and len(name.encode()) <= _NAME_BYTES
 
