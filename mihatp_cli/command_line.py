@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.signals import Stopped, signals_raised
 from datasets_prep.common.version import __version__
 
 
@@ -37,11 +38,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
     """Call `body` and turn its end into an exit code: its own or 0, 2 for a mistake of the user, 130 interrupted.
 
+    SIGTERM, SIGHUP and SIGUSR1 end it as Ctrl-C does, with 128 plus their number.
+
     `UserError` becomes one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands above it.
     Every other exception is a fault of this program and passes through.
     """
     try:
-        return body() or 0
+        with signals_raised():
+            return body() or 0
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -55,3 +59,6 @@ def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    except Stopped as stopped:
+        print(f"{prog}: {stopped}", file=sys.stderr)
+        return 128 + stopped.number

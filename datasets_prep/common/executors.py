@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from threadpoolctl import threadpool_limits
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.signals import ignore_signals
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,6 +35,7 @@ def _start_worker(parent: int) -> None:
     Without the watch, a killed build would leave its workers behind.
     """
     threadpool_limits(1, "blas")
+    ignore_signals()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -70,7 +72,12 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
             with ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(),)) as executor:
                 try:
                     yield executor, 2 * workers
-                except BaseException:
+                except Exception:
+                    executor.shutdown(wait=False, cancel_futures=True)
+                    raise
+                except BaseException:  # Ctrl-C, or a signal: the workers may have hours of work before them
+                    for worker in list(executor._processes.values()):
+                        worker.kill()
                     executor.shutdown(wait=False, cancel_futures=True)
                     raise
     except BrokenProcessPool as error:

@@ -67,9 +67,9 @@ class UnfinishedValidation:
     def _fingerprint(self) -> str:
         """A hash of the weights, and of the options that the rows depend on."""
         opt, network = self._model.opt, getattr(self._model, "net_g_ema", self._model.net_g)
-        digest = hashlib.sha256(
-            json.dumps([opt["val"], self._dataset, opt.get("world_size", 1)], default=str, sort_keys=True).encode()
-        )
+        dataset = {key: value for key, value in self._dataset.items() if key != "io_backend"}  # BasicSR changes it
+        options = [opt["val"], dataset, opt.get("world_size", 1)]
+        digest = hashlib.sha256(json.dumps(options, default=str, sort_keys=True).encode())
         for tensor in network.state_dict().values():
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()

@@ -4,7 +4,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tqdm import tqdm
 
 from mihatp_arch.errors import UserError
 
+_SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []  # files in the working folder are data, no modules
+_running: set[subprocess.Popen[str]] = set()  # of this process; whoever stops it must let them save first
 ITERATION = re.compile(r"\biter:\s*([\d,]+)")  # as BasicSR's MessageLogger writes it
 
 
@@ -48,8 +51,8 @@ class Job:
         bar = tqdm(
             total=self.iterations or None, desc=f"{self.label:<16}", unit="it", position=position, dynamic_ncols=True
         )
-        with bar, self.log.open("w", encoding="utf-8") as log, self._start() as process:
-            last = ""
+        last = ""
+        with bar, self.log.open("w", encoding="utf-8") as log, self._start() as process, _listed(process):
             for line in process.stdout or ():
                 log.write(line)
                 last = line.strip() or last
@@ -63,7 +66,7 @@ class Job:
         threads = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"} if self.threads else {}
         module = "mihatp_arch.evaluation.run.exclusive_process"
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(self.lock), *self.arguments],
+            [sys.executable, *_SAFE_PATH, "-m", module, str(self.lock), *self.arguments],
             cwd=self.folder,
             env=os.environ | threads,
             stdout=subprocess.PIPE,
@@ -71,3 +74,24 @@ class Job:
             text=True,
             errors="replace",
         )
+
+
+@contextmanager
+def _listed(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Inside the block, `end_running` ends the process. An exception ends it too, after its output is read."""
+    _running.add(process)
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        for _ in process.stdout or ():  # it must not write into a closed pipe while it saves
+            pass
+        raise
+    finally:
+        _running.discard(process)
+
+
+def end_running() -> None:
+    """Ask all running processes to save and end. They take a signal that they have from elsewhere for the same one."""
+    for process in list(_running):
+        process.terminate()

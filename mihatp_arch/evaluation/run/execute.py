@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ import torch
 from basicsr.archs import build_network
 
 from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.process_lock import only_process
 from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores
+from mihatp_arch.evaluation.run.basicsr_process import end_running
 from mihatp_arch.evaluation.run.plan import Method, Plan
 from mihatp_arch.evaluation.run.trainings import Run, prepare_first_stages, prepare_runs, train_and_test
 from mihatp_arch.metrics import METRIC_ROWS
@@ -38,6 +40,10 @@ class Setup:
     workers: int = 1
     threads: int = 0
     scheduler: str | None = None
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Inside the block, no other benchmark or ablation uses the folder. Raises `UserError` if one does."""
+        return only_process(self.folder / "locks" / "benchmark.lock", f"{self.folder}", remedy="give another -o")
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,15 @@ def train_all(plan: Plan, setup: Setup) -> Results:
     """Run every training and test that is not done yet, and read all scores.
 
     Raises:
-        UserError: a mistake in the options, a folder of another benchmark, or no method that finished.
+        UserError: a mistake in the options, a folder of another benchmark or in use by one, or no method that
+            finished.
     """
     check_methods(plan)
+    with setup.alone():
+        return _train_all(plan, setup)
+
+
+def _train_all(plan: Plan, setup: Setup) -> Results:
     metrics = metric_options(plan.scale)
     first = prepare_first_stages(plan, setup.folder, metrics)
     failures = _execute(first, setup)
@@ -155,7 +167,12 @@ def _executor(setup: Setup) -> Iterator[tuple[Executor, int]]:
             yield executor, at_once
         return
     with ThreadPoolExecutor(setup.workers) as pool:  # threads: each waits for a process of its own
-        yield pool, setup.workers
+        try:
+            yield pool, setup.workers
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_running()  # the pool then waits until they have saved
+            raise
 
 
 def _finished(plan: Plan, runs: Sequence[Run], folder: Path, failures: Mapping[str, str]) -> dict[str, list[Path]]:

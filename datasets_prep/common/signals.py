@@ -1,0 +1,59 @@
+"""How a command ends after a signal of a batch system: its clean-up runs, and its exit code names the signal."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_SAME_REQUEST = 10  # seconds: batch systems and `timeout` send a signal twice at once
+
+
+class Stopped(BaseException):
+    """A signal asks this process to end; as `KeyboardInterrupt`, no handler of errors catches it.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """Inside the block, SIGTERM, SIGHUP and SIGUSR1 raise `Stopped`. An ignored SIGHUP (nohup) stays ignored.
+
+    The same signal again ends the process at once, unless it comes within ten seconds. Only the main thread can set
+    signal handlers; in other threads the block changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    since: list[float] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if not since:
+            since.append(time.monotonic())
+            raise Stopped(number)
+        if time.monotonic() - since[0] > _SAME_REQUEST:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    numbers = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """Let this worker process ignore the signals that its parent acts upon: the parent ends it."""
+    for number in (signal.SIGINT, *STOP_SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
