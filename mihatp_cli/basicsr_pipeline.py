@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import mihatp_arch  # noqa: F401  basicsr can be imported after it
-from datasets_prep.common.process_lock import lock_beside, only_process, refuse_held
+from datasets_prep.common.processes.lock import lock_beside, only_process, refuse_held
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.checks.validation import names_a_folder
 from mihatp_arch.config.defaults import experiment_name

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.signals import Stopped, signals_raised
+from datasets_prep.common.processes.signals import Stopped, signals_raised
 from datasets_prep.common.version import __version__
 
 

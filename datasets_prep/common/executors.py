@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from threadpoolctl import threadpool_limits
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.signals import ignore_signals
+from datasets_prep.common.processes.signals import ignore_signals
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,7 +16,7 @@ import msgspec
 
 from datasets_prep.common.atomic_folder import clean_up, remove_folder
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.process_lock import lock_beside, only_process
+from datasets_prep.common.processes.lock import lock_beside, only_process
 
 T = TypeVar("T")
 VERSION = version("mihatp")  # part of every hash: another version computes all results again

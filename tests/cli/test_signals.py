@@ -12,8 +12,8 @@ import pytest
 import torch
 from helpers.basicsr import NAME, changed, dataset, edsr, write_data, write_lmdb, write_options
 
-from datasets_prep.common.process_lock import lock_beside, only_process
-from datasets_prep.common.signals import Stopped, signals_raised
+from datasets_prep.common.processes.lock import lock_beside, only_process
+from datasets_prep.common.processes.signals import Stopped, signals_raised
 from mihatp_cli import command_line
 from mihatp_cli.basicsr import main
 

@@ -14,7 +14,7 @@ import torch
 from basicsr.archs import build_network
 
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.process_lock import only_process
+from datasets_prep.common.processes.lock import only_process
 from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores

@@ -11,12 +11,12 @@ import time
 import pytest
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.process_lock import lock_beside, only_process, refuse_held
+from datasets_prep.common.processes.lock import lock_beside, only_process, refuse_held
 
 HOLD = """
 import multiprocessing, sys, time
 from pathlib import Path
-from datasets_prep.common.process_lock import only_process
+from datasets_prep.common.processes.lock import only_process
 with only_process(Path(sys.argv[1]), "it", remedy="go"):
     worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
     worker.start()

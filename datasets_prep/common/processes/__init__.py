@@ -1,0 +1,1 @@
+"""Processes among others: one at a time, and how signals end them."""
