@@ -37,7 +37,7 @@ def _main(argv: list[str]) -> None:
     arguments = _parser().parse_args(_without_local_rank(argv))
     from mihatp_cli.basicsr_pipeline import run_pipeline
 
-    run_pipeline(arguments, recorded_as=f"{PROG} {' '.join(argv)}")
+    run_pipeline(arguments, typed=[PROG, *argv])
 
 
 def _parser() -> command_line.Parser:

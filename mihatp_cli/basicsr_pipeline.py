@@ -16,8 +16,10 @@ from datasets_prep.common.processes.lock import lock_beside, only_process, refus
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.checks.validation import names_a_folder
 from mihatp_arch.config.defaults import experiment_name
+from mihatp_arch.config.overlays import with_own_overlays
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.run_record import typed_command
 from mihatp_arch.training.stopping import signals_noted
 from mihatp_cli.data_root import data_root, write_errors
 
@@ -25,12 +27,12 @@ _SHOWN = 10  # mistakes that are printed
 _OTHER_NAME = "give this run another name (--force_yml name=NAME)"
 
 
-def run_pipeline(arguments: argparse.Namespace, *, recorded_as: str) -> None:
+def run_pipeline(arguments: argparse.Namespace, *, typed: Sequence[str]) -> None:
     """Read and check the options, then train or test with BasicSR's own pipeline.
 
     Args:
         arguments: of the `basicsr` command.
-        recorded_as: the command line; it heads the resolved option file of the experiment.
+        typed: the command line, for the records of the experiment.
 
     Raises:
         UserError: a mistake in the options or in what they name.
@@ -49,7 +51,7 @@ def run_pipeline(arguments: argparse.Namespace, *, recorded_as: str) -> None:
         if lock is not None:
             stack.enter_context(only_process(*lock, remedy=_OTHER_NAME))
         stack.enter_context(write_errors())
-        _call(train_pipeline if arguments.command == "train" else test_pipeline, options, arguments, recorded_as)
+        _call(train_pipeline if arguments.command == "train" else test_pipeline, options, arguments, typed)
 
 
 def _load_plugins() -> None:
@@ -70,7 +72,10 @@ def _load_plugins() -> None:
 
 def _read(arguments: argparse.Namespace) -> Options:
     """The options of the files, with the values and the data root of the command line."""
-    options = read_options(arguments.opt)
+    files, added = with_own_overlays(arguments.opt)
+    if added and os.environ.get("RANK", "0") == "0":
+        print(f"basicsr: also reads {', '.join(file.name for file in added)}, of this method", file=sys.stderr)
+    options = read_options(files)
     options.open("path", "logger")
     force(options, arguments.force_yml)
     options.open("path", "logger")
@@ -124,13 +129,16 @@ def _stop(mistakes: Sequence[str]) -> None:
     raise UserError(shown[-1])
 
 
-def _call(pipeline: Callable[[str], None], options: Options, arguments: argparse.Namespace, recorded_as: str) -> None:
+def _call(
+    pipeline: Callable[[str], None], options: Options, arguments: argparse.Namespace, typed: Sequence[str]
+) -> None:
     """Call BasicSR's pipeline with a command line of its own: the resolved options are the file that it records."""
     with tempfile.TemporaryDirectory(prefix="basicsr-") as folder:
         file = Path(folder) / f"{options.values['name']}.yml"
-        yaml_files.write(options.values, file, f"resolved by: {recorded_as}")
+        yaml_files.write(options.values, file, f"resolved by: {' '.join(typed)}")
         command_line = ["-opt", str(file), "--launcher", arguments.launcher]
         command_line += ["--auto_resume"] * arguments.auto_resume + ["--debug"] * arguments.debug
+        typed_command.set(tuple(typed))
         with _command_line(command_line), signals_noted():
             try:
                 pipeline(os.getcwd())

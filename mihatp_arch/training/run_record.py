@@ -3,7 +3,9 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,25 @@ from typing import Any
 import msgspec
 import torch
 from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import get_dist_info
 
 from datasets_prep.common.files import sha256_of, write_file
 from mihatp_arch.training.resumed.changed_options import Changes
 
 RECORD = "run.json"
+# The command that was typed. BasicSR's pipelines get a command line of their own in sys.argv.
+typed_command: ContextVar[Sequence[str]] = ContextVar("typed_command", default=())
 _PACKAGES = ("mihatp", "basicsr", "torch", "torchvision", "numpy", "opencv-python", "timm", "kornia")
+
+
+def copy_opt_file(opt_file: str, experiments_root: str) -> None:
+    """Stands in for `basicsr.train.copy_opt_file`: the options of this start, below the command that was typed."""
+    if get_dist_info()[0] != 0:
+        return
+    command = " ".join(" ".join(typed_command.get() or sys.argv).split())
+    command = command.encode("ascii", "backslashreplace").decode()
+    text = f"# GENERATE TIME: {time.asctime()}\n# CMD:\n# {command}\n\n{Path(opt_file).read_text(encoding='utf-8')}"
+    write_file(Path(experiments_root) / Path(opt_file).name, text.encode())
 
 
 def write_record(opt: Mapping[str, Any], *, iteration: int = 0, changes: Changes | None = None) -> None:
@@ -31,7 +46,7 @@ def write_record(opt: Mapping[str, Any], *, iteration: int = 0, changes: Changes
     runs = _read(file)
     runs.append(
         {
-            "command": sys.argv,
+            "command": typed_command.get() or sys.argv,
             "resumed_from": opt["path"].get("resume_state"),
             "iteration": iteration,
             "changed_options": changes or {},

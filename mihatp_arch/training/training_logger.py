@@ -1,11 +1,15 @@
 """The log of a training: its lines, and its points in TensorBoard."""
 
+import logging
 import time
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_root_logger
 from basicsr.utils.logger import MessageLogger, init_wandb_logger
+from torch import nn
 
 from mihatp_arch.checkpoints import load_tensors
 
@@ -20,6 +24,37 @@ class TrainingLogger(MessageLogger):
     def __init__(self, opt: dict[str, Any], start_iter: int = 1, tb_logger: Any = None) -> None:
         super().__init__(opt, start_iter, tb_logger)
         self.max_iters += 1  # BasicSR subtracts one too many
+
+
+def no_false_warning(record: logging.LogRecord) -> bool:
+    """A filter for the log. BasicSR warns of several validation sets whatever the model is; SRModel has them."""
+    return "Multiple validation datasets are *only* supported by SRModel" not in record.getMessage()
+
+
+def print_network(self: BaseModel, net: nn.Module) -> None:
+    """BasicSR's: type and number of parameters. In the debug mode also all layers, which may be hundreds of lines."""
+    if self.opt.get("rank", 0) != 0:
+        return
+    bare, kind = self.get_bare_model(net), type(net).__name__
+    kind = kind if bare is net else f"{kind} - {type(bare).__name__}"
+    parameters = sum(parameter.numel() for parameter in bare.parameters())
+    get_root_logger().info(f"Network: {kind}, with parameters: {parameters:,d}")
+    if "debug" in self.opt.get("name", ""):
+        get_root_logger().info(str(bare))
+
+
+def log_validation(self: Any, current_iter: int, dataset_name: str, tb_logger: Any) -> None:
+    """BasicSR's log of the means of a validation; a test has no best iteration."""
+    lines = [f"Validation {dataset_name}"]
+    for metric, value in self.metric_results.items():
+        line = f"\t # {metric}: {value:.4f}"
+        if self.is_train:
+            best = self.best_metric_results[dataset_name][metric]
+            line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
+        lines.append(line)
+        if tb_logger:
+            tb_logger.add_scalar(f"metrics/{dataset_name}/{metric}", value, current_iter)
+    get_root_logger().info("\n".join([*lines, ""]))
 
 
 def init_tb_loggers(opt: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """`basicsr` as it is typed: a real stock training, its test, its continuation, and two processes on CPUs."""
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers.basicsr import NAME, changed, edsr, write_data, write_options
+from helpers.basicsr import NAME, changed, dataset, edsr, write_data, write_options
 
 MODULE = [sys.executable, "-m", "mihatp_arch"]
 
@@ -65,6 +66,27 @@ def test_the_resolved_options_are_recorded_and_can_be_run_again(trained):
     assert "# resolved by: basicsr train -opt base.yml overlay.yml --data elsewhere" in recorded.read_text()
 
 
+def test_the_records_have_the_command_that_was_typed(trained):
+    folder, _ = trained
+    typed = ["basicsr", "train", "-opt", "base.yml", "overlay.yml", "--data", "elsewhere"]
+    (entry, *_) = json.loads((folder / "experiments" / NAME / "run.json").read_text())
+    assert entry["command"] == [*typed, "--force_yml", "train:scheduler:milestones=[1]"]
+    recorded = (folder / "experiments" / NAME / f"{NAME}.yml").read_text()
+    assert f"# CMD:\n# {' '.join(typed)} --force_yml" in recorded and "/basicsr-" not in recorded
+
+
+def test_the_log_has_no_layers_but_in_debug_mode(trained, tmp_path):
+    _, run = trained
+    assert "Network: EDSR, with parameters: " in run.stderr and "(conv_first)" not in run.stdout + run.stderr
+    write_data(tmp_path / "datasets" / "toy")
+    options = changed(edsr(), "datasets", "val_2", to=dataset("train") | {"name": "second"})
+    write_options(tmp_path / "o.yml", changed(options, "datasets", "train", "num_worker_per_gpu", to=1))
+    run = _run([*MODULE, "train", "-opt", "o.yml", "--debug"], tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "(conv_first): Conv2d" in run.stderr
+    assert "Validation second" in run.stderr and "only* supported by SRModel" not in run.stderr
+
+
 def test_the_training_file_is_tested_with_what_it_trained(trained):
     folder, _ = trained
     run = _run([*MODULE, "test", "-opt", "base.yml", "overlay.yml", "--data", "elsewhere"], folder)
@@ -72,7 +94,7 @@ def test_the_training_file_is_tested_with_what_it_trained(trained):
     output = run.stdout + run.stderr
     assert "net_g_latest.pth, with param key: [params_ema]" in output
     assert "Validation toy_val" in output
-    assert "psnr" in output
+    assert "# psnr: " in output and "Best: " not in output
     images = sorted(path.name for path in (folder / "results" / NAME).rglob("*.png"))
     assert images == [f"im0_{NAME}.png", f"im1_{NAME}.png"]
 

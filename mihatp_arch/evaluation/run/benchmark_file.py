@@ -15,6 +15,7 @@ from datasets_prep.common.text import did_you_mean, with_hint
 from mihatp_arch.archs.spandrel_arch import MissingPackageError, is_packaged, weights_file
 from mihatp_arch.bundled_weights import bundled_weights
 from mihatp_arch.config import yaml_files
+from mihatp_arch.config.overlays import method_of, own_overlays
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.plan import Method, Plan, check_same_data, trained_network
@@ -206,30 +207,15 @@ def _option_files(name: str, entry: MethodFile, request: _Request) -> list[Path]
     if default in packaged_options():
         return [packaged_options()[default]]
     there = [*packaged_options(), *(file.name for file in folder.glob("train_*.yml"))]
-    others = [method for method in (_method_of(file, request.scale) for file in there) if method]
+    others = [method for method in (method_of(file, request.scale) for file in there) if method]
     missing = f"{request.file}: method '{name}' has no options for x{request.scale}: there is no '{path}'"
     raise UserError(with_hint(missing, did_you_mean(name, others)))
 
 
-def _method_of(file: str, scale: int) -> str | None:
-    """The method of an option file `train_<method>_x<scale>.yml`; None for another name."""
-    match = re.fullmatch(rf"train_(.+)_x{scale}\.yml", file)
-    return match[1] if match else None
-
-
-def _own_overlays(overlay: Path, name: str, file: Path, scale: int) -> list[Path]:
-    """The overlays that belong to `overlay` and are for one method: of its name, else of its option file's name."""
-    for method in filter(None, (name, _method_of(file.name, scale))):
-        paths = [overlay.with_name(f"{overlay.stem}_{method}{more}{overlay.suffix}") for more in ("", f"_x{scale}")]
-        there = [path for path in paths if path.is_file()]
-        if there:
-            return there
-    return []
-
-
 def _options(name: str, files: Sequence[Path], forced: Sequence[str], request: _Request) -> Options:
     """The options of one method: its files, the overlays, then its own overlays, which take away what it has not."""
-    own = [path for overlay in request.overlays for path in _own_overlays(overlay, name, files[0], request.scale)]
+    methods = [method for method in (name, method_of(files[0].name, request.scale)) if method]
+    own = [path for overlay in request.overlays for path in own_overlays(overlay, methods, request.scale)]
     options = read_options([*files, *request.overlays, *own])
     options.open("path", "logger", "val")
     force(options, forced)

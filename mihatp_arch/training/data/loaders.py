@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
 from torch.utils.data import DataLoader
 
 from mihatp_arch.checkpoints import load_tensors
@@ -18,6 +20,7 @@ from mihatp_arch.training.random_state import choose_deterministic_operations
 from mihatp_arch.training.resumed.changed_options import Changes, changed_options, trained_options
 from mihatp_arch.training.run_record import write_record
 from mihatp_arch.training.stopping import note_mistake, signals_blocked
+from mihatp_arch.training.training_logger import no_false_warning
 
 Loaders = tuple[DataLoader[Any], SeededSampler, list[DataLoader[Any]], int, int]
 
@@ -34,6 +37,8 @@ def create_train_val_dataloader(opt: dict[str, Any], logger: Logger) -> Loaders:
     Raises:
         UserError: the training set does not fill one batch.
     """
+    if issubclass(MODEL_REGISTRY.get(opt["model_type"]), SRModel):
+        logger.addFilter(no_false_warning)
     opt["trained_with"] = trained_options(opt)
     sampler, loader = _training_loader(opt)
     sound_loader(loader)

@@ -3,7 +3,17 @@
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 
-from mihatp_arch.training import distributed, ema, optimizers, resuming, saving, step, stopping, validation
+from mihatp_arch.training import (
+    distributed,
+    ema,
+    optimizers,
+    resuming,
+    saving,
+    step,
+    stopping,
+    training_logger,
+    validation,
+)
 from mihatp_arch.training.patches.patch import Patch
 from mihatp_arch.training.resumed import best_results
 
@@ -27,6 +37,22 @@ MODEL_PATCHES = (
         ours=distributed.model_to_device,
         why="It asks for the GPU of processes that have none. It lacks `train.compile` and `train.cuda_graphs`.",
         until="wraps networks on CPUs, and has both options",
+    ),
+    Patch(
+        owner=BaseModel,
+        name="print_network",
+        parameters=("self", "net"),
+        ours=training_logger.print_network,
+        why="It writes hundreds of lines with all layers of a network into each log.",
+        until="writes the layers in the debug mode alone",
+    ),
+    Patch(
+        owner=SRModel,
+        name="_log_validation_metric_values",
+        parameters=("self", "current_iter", "dataset_name", "tb_logger"),
+        ours=training_logger.log_validation,
+        why="The log of a test says that the best result is that of an iteration with the name of the run.",
+        until="logs best results of trainings alone",
     ),
     Patch(
         owner=BaseModel,

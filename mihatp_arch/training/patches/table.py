@@ -14,7 +14,7 @@ from basicsr.utils import misc
 from basicsr.utils.file_client import FileClient
 
 from mihatp_arch.metrics.ssim import ssim_of_channel
-from mihatp_arch.training import distributed, resuming, saving, training_logger
+from mihatp_arch.training import distributed, resuming, run_record, saving, training_logger
 from mihatp_arch.training.data import loaders, meta_info, sound_images
 from mihatp_arch.training.patches.model_table import MODEL_PATCHES
 from mihatp_arch.training.patches.patch import BasicSRFunction, Patch
@@ -60,6 +60,14 @@ PATCHES = (
         why="After a resume, TensorBoard shows the points after the state twice. Points that a killed process has not "
         "flushed are missing.",
         until="gives SummaryWriter a purge_step, and flushes it before a state is saved",
+    ),
+    Patch(
+        owner=basicsr_train,
+        name="copy_opt_file",
+        parameters=("opt_file", "experiments_root"),
+        ours=run_record.copy_opt_file,
+        why="A kill leaves a half of the file. The command in it is not the one that was typed.",
+        until="writes the file whole",
     ),
     Patch(
         owner=basicsr_train,
