@@ -69,6 +69,7 @@ setup(
         "jinja2",
         "tqdm",
         "filelock",
+        "h5py",
         "openslide-python>=1.4",
         "openslide-bin>=4",
         "tifffile",

@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     execution.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask cluster instead of local processes, such as tcp://host:8786"
     )
+    execution.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, how large and how long, and what would fail"
+    )
     execution.add_argument("--overwrite", action="store_true", help="replace an existing data set")
 
 
@@ -89,6 +92,9 @@ def _add_tissue_arguments(tissue: argparse._ArgumentGroup) -> None:
 
 def _add_patch_arguments(patches: argparse._ArgumentGroup) -> None:
     patches.add_argument("--patch-size", type=int, default=192, metavar="PX", help="side in HR pixels (default: 192)")
+    patches.add_argument(
+        "--coords", type=Path, metavar="PATH", help="coordinates of CLAM or TRIDENT: a folder of <slide>.h5, or a file"
+    )
     patches.add_argument(
         "--min-tissue", type=float, default=0.5, metavar="SHARE", help="smallest share of tissue (default: 0.5)"
     )

@@ -4,9 +4,8 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datasets_prep.arguments import add_arguments
 from datasets_prep.common.errors import UserError
@@ -25,16 +24,40 @@ SUMMARY = "From slides and image tiles to patient-disjoint BasicSR LMDBs, with a
 def run(args: argparse.Namespace) -> int:
     """Prepare a data set as the arguments say, and print a summary; 0, or 3 when some sources could not be used."""
     from datasets_prep.patches.patients import UnknownPatientsError
+
+    try:
+        return _dry_run(args) if args.dry_run else _build(args)
+    except UnknownPatientsError as error:
+        if args.dry_run:
+            raise
+        template = write_template(error.patients, args.output)
+        raise UserError(f"{error}; the column patient of {template} is for them to be filled in") from error
+
+
+def _build(args: argparse.Namespace) -> int:
     from datasets_prep.prepare import prepare  # OpenCV, OpenSlide and matplotlib, which `--help` does without
 
-    build = partial(
-        prepare,
-        args.slides,
-        args.output,
-        tiles=args.tiles,
-        manifest=args.manifest,
-        mask=args.mask,
-        options=ScanOptions(
+    inputs = {name: getattr(args, name) for name in ("tiles", "manifest", "mask", "coords")}
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    result = prepare(args.slides, args.output, **inputs, **_settings(args), command=command, say=_say)
+    _print(result, args.output)
+    return 3 if result.failed or result.unnamed else 0
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    from datasets_prep.dry_run import dry_run
+    from datasets_prep.provenance import Inputs
+
+    inputs = Inputs(args.slides, args.tiles, args.manifest, args.mask, args.coords)
+    result = dry_run(inputs, args.output, **_settings(args), say=_say)
+    print("\n".join(result.lines(workers=args.workers, output=args.output)))
+    return 3 if result.problems else 0
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments that a build and a dry run share."""
+    return {
+        "options": ScanOptions(
             patch_size=args.patch_size,
             scales=tuple(args.scales),
             preset=args.preset,
@@ -49,22 +72,17 @@ def run(args: argparse.Namespace) -> int:
             mask_include=tuple(args.mask_include),
             mask_exclude=tuple(args.mask_exclude),
         ),
-        quality=QualityFilter(min_saturation=args.min_saturation, min_sharpness=args.min_sharpness),
-        limits=Limits(args.train_patches, args.val_patches, args.test_patches, args.per_slide, args.per_patient),
-        splits=SplitOptions(args.split_by, args.tests, args.seed, args.patient_regex, args.patient_from),
-        workers=args.workers,
-        scheduler=args.scheduler,
-        overwrite=args.overwrite,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        say=lambda line: print(f"note: {line}", file=sys.stderr),
-    )
-    try:
-        result = build()
-    except UnknownPatientsError as error:
-        template = write_template(error.patients, args.output)
-        raise UserError(f"{error}; the column patient of {template} is for them to be filled in") from error
-    _print(result, args.output)
-    return 3 if result.failed or result.unnamed else 0
+        "quality": QualityFilter(min_saturation=args.min_saturation, min_sharpness=args.min_sharpness),
+        "limits": Limits(args.train_patches, args.val_patches, args.test_patches, args.per_slide, args.per_patient),
+        "splits": SplitOptions(args.split_by, args.tests, args.seed, args.patient_regex, args.patient_from),
+        "workers": args.workers,
+        "scheduler": args.scheduler,
+        "overwrite": args.overwrite,
+    }
+
+
+def _say(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
 
 
 def _notes(result: "BuildResult") -> Iterator[str]:

@@ -23,7 +23,7 @@ from datasets_prep.dataset.layout import SIGNATURE, write_dataset
 from datasets_prep.patches.extraction import Extraction
 from datasets_prep.patches.grid import check_sizes
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
-from datasets_prep.patches.scanning import asked_splits, divide_candidates, scan_sources
+from datasets_prep.patches.scanning import Drawn, asked_splits, divide_candidates, scan_sources
 from datasets_prep.patches.slide_summary import write_summary
 from datasets_prep.patches.source_state import SourceState, omitted_state
 from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
@@ -72,6 +72,7 @@ def prepare(
     tiles: Path | None = None,
     manifest: Path | None = None,
     mask: Path | None = None,
+    coords: Path | None = None,
     options: ScanOptions | None = None,
     quality: QualityFilter | None = None,
     limits: Limits | None = None,
@@ -92,6 +93,7 @@ def prepare(
         tiles: folder of image tiles at 40x.
         manifest: table of patients, splits and mpp (`sources.list_sources`).
         mask: GeoJSON with the tissue of the only slide, or a folder with `<name of the slide>.geojson` for some slides.
+        coords: HDF5 with coordinates of CLAM or TRIDENT for the only slide, or a folder with one file for each slide.
         options, quality, limits, splits: see `patches/options.py`. By default as in the paper, section 3.1: 2000 / 100
             / 5 × 100 patches.
         workers: number of local processes.
@@ -109,13 +111,13 @@ def prepare(
     options, quality = options or ScanOptions(), quality or QualityFilter()
     limits, splits = limits or Limits(), splits or SplitOptions()
     refuse_existing(output, overwrite=overwrite, signature=SIGNATURE)
-    inputs = Inputs(slides, tiles, manifest, mask)
+    inputs = Inputs(slides, tiles, manifest, mask, coords)
     listed = listed_sources(inputs, options, splits, say=say)
     _refuse_inputs_in_output([*(source.path for source in (*listed.used, *listed.omitted)), *inputs.paths], output)
     bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
     with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(listed.used, mask, work, options, run, bar)
+        states = scan_sources(listed.used, Drawn(mask, coords), work, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
         extraction = Extraction(
             states, ranges, work, options, quality, limits, splits.seed, asked_splits(listed.used, splits)

@@ -41,16 +41,17 @@ class Inputs:
     tiles: Path | None = None
     manifest: Path | None = None
     mask: Path | None = None
+    coords: Path | None = None
 
     @property
     def paths(self) -> list[Path]:
         """All of them."""
-        return [*self.slides, *filter(None, (self.tiles, self.manifest, self.mask))]
+        return [*self.slides, *filter(None, (self.tiles, self.manifest, self.mask, self.coords))]
 
     def record(self) -> dict[str, Any]:
         """As absolute paths, and the SHA-256 of the manifest."""
         given: dict[str, Any] = {"slides": [str(path.absolute()) for path in self.slides]}
-        for name, path in (("tiles", self.tiles), ("mask", self.mask)):
+        for name, path in (("tiles", self.tiles), ("mask", self.mask), ("coords", self.coords)):
             if path is not None:
                 given[name] = str(path.absolute())
         if self.manifest is not None:

@@ -1,6 +1,7 @@
 """Scan job: open one slide or image tile, find its tissue, and list its candidate patches."""
 
 import hashlib
+import math
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
+from datasets_prep.coordinates.h5 import choose_patches, read_coordinates
 from datasets_prep.patches.grid import Coordinates, grid
 from datasets_prep.patches.lr_levels import choose_levels
 from datasets_prep.patches.options import ScanOptions
@@ -44,7 +46,7 @@ def _resolution(reader: SlideReader, source: Source, options: ScanOptions) -> Re
     return settled(reader.mpp, reader.mpp_source, stated=stated, by=by, override=override)
 
 
-def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path) -> Scan:
+def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path, coords: Path | None = None) -> Scan:
     """Scan one source and write its candidates into the work folder.
 
     Writes `<results>.npy` (`read_candidates`), for a slide also `<results>.geojson`, `<results>_mask.png` and
@@ -56,6 +58,7 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
         options: which patches are candidates.
         mask: GeoJSON file with the corrected tissue outline; None segments the tissue.
         results: path of the results, without an ending.
+        coords: HDF5 file with the coordinates of its patches; None lays a grid over the tissue.
     """
     try:
         with open_reader(source, options) as reader:
@@ -69,7 +72,9 @@ def scan(source: Source, options: ScanOptions, mask: Path | None, results: Path)
                     f"{side}x{side} patch: remove it, or use a smaller --patch-size"
                 )
             if source.kind == "slide":
-                scanned, coordinates, shares = _scan_slide(reader, resolution, reduction, options, mask, results)
+                scanned, coordinates, shares = _scan_slide(
+                    reader, resolution, reduction, options, mask, coords, results
+                )
             else:
                 scanned, coordinates, shares = _scan_tile(reader, reduction, options)
             facts = reader.facts
@@ -117,13 +122,22 @@ def _scan_slide(
     reduction: int,
     options: ScanOptions,
     mask: Path | None,
+    coords: Path | None,
     results: Path,
 ) -> tuple[Scan, Coordinates, NDArray[np.floating]]:
     """The scan of a slide, the coordinates of its candidates, and their tissue shares."""
     rgb, scale = overview(slide)
-    tissue, notes = _tissue_of(slide, rgb, scale, options, mask)
+    tissue, notes = _tissue_of(slide, rgb, scale, options, mask, needed=coords is None)
     side = options.patch_size * reduction
-    coordinates, shares = _candidates(slide, tissue, scale, options, side=side)
+    if coords is None:
+        coordinates, shares = _candidates(slide, tissue, scale, options, side=side)
+    else:
+        step = math.lcm(*options.scales) * reduction if options.lr == "pyramid" else 1
+        size = slide.level_sizes[0]
+        chosen = choose_patches(read_coordinates(coords), size=size, side=side, step=step, path=coords)
+        coordinates, squares = chosen.coordinates, chosen.coordinates.T
+        shares = coverage(tissue.mask, scale=scale, xs=squares[0], ys=squares[1], size=side)
+        notes.append(chosen.note)
     lr = choose_levels(slide, coordinates, options, reduction=reduction)
     notes += [lr.note] if lr.note else []
     if tissue.preset != options.preset and mask is None:
@@ -150,10 +164,12 @@ def _tissue_of(
     scale: tuple[float, float],
     options: ScanOptions,
     mask: Path | None,
+    *,
+    needed: bool,
 ) -> tuple[Tissue, list[str]]:
     """The tissue of a slide, segmented or inside a corrected outline, and notes.
 
-    Raises `UserError` when there is none.
+    Raises `UserError` when there is none, and some is needed.
     """
     notes: list[str] = []
     if mask is None:
@@ -168,7 +184,7 @@ def _tissue_of(
             drawn.regions, rgb=rgb, scale=scale, remove_artefacts=options.marks, excluded=drawn.excluded
         )
         notes += drawn.notes
-    if not tissue.mask.any():
+    if needed and not tissue.mask.any():
         raise UserError(
             f"{slide.path}: no tissue found "
             + (f"within {mask}" if mask else f"(preset {options.preset}): try --preset biopsy, or draw it (--mask)")

@@ -1,6 +1,8 @@
 """Scan all sources of a build, and divide their candidates over the splits."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,25 @@ from datasets_prep.patches.selection import CandidateRange, ranges_by_patch, ran
 from datasets_prep.patches.source_state import SourceState
 from datasets_prep.patches.sources import Source, split_sources
 from datasets_prep.patches.splits import split_names, split_order
-from datasets_prep.tissue.mask_files import mask_files
+from datasets_prep.source_table.slide_files import slide_files
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a user has drawn or computed elsewhere: files of single slides, or folders with one for each slide.
+
+    Attributes:
+        mask: GeoJSON with the corrected tissue, `<slide>.geojson`, for some of the slides.
+        coords: HDF5 with the coordinates of CLAM or TRIDENT, `<slide>.h5`, for all slides.
+    """
+
+    mask: Path | None = None
+    coords: Path | None = None
 
 
 def scan_sources(
     sources: Sequence[Source],
-    mask: Path | None,
+    drawn: Drawn,
     work: Path,
     options: ScanOptions,
     run: Callable[..., Iterator[tuple[SourceState, Scan]]],
@@ -28,17 +43,16 @@ def scan_sources(
 
     Args:
         sources: slides and image tiles.
-        mask: GeoJSON file of the only slide, or a folder with `<slide>.geojson` for some slides (`mask_files`).
+        drawn: outlines and coordinates of the user.
         work: the work folder.
         options: which patches are candidates.
         run: runs the jobs (`executors.run_all`).
         bar: makes a progress bar (`tqdm`).
 
     Raises:
-        UserError: `mask` names no usable file, or no source can be used.
+        UserError: `drawn` names no usable file, or no source can be used.
     """
-    masks = _masks(sources, mask)
-    states = [SourceState(source, masks.get(source.name)) for source in sources]
+    states = _states(sources, drawn)
     with bar(total=len(states), desc="scanning", unit="slide") as progress:
         for state, scanned in run(scan, _jobs(states, work, options, progress)):
             state.scan = scanned
@@ -54,8 +68,12 @@ def _jobs(
 ) -> Iterator[tuple[SourceState, tuple[Any, ...]]]:
     """The scan jobs of the sources whose scan is not in the work folder."""
     for state in states:
+        if state.scan.failed:
+            progress.update()
+            continue
         try:
-            depends_on = [fingerprint(path) for path in (state.source.path, state.mask) if path is not None]
+            files = (state.source.path, state.mask, state.coords)
+            depends_on = [fingerprint(path) for path in files if path is not None]
         except OSError as error:
             state.scan = Scan(failed=f"{state.source.path} cannot be read: {error.strerror or error}")
             progress.update()
@@ -66,16 +84,20 @@ def _jobs(
             state.scan = scanned
             progress.update()
         else:
-            yield state, (state.source, options, state.mask, state.results)
+            yield state, (state.source, options, state.mask, state.results, state.coords)
 
 
-def _masks(sources: Sequence[Source], mask: Path | None) -> dict[str, Path]:
-    """Name of a slide -> the file with its corrected tissue outline."""
-    if mask is None:
-        return {}
+def _states(sources: Sequence[Source], drawn: Drawn) -> list[SourceState]:
+    """The states of the sources before their scans. A slide without coordinates has failed where others have some."""
     slides = {source.name: source.key for source in sources if source.kind == "slide"}
-    tiles = {source.name: source.key for source in sources if source.kind == "tile"}
-    return mask_files(mask, slides, whole=tiles)
+    find = partial(slide_files, whole={source.name: source.key for source in sources if source.kind == "tile"})
+    masks = {} if drawn.mask is None else find(drawn.mask, slides, ending=".geojson", option="--mask")
+    coords = {} if drawn.coords is None else find(drawn.coords, slides, ending=".h5", option="--coords")
+    states = [SourceState(source, masks.get(source.name), coords.get(source.name)) for source in sources]
+    for state in states:
+        if drawn.coords is not None and state.source.kind == "slide" and state.coords is None:
+            state.fail(f"{state.source.path}: {drawn.coords} has no coordinates of it (<slide>.h5): add them")
+    return states
 
 
 def asked_splits(sources: Sequence[Source], splits: SplitOptions) -> list[str]:

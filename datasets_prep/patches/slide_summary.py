@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from datasets_prep.patches.scan_results import IMAGE_ENDINGS, Scan
+from datasets_prep.coordinates.h5 import write_coordinates
+from datasets_prep.patches.scan_results import IMAGE_ENDINGS, Scan, read_candidates
 from datasets_prep.patches.source_state import SourceState
 
 COLUMNS = (
@@ -39,6 +40,11 @@ def write_summary(folder: Path, states: Sequence[SourceState], settings: Mapping
     if slides:
         (folder / "slides").mkdir()
     for state in slides:
+        coordinates, _ = read_candidates(state.results)
+        size = (state.scan.width or 0, state.scan.height or 0)
+        side = int(settings["patch_size"]) * state.scan.reduction
+        file = folder / "slides" / f"{state.source.key}.h5"
+        write_coordinates(file, coordinates, side=side, size=size, name=state.source.key)
         for ending in IMAGE_ENDINGS:
             image = state.results.with_name(state.results.name + ending)
             shutil.copyfile(image, folder / "slides" / f"{state.source.key}{ending}")

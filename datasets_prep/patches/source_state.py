@@ -16,6 +16,7 @@ class SourceState:
     Attributes:
         source: the slide or image tile.
         mask: GeoJSON file with its corrected tissue outline; None segments the tissue.
+        coords: HDF5 file with the coordinates of its patches; None lays a grid over the tissue.
         results: path of its scan results in the work folder, without an ending.
         scan: its scan.
         examined: number of candidates that were read.
@@ -26,6 +27,7 @@ class SourceState:
 
     source: Source
     mask: Path | None = None
+    coords: Path | None = None
     results: Path = Path()
     scan: Scan = field(default_factory=Scan)
     examined: int = 0

@@ -16,15 +16,17 @@ FLOORS = {  # a module imports only from lower floors, or from its own folder
     "slides": 1,
     "tissue": 1,
     "source_table": 2,
+    "coordinates": 2,
     "patches": 3,
     "dataset": 4,
     "check": 5,
     "provenance": 4,
     "arguments": 5,
     "prepare": 5,
-    "command": 6,
+    "dry_run": 6,
+    "command": 7,
     "demo": 6,
-    "build": 7,
+    "build": 8,
 }
 
 

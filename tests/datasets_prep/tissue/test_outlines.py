@@ -7,8 +7,8 @@ import pytest
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.tiff_metadata import openslide_facts
+from datasets_prep.source_table.slide_files import slide_files
 from datasets_prep.tissue.geojson import read_geojson, write_geojson
-from datasets_prep.tissue.mask_files import mask_files
 from datasets_prep.tissue.outlines import read_outlines
 from datasets_prep.tissue.segmentation import tissue_from_regions
 
@@ -91,7 +91,7 @@ SLIDES = {"a/s1.svs": "a-s1", "b/s1.svs": "b-s1", "s2.tif": "s2"}
         (["s2.tif", "a-s1"], {"s2.tif": "s2.tif", "a/s1.svs": "a-s1"}),
         (["s2a"], "s2a.geojson fits no slide.*did you mean 's2'"),
         (["s1"], r"s1.geojson fits several slides \(a/s1.svs, b/s1.svs\)"),
-        (["s2", "s2.tif"], "are both outlines of s2.tif"),
+        (["s2", "s2.tif"], "are both of s2.tif"),
         (["tile"], "image tile"),
         ([], "holds no .geojson"),
     ],
@@ -100,8 +100,8 @@ def test_every_file_belongs_to_one_slide(tmp_path, files, expected):
     for name in files:
         (tmp_path / f"{name}.geojson").touch()
     if isinstance(expected, dict):
-        found = mask_files(tmp_path, SLIDES, whole={"tile.png": "tile"})
+        found = slide_files(tmp_path, SLIDES, whole={"tile.png": "tile"}, ending=".geojson", option="--mask")
         assert {name: path.name for name, path in found.items()} == {n: f"{f}.geojson" for n, f in expected.items()}
     else:
         with pytest.raises(UserError, match=expected):
-            mask_files(tmp_path, SLIDES, whole={"tile.png": "tile"})
+            slide_files(tmp_path, SLIDES, whole={"tile.png": "tile"}, ending=".geojson", option="--mask")
