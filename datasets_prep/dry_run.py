@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from datasets_prep.dataset.layout import SIGNATURE
 from datasets_prep.patches.extract import extract_shard
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.patches.scan_results import read_candidates
-from datasets_prep.patches.scanning import Drawn, divide_candidates, scan_sources
+from datasets_prep.patches.scanning import Drawn, asked_splits, divide_candidates, scan_sources
 from datasets_prep.patches.selection import CandidateRange, requested
 from datasets_prep.patches.source_state import SourceState
 from datasets_prep.patches.splits import split_order
@@ -117,14 +117,15 @@ def dry_run(
     ):
         run = partial(run_all, executor, at_once=at_once)
         states = scan_sources(listed.used, Drawn(inputs.mask, inputs.coords), Path(work), options, run, bar)
-        problems = [state.scan.failed for state in states if state.scan.failed]
-        ranges: list[CandidateRange] = []
-        try:
-            ranges = divide_candidates(states, limits, splits)
-        except UserError as error:
-            problems.append(str(error))
         sample = _sample(states, options, quality, Path(work))
-    expected = _expected(states, ranges, limits, splits.seed, sample)
+    problems = [state.scan.failed for state in states if state.scan.failed]
+    ranges: list[CandidateRange] = []
+    try:
+        ranges = divide_candidates(states, limits, splits)
+    except UserError as error:
+        problems.append(str(error))
+    asked = asked_splits(listed.used, splits)
+    expected = _expected(states, ranges, {split: limits.of(split) for split in asked}, limits, splits.seed, sample)
     problems += [f"{split} would be empty" for split, count in expected.items() if not count]
     free, needed = shutil.disk_usage(beside).free, 2 * sample.bytes * sum(expected.values())
     if needed > free:
@@ -157,19 +158,23 @@ def _sample(states: Sequence[SourceState], options: ScanOptions, quality: Qualit
 
 
 def _expected(
-    states: Sequence[SourceState], ranges: Sequence[CandidateRange], limits: Limits, seed: int, sample: Sample
+    states: Sequence[SourceState],
+    ranges: Sequence[CandidateRange],
+    asked: Mapping[str, int],
+    limits: Limits,
+    seed: int,
+    sample: Sample,
 ) -> dict[str, int]:
     """Split -> number of patches: as many as are asked for, or as the quality filter leaves of the candidates."""
-    names = sorted({candidates.split for candidates in ranges}, key=split_order)
     counts = requested(
         ranges,
-        {split: limits.of(split) for split in names},
+        asked,
         seed=seed,
         per_source=limits.per_slide,
         patients=[states[candidates.source].source.patient for candidates in ranges],
         per_patient=limits.per_patient,
     )
-    expected = dict.fromkeys(names, 0)
+    expected = dict.fromkeys(asked, 0)
     for index, count in counts.items():
         candidates = ranges[index]
         expected[candidates.split] += min(count, round(sample.accepted * (candidates.stop - candidates.start)))

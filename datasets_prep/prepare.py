@@ -94,8 +94,7 @@ def prepare(
         manifest: table of patients, splits and mpp (`sources.list_sources`).
         mask: GeoJSON with the tissue of the only slide, or a folder with `<name of the slide>.geojson` for some slides.
         coords: HDF5 with coordinates of CLAM or TRIDENT for the only slide, or a folder with one file for each slide.
-        options, quality, limits, splits: see `patches/options.py`. By default as in the paper, section 3.1: 2000 / 100
-            / 5 × 100 patches.
+        options, quality, limits, splits: see `patches/options.py`. The defaults are the paper's, section 3.1.
         workers: number of local processes.
         scheduler: address of a Dask cluster that sees the same files, used instead of local processes.
         about: text for the file `about.md`.
@@ -119,9 +118,8 @@ def prepare(
         run = partial(run_all, executor, at_once=at_once)
         states = scan_sources(listed.used, Drawn(mask, coords), work, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
-        extraction = Extraction(
-            states, ranges, work, options, quality, limits, splits.seed, asked_splits(listed.used, splits)
-        )
+        asked = asked_splits(listed.used, splits)
+        extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed, asked)
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
             given = {"command": command, "inputs": inputs.record()}
