@@ -18,12 +18,12 @@ from datasets_prep.dataset.layout import SIGNATURE
 from datasets_prep.patches.extract import extract_shard
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.patches.scan_results import read_candidates
-from datasets_prep.patches.scanning import Drawn, asked_splits, divide_candidates, scan_sources
+from datasets_prep.patches.scanning import asked_splits, divide_candidates, scan_sources
 from datasets_prep.patches.selection import CandidateRange, requested
 from datasets_prep.patches.source_state import SourceState
 from datasets_prep.patches.splits import split_order
 from datasets_prep.prepare import listed_sources
-from datasets_prep.provenance import Inputs
+from datasets_prep.provenance import Inputs, drawn_files
 
 _SAMPLED, _PATCHES = 4, 8  # number of slides, and of patches of each, that are read to estimate size and time
 
@@ -116,7 +116,7 @@ def dry_run(
         open_executor(workers=workers, scheduler=scheduler) as (executor, at_once),
     ):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(listed.used, Drawn(inputs.mask, inputs.coords), Path(work), options, run, bar)
+        states = scan_sources(listed.used, drawn_files(inputs, listed), Path(work), options, run, bar)
         sample = _sample(states, options, quality, Path(work))
     problems = [state.scan.failed for state in states if state.scan.failed]
     ranges: list[CandidateRange] = []

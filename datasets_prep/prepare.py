@@ -23,11 +23,11 @@ from datasets_prep.dataset.layout import SIGNATURE, write_dataset
 from datasets_prep.patches.extraction import Extraction
 from datasets_prep.patches.grid import check_sizes
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
-from datasets_prep.patches.scanning import Drawn, asked_splits, divide_candidates, scan_sources
+from datasets_prep.patches.scanning import asked_splits, divide_candidates, scan_sources
 from datasets_prep.patches.slide_summary import write_summary
 from datasets_prep.patches.source_state import SourceState, omitted_state
 from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
-from datasets_prep.provenance import Inputs, failures_of, sources_of, versions
+from datasets_prep.provenance import Inputs, drawn_files, failures_of, sources_of, versions
 
 _SPLIT_BY_PATCH = (
     "split by patch: the same patients are in training and test, so results on the test sets are too good; "
@@ -116,7 +116,7 @@ def prepare(
     bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
     with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(listed.used, Drawn(mask, coords), work, options, run, bar)
+        states = scan_sources(listed.used, drawn_files(inputs, listed), work, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
         asked = asked_splits(listed.used, splits)
         extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed, asked)

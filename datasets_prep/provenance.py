@@ -11,7 +11,9 @@ import openslide
 
 from datasets_prep.common.files import sha256_of
 from datasets_prep.common.work_folder import VERSION
+from datasets_prep.patches.scanning import Drawn
 from datasets_prep.patches.source_state import SourceState
+from datasets_prep.patches.sources import SourceList
 
 _PACKAGES = ("numpy", "opencv-python", "pillow", "openslide-python", "tifffile", "imagecodecs", "lmdb")
 
@@ -57,6 +59,11 @@ class Inputs:
         if self.manifest is not None:
             given["manifest"] = {"path": str(self.manifest.absolute()), "sha256": sha256_of(self.manifest)}
         return given
+
+
+def drawn_files(inputs: Inputs, listed: SourceList) -> Drawn:
+    """The outlines and coordinates among the inputs."""
+    return Drawn(inputs.mask, inputs.coords, {source.name: source.key for source in listed.omitted})
 
 
 def sources_of(states: Sequence[SourceState]) -> dict[str, dict[str, Any]]:

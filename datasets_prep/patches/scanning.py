@@ -1,7 +1,7 @@
 """Scan all sources of a build, and divide their candidates over the splits."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ class Drawn:
     Attributes:
         mask: GeoJSON with the corrected tissue, `<slide>.geojson`, for some of the slides.
         coords: HDF5 with the coordinates of CLAM or TRIDENT, `<slide>.h5`, for all slides.
+        omitted: name -> key of each slide that is left out; its files are passed over.
     """
 
     mask: Path | None = None
     coords: Path | None = None
+    omitted: Mapping[str, str] = field(default_factory=dict)
 
 
 def scan_sources(
@@ -90,7 +92,8 @@ def _jobs(
 def _states(sources: Sequence[Source], drawn: Drawn) -> list[SourceState]:
     """The states of the sources before their scans. A slide without coordinates has failed where others have some."""
     slides = {source.name: source.key for source in sources if source.kind == "slide"}
-    find = partial(slide_files, whole={source.name: source.key for source in sources if source.kind == "tile"})
+    tiles = {source.name: source.key for source in sources if source.kind == "tile"}
+    find = partial(slide_files, whole=tiles, omitted=drawn.omitted)
     masks = {} if drawn.mask is None else find(drawn.mask, slides, ending=".geojson", option="--mask")
     coords = {} if drawn.coords is None else find(drawn.coords, slides, ending=".h5", option="--coords")
     states = [SourceState(source, masks.get(source.name), coords.get(source.name)) for source in sources]

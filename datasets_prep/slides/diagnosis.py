@@ -9,7 +9,6 @@ _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": 
 _ARCHIVES = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "RAR"}
 _FOREIGN = {  # endings of slides that neither OpenSlide nor tifffile reads
     ".vsi": "Olympus VSI",
-    ".ets": "Olympus VSI",
     ".isyntax": "Philips iSyntax",
     ".i2syntax": "Philips iSyntax",
     ".kfb": "KFBIO",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.walk import walk
+from datasets_prep.slides.diagnosis import foreign_format
 from datasets_prep.slides.dicom import series_of
 from datasets_prep.slides.open import slide_suffixes
 from datasets_prep.slides.tiles import TileReader
@@ -31,8 +32,9 @@ def find_slides(paths: Sequence[Path]) -> FoundFiles:
     A file is used as given, and its name is its own. A folder is searched at all depths for files with an ending of a
     slide reader; hidden files and folders are skipped, and links to folders are entered. The name of such a file is its
     path in the folder, with forward slashes. A file that is listed twice, or by links, counts once, under its own name
-    where that is listed. A link that leads nowhere is listed too: reading it fails. A DICOM slide consists of many
-    files and OpenSlide needs any one of them: of each folder and series, one file counts.
+    where that is listed. A link that leads nowhere, and a slide of a format that cannot be read, are listed too:
+    reading them fails. A DICOM slide consists of many files and OpenSlide needs any one of them: of each folder and
+    series, one file counts.
 
     Raises:
         UserError: a path does not exist, a folder cannot be read, or there is no slide.
@@ -60,7 +62,9 @@ def _under(path: Path) -> Iterator[tuple[Path, str]]:
         yield path, path.name
         return
     suffixes = slide_suffixes()
-    yield from ((file, name.as_posix()) for file, name in walk(path) if file.suffix.lower() in suffixes)
+    for file, name in walk(path):
+        if file.suffix.lower() in suffixes or foreign_format(file):
+            yield file, name.as_posix()
 
 
 def _each_once(listed: Sequence[tuple[Path, str]]) -> FoundFiles:

@@ -8,7 +8,13 @@ from datasets_prep.common.text import did_you_mean, with_hint
 
 
 def slide_files(
-    given: Path, slides: Mapping[str, str], *, whole: Mapping[str, str], ending: str, option: str
+    given: Path,
+    slides: Mapping[str, str],
+    *,
+    whole: Mapping[str, str],
+    ending: str,
+    option: str,
+    omitted: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
     """Name of a slide -> its file.
 
@@ -19,6 +25,7 @@ def slide_files(
         whole: name -> key of each image tile; tiles have no such files.
         ending: such as `.geojson`.
         option: of the command line, for error messages.
+        omitted: name -> key of each slide that is left out; its files are passed over.
 
     Raises:
         UserError: `given` is no such file or folder, a file belongs to no slide or to several, or a slide has two.
@@ -33,10 +40,12 @@ def slide_files(
         raise UserError(f"{option} {given} cannot be read: {error.strerror or error}") from error
     if not files:
         raise UserError(f"{option} {given} holds no {ending} file: name the folder that does")
-    owners = _by_short_name(slides)
+    owners, others = _by_short_name(slides), _by_short_name(omitted or {})
     mine: dict[str, Path] = {}
     for file in files:
         names = owners.get(file.name[: -len(ending)], [])
+        if not names and file.name[: -len(ending)] in others:
+            continue
         if len(names) != 1:
             raise UserError(f"{option}: {_why_not(file, names, owners, _by_short_name(whole))}")
         other = mine.setdefault(names[0], file)

@@ -32,11 +32,12 @@ def find_red_ink(density: NDArray[np.float32], *, least_width: float) -> Mask:
     """Red ink, [H, W] bool.
 
     Args:
-        density: optical densities of red, green and blue, [H, W, 3].
+        density: optical densities of red, green and blue, [H, W, 3]. It is overwritten.
         least_width: smallest width of a stroke, px.
     """
     sure = _is_red(density) & (density[..., 2] - 2 * density[..., 0] > _SURE)
-    smooth = np.asarray(cv2.GaussianBlur(density, (0, 0), float(np.clip(least_width / 4, 0.6, 2))), np.float32)
+    smooth = density
+    cv2.GaussianBlur(density, (0, 0), float(np.clip(least_width / 4, 0.6, 2)), dst=smooth)
     redness = smooth[..., 2] - smooth[..., 0]
     ink, coloured = sure, _is_red(smooth)
     for level in _LEVELS:

@@ -4,6 +4,7 @@ import pytest
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.find_slides import find_slides
+from datasets_prep.slides.open import open_slide
 
 
 def test_find_slides(tmp_path):
@@ -36,3 +37,11 @@ def test_a_dicom_series_is_one_slide(tmp_path):
         write(name, uid)
     (tmp_path / "a" / "4.dcm").write_bytes(b"no DICOM")
     assert list(find_slides([tmp_path]).names.values()) == ["a/1.dcm", "a/3.dcm", "a/4.dcm", "b/1.dcm"]
+
+
+def test_slides_of_formats_that_cannot_be_read_are_listed(tmp_path):
+    for name in ("a.svs", "b.vsi", "c.isyntax", "d.txt"):
+        (tmp_path / name).write_bytes(b"x" * 100)
+    assert list(find_slides([tmp_path]).names.values()) == ["a.svs", "b.vsi", "c.isyntax"]
+    with pytest.raises(UserError, match=r"Philips iSyntax.*export it as OME-TIFF"):
+        open_slide(tmp_path / "c.isyntax")

@@ -117,6 +117,27 @@ def test_resolution_of_imagej(image, tmp_path, unit):
         assert (slide.vendor, slide.mpp) == ("imagej-tiff", pytest.approx(0.25))
 
 
+def test_qptiff_of_a_brightfield_slide(image, tmp_path):
+    """Level 0, a thumbnail, reduced pages, a macro image: pages of one chain, in a compression unknown to OpenSlide."""
+    with tifffile.TiffWriter(tmp_path / "a.qptiff") as file:
+        options = {
+            "photometric": "rgb",
+            "compression": "jpeg2000",
+            "metadata": None,
+            "software": "PerkinElmer-QPI",
+            **MPP,
+        }
+        file.write(image, tile=(128, 128), **options)
+        file.write(reduced(image, 8)[:50, :50], rowsperstrip=50, **options)
+        file.write(reduced(image, 2), tile=(128, 128), subfiletype=1, **options)
+        file.write(reduced(image, 4), tile=(128, 128), subfiletype=1, **options)
+        file.write(image[:200, :100], rowsperstrip=50, **options)
+    with open_slide(tmp_path / "a.qptiff") as slide:
+        assert (slide.vendor, slide.mpp) == ("qptiff", pytest.approx(0.25))
+        assert slide.level_sizes == ((803, 605), (401, 302), (200, 151))
+        np.testing.assert_array_equal(slide.read(0, 0, 200, 151, level=2), reduced(image, 4))
+
+
 def refused_tiff(path, image, name):
     options = {"tile": (128, 128), "compression": "zlib", "metadata": None, **MPP}
     deep = image.astype(np.uint16) * 257

@@ -105,3 +105,12 @@ def test_every_file_belongs_to_one_slide(tmp_path, files, expected):
     else:
         with pytest.raises(UserError, match=expected):
             slide_files(tmp_path, SLIDES, whole={"tile.png": "tile"}, ending=".geojson", option="--mask")
+
+
+def test_files_of_slides_that_are_left_out_are_passed_over(tmp_path):
+    for name in ("s2", "old", "b-s1"):
+        (tmp_path / f"{name}.geojson").touch()
+    options = {"whole": {}, "ending": ".geojson", "option": "--mask"}
+    assert list(slide_files(tmp_path, SLIDES, omitted={"old.svs": "old"}, **options)) == ["b/s1.svs", "s2.tif"]
+    with pytest.raises(UserError, match=r"old\.geojson fits no slide"):
+        slide_files(tmp_path, SLIDES, **options)
