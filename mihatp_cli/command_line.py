@@ -4,8 +4,9 @@ import argparse
 import errno
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from datasets_prep.common.errors import UserError
@@ -18,6 +19,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def add_commands(parser: argparse.ArgumentParser, commands: Mapping[str, ModuleType], *, dest: str) -> None:
+    """Add the modules of commands by name; the attribute `dest` of the arguments is the name of the chosen one."""
+    added = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest=dest)
+    for name, module in commands.items():
+        command = added.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        module.add_arguments(command)
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,13 @@
 """The `mihatp` command: one module of this package for each of its commands."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
-from mihatp_cli import benchmark, check, command_line, demo, export, options, prepare, runs, upscale, weights
+from mihatp_cli import benchmark, check, command_line, demo, export, nuclei, options, prepare, runs, upscale, weights
 
 PROG = "mihatp"
-_COMMANDS = {
+_COMMANDS: Mapping[str, ModuleType] = {
     "upscale": upscale,
     "prepare": prepare,
     "check": check,
@@ -14,6 +15,7 @@ _COMMANDS = {
     "export": export,
     "benchmark": benchmark,
     "demo": demo,
+    "nuclei": nuclei,
     "options": options,
     "weights": weights,
 }
@@ -27,18 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
-    return args.run(args)
+    return _COMMANDS[args.mihatp_command].run(args)
 
 
 def _parser() -> command_line.Parser:
     parser = command_line.Parser(prog=PROG, description="Super-resolution of pathology images and slides.")
     command_line.add_version(parser)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, module in _COMMANDS.items():
-        command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(run=module.run)
-        module.add_arguments(command)
+    command_line.add_commands(parser, _COMMANDS, dest="mihatp_command")
     return parser
 
 

@@ -29,7 +29,7 @@ FLOORS = (
     },
     {"mihatp_arch.models", "mihatp_arch.training"},
     {"datasets_prep"},
-    {"mihatp_arch.inference", "mihatp_arch.api"},
+    {"mihatp_arch.inference", "mihatp_arch.api", "mihatp_arch.nuclei.data"},
     {"mihatp_arch"},  # the package itself registers everything below
     {"mihatp_arch.config"},
     {"mihatp_arch.evaluation", "mihatp_arch.experiments", "mihatp_arch.viewer"},

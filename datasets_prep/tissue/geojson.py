@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import write_file
 from datasets_prep.tissue.clam import Region
+
+_Ring: TypeAlias = NDArray[np.float64]
 
 TISSUE, IGNORED = "Tissue", "Ignore*"  # classes of QuPath; it ignores a class whose name ends with a star
 _COLOURS = {IGNORED: (180, 180, 180)}
@@ -108,19 +110,38 @@ def read_drawing(path: Path, *, origin: tuple[int, int] = (0, 0)) -> Drawing:
     Raises:
         UserError: the file cannot be read, is no GeoJSON, or holds another kind of geometry.
     """
+    drawing = Drawing()
+    for label, rings in _read(path, drawing.left_out):
+        outer, *holes = (np.rint(ring).astype(np.int32) for ring in rings)
+        drawing.polygons.append((label, _moved(Region(outer, tuple(holes)), origin)))
+    return drawing
+
+
+def read_polygons(path: Path, *, nuclei: bool = False) -> list[tuple[str, list[NDArray[np.float64]]]]:
+    """The class and the rings of each polygon of a GeoJSON file, px; the first ring is the outline, others are holes.
+
+    Args:
+        path: the file; its points and lines are left out.
+        nuclei: of a cell of QuPath take the outline of the nucleus, where it has one.
+
+    Raises:
+        UserError: as `read_drawing`.
+    """
+    return list(_read(path, Counter(), outline="nucleusGeometry" if nuclei else "geometry"))
+
+
+def _read(path: Path, left_out: Counter[str], *, outline: str = "geometry") -> Iterator[tuple[str, list[_Ring]]]:
     try:
         data = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give a GeoJSON file") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}): export the annotations as GeoJSON") from error
-    drawing = Drawing()
     try:
-        for label, rings in _polygons(data, "", drawing.left_out):
-            drawing.polygons.append((label, _moved(_region(rings), origin)))
+        for label, rings in _polygons(data, "", left_out, outline):
+            yield label, _rings(rings)
     except (_NotAPolygonError, RecursionError) as error:
         raise UserError(f"{path} holds {error}: keep polygons alone, and export them as GeoJSON") from error
-    return drawing
 
 
 def _moved(region: Region, origin: tuple[int, int]) -> Region:
@@ -134,19 +155,23 @@ class _NotAPolygonError(Exception):
     """The message names the object that stands where a polygon should be."""
 
 
-def _polygons(data: Any, label: str, left_out: Counter[str]) -> Iterator[tuple[str, Any]]:
-    """The class and the coordinates of each polygon, as a list of rings."""
+def _polygons(data: Any, label: str, left_out: Counter[str], outline: str) -> Iterator[tuple[str, Any]]:
+    """The class and the coordinates of each polygon, as a list of rings.
+
+    `outline` is the key of the geometry of a feature.
+    """
     if isinstance(data, list):
         for part in data:
-            yield from _polygons(part, label, left_out)
+            yield from _polygons(part, label, left_out, outline)
         return
     kind = data.get("type") if isinstance(data, dict) else None
     if kind == "FeatureCollection" and isinstance(data.get("features"), list):
-        yield from _polygons(data["features"], label, left_out)
+        yield from _polygons(data["features"], label, left_out, outline)
     elif kind == "GeometryCollection" and isinstance(data.get("geometries"), list):
-        yield from _polygons(data["geometries"], label, left_out)
+        yield from _polygons(data["geometries"], label, left_out, outline)
     elif kind == "Feature":
-        yield from _polygons(data.get("geometry"), _class_of(data.get("properties")), left_out)
+        geometry = data.get(outline) or data.get("geometry")
+        yield from _polygons(geometry, _class_of(data.get("properties")), left_out, outline)
     elif kind == "Polygon":
         yield label, data.get("coordinates")
     elif kind == "MultiPolygon" and isinstance(data.get("coordinates"), list):
@@ -168,15 +193,14 @@ def _class_of(properties: Any) -> str:
     return str(named.get("name") or "")
 
 
-def _region(rings: Any) -> Region:
+def _rings(rings: Any) -> list[_Ring]:
     if not isinstance(rings, list) or not rings:
         raise _NotAPolygonError("a polygon without an outline")
-    outer, *holes = map(_ring, rings)
-    return Region(outer, tuple(holes))
+    return [_ring(ring) for ring in rings]
 
 
-def _ring(points: Any) -> NDArray[np.int32]:
-    """The points of a ring, [N, 2] int32, without the repeated last point."""
+def _ring(points: Any) -> _Ring:
+    """The points of a ring, [N, 2], without the repeated last point."""
     if not isinstance(points, list):
         raise _NotAPolygonError(f"{_short(points)} for an outline")
     for point in points:
@@ -188,7 +212,7 @@ def _ring(points: Any) -> NDArray[np.int32]:
         points = points[:-1]
     if len(points) < 3:
         raise _NotAPolygonError(f"an outline of {len(points)} points")
-    return np.rint(np.array([point[:2] for point in points], np.float64)).astype(np.int32)
+    return np.array([point[:2] for point in points], np.float64)
 
 
 def _short(data: Any) -> str:

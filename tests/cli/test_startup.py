@@ -11,7 +11,7 @@ from datasets_prep.synthetic.image import synthesize
 
 TORCH = {"torch", "torchvision", "basicsr", "mihatp_arch"}
 HEAVY = TORCH | {"numpy", "cv2", "scipy", "skimage", "matplotlib", "openslide", "diffusers", "timm", "kornia", "lpips"}
-COMMANDS = ("upscale", "prepare", "check", "runs", "export", "benchmark", "demo", "options")
+COMMANDS = ("upscale", "prepare", "check", "runs", "export", "benchmark", "demo", "options", "nuclei")
 CODE = """
 import json, sys
 from mihatp_cli.{module} import main
@@ -37,7 +37,9 @@ def start(module: str, *arguments: str) -> tuple[int, set[str]]:
     [
         *(("mihatp", [option], 0) for option in ("--help", "--version")),
         *(("mihatp", [command, "--help"], 0) for command in COMMANDS),
+        ("mihatp", ["nuclei", "prepare", "--help"], 0),
         ("mihatp", [], 2),
+        ("mihatp", ["nuclei"], 2),
         ("mihatp", ["prepare", "--tiels", "x"], 2),
         ("mihatp", ["benchmark", "-opt", "x.yml", "--workers", "0"], 2),
         ("mihatp", ["options"], 0),
