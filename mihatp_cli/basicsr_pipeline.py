@@ -77,6 +77,7 @@ def _read(arguments: argparse.Namespace) -> Options:
         print(f"basicsr: also reads {', '.join(file.name for file in added)}, of this method", file=sys.stderr)
     options = read_options(files)
     options.open("path", "logger")
+    _say_twice(arguments.force_yml)
     force(options, arguments.force_yml)
     options.open("path", "logger")
     if arguments.data is not None:
@@ -96,6 +97,16 @@ def _lock(options: Options, arguments: argparse.Namespace) -> tuple[Path, str] |
     kind = "experiments" if arguments.command == "train" else "results"
     folder = Path.cwd() / kind / experiment_name(options, debug=arguments.debug)
     return lock_beside(folder), f"{kind}/{folder.name}"
+
+
+def _say_twice(entries: Sequence[str]) -> None:
+    """Say on stderr which values of `--force_yml` count, where a key is given with two values."""
+    values: dict[str, str] = {}
+    for entry in entries:
+        key, _, value = entry.partition("=")
+        if values.setdefault(key, value) != value:
+            print(f"basicsr: warning: --force_yml gives {key} twice: {value} counts", file=sys.stderr)
+        values[key] = value
 
 
 def _check(options: Options, arguments: argparse.Namespace) -> None:

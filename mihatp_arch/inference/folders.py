@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from tqdm import tqdm
 
+from datasets_prep.common.files import remove_dead_partials
 from datasets_prep.slides.find_slides import real_path
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
@@ -103,6 +104,8 @@ def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upsc
         UserError: a file cannot be written: the disk is full, or the folder is write-protected.
     """
     outcome = Outcome()
+    for folder in {job.target.parent for job in jobs}:
+        remove_dead_partials(folder)
     for job in tqdm(jobs, desc="upscaling", unit="picture", dynamic_ncols=True, disable=None):
         try:
             picture = read_picture(job.source)

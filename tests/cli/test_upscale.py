@@ -1,5 +1,8 @@
 """`mihatp upscale` of pictures: what it writes and prints, and how it ends."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -42,6 +45,19 @@ def test_a_folder(folder, upscale, local_weights, capsys):
     assert files(folder / "out") == ["a.png", "sub/b.tif"]
     expected = mihatp_arch.load(local_weights).upscale(RGB)
     assert np.array_equal(np.asarray(Image.open("out/a.png")), expected)
+
+
+def test_the_temporary_file_of_a_killed_run_goes(folder, upscale):
+    code = (
+        "import os, pathlib, sys; from mihatp_cli.mihatp import main\n"
+        "pathlib.Path.replace = lambda *_: os._exit(9)\n"
+        "main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "upscale", "in", "-o", "out", "--scale", "2"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 9
+    assert len(list((folder / "out").rglob(".*.partial"))) == 1
+    assert upscale("in", "-o", "out", "--resume") == 0
+    assert files(folder / "out") == ["a.png", "sub/b.tif"]
 
 
 def test_bundled_weights_by_their_scale(folder, capsys):

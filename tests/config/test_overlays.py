@@ -49,3 +49,11 @@ def test_a_line_names_them(tmp_path, monkeypatch, capsys, command):
     assert main([command, "-opt", "train_MiHATP_x4.yml", "overlays/tiny.yml", "--data", "absent"]) == 2
     first, *_ = capsys.readouterr().err.splitlines()
     assert first == "basicsr: also reads tiny_MiHATP.yml, of this method"
+
+
+def test_a_line_says_which_of_two_forced_values_counts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    forced = ["--force_yml", "train:total_iter=5", "manual_seed=1", "manual_seed=1", "train:total_iter=6"]
+    assert main(["train", "-opt", "train_HAT_x4.yml", "--data", "absent", *forced]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "twice" in line]
+    assert lines == ["basicsr: warning: --force_yml gives train:total_iter twice: 6 counts"]

@@ -14,6 +14,7 @@ import torch
 from basicsr.archs import build_network
 
 from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.files import remove_dead_partials
 from datasets_prep.common.processes.lock import only_process
 from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
@@ -96,6 +97,8 @@ def train_all(plan: Plan, setup: Setup) -> Results:
 
 
 def _train_all(plan: Plan, setup: Setup) -> Results:
+    for folder in (setup.folder, setup.folder / "plans"):
+        remove_dead_partials(folder)
     metrics = metric_options(plan.scale)
     first = prepare_first_stages(plan, setup.folder, metrics)
     failures = _execute(first, setup)
