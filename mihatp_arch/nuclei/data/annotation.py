@@ -77,7 +77,7 @@ def whole_numbers(values: NDArray[np.generic], where: str) -> NDArray[np.int64]:
 
 
 def refuse_outside(path: Path, outside: int, objects: str, size: tuple[int, ...]) -> None:
-    """Raise `UserError` if any of the objects in a file, such as `12 points`, lie outside the image of (height, width)."""
+    """Raise `UserError` if objects of a file, such as `12 points`, lie outside the image of (height, width)."""
     if outside:
         raise UserError(
             f"{path}: {outside} of {objects} lie outside the image of {size[1]}×{size[0]} px: give them in px of this "
