@@ -97,6 +97,15 @@ def calculate_hematoxylin_ratio(
     return sr / hr if hr >= _LEAST_HEMATOXYLIN else math.nan
 
 
+def hematoxylin(image: BGRImage) -> NDArray[np.float64]:
+    """The optical density of hematoxylin of each pixel, `[H, W]` decimal OD; it may be negative.
+
+    Raises:
+        UserError: the image is not uint8 BGR.
+    """
+    return _optical_density(image) @ _hed_from_bgr()[:, 0]
+
+
 def _dark_chromatin(image: BGRImage) -> float:
     """The 99th percentile of the density of hematoxylin, after the blur."""
     check_color(image, metric="stain metrics")

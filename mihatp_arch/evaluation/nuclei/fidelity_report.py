@@ -1,0 +1,91 @@
+"""Everything that a comparison of nuclei leaves in a folder: tables, plots, pictures of the worst, and GeoJSON."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.nuclei.fidelity import MPP, RADIUS, Comparison, Fidelity, Names, fidelity
+from mihatp_arch.evaluation.nuclei.fidelity_plots import bland_altman
+from mihatp_arch.evaluation.nuclei.fidelity_tables import agreement_table, counts_table, write_tables
+from mihatp_arch.evaluation.nuclei.worst_fields import ReadField, draw_worst
+from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MATCHED, NucleusClass, write_nuclei
+from mihatp_arch.inference.nuclei.morphometry import Nuclei
+
+TABLES = "nuclei.md"
+_NAMES = Names()
+
+
+def write_fidelity(
+    folder: Path,
+    images: Mapping[str, Sequence[Comparison]],
+    read: Mapping[str, ReadField],
+    *,
+    names: Names = _NAMES,
+    mpp: float | None = MPP,
+) -> dict[str, Fidelity]:
+    """Write the comparison of one or more methods with HR, or of one slide with another.
+
+    The folder then has `nuclei.md` (both tables), `nuclei.csv`, `fidelity.csv`, and for each method
+    `METHOD.bland_altman.png`, `METHOD.worst.png` where nuclei are lost or invented, and `METHOD/IMAGE.geojson` with
+    the nuclei of SR and the lost ones.
+
+    Args:
+        folder: where; it is made.
+        images: method -> its images.
+        read: method -> reads its fields.
+        names: of the images.
+        mpp: µm per pixel of the images that the GeoJSON is for; None: no GeoJSON is written.
+
+    Returns:
+        method -> summary.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    results = {method: fidelity(compared) for method, compared in images.items()}
+    try:
+        write_tables(folder, images, results, names)
+        for method, compared in images.items():
+            if results[method].counts.matched:
+                bland_altman(compared, folder / f"{method}.bland_altman.png", title=method, names=names)
+            draw_worst(compared, read[method], folder / f"{method}.worst.png", title=method, names=names)
+            if mpp is not None:
+                _write_geojson(folder / method, compared, mpp)
+        (folder / TABLES).write_text(markdown(results, names), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+    return results
+
+
+def markdown(results: Mapping[str, Fidelity], names: Names = _NAMES) -> str:
+    """Both tables, and the words to read them."""
+    return "\n".join(
+        [
+            counts_table(results, names),
+            "",
+            f"A nucleus of {names.reference} is lost, and one of {names.other} is invented, where the other image has "
+            f"no nucleus whose centre is within {RADIUS:g} µm. Both numbers are for 1000 nuclei of {names.reference}. "
+            "The same network segments both images: its own mistakes count too.",
+            "",
+            agreement_table(results, names),
+            "",
+            f"Over the nuclei in both images; differences are {names.other} minus {names.reference}. 95 % of them lie "
+            "within the limits of agreement. Texture is the standard deviation of hematoxylin in the nucleus.",
+            "",
+        ]
+    )
+
+
+def _write_geojson(folder: Path, images: Sequence[Comparison], mpp: float) -> None:
+    folder.mkdir(exist_ok=True)
+    for image in images:
+        write_nuclei(folder / f"{image.name}.geojson", _groups(image), mpp=mpp)
+
+
+def _groups(image: Comparison) -> list[tuple[Nuclei, list[NucleusClass]]]:
+    match = image.match
+    return [
+        (image.sr.chosen(match.second), [MATCHED]),
+        (image.sr.chosen(match.only_second), [INVENTED]),
+        (image.hr.chosen(match.only_first), [LOST]),
+    ]

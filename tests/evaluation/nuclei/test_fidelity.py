@@ -1,0 +1,113 @@
+import csv
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from mihatp_arch.evaluation.nuclei.fidelity import agreement, compare_images, fidelity
+from mihatp_arch.evaluation.nuclei.fidelity_report import markdown, write_fidelity
+from mihatp_arch.evaluation.nuclei.worst_fields import SIDE, crop_of, worst_fields
+from mihatp_arch.inference.nuclei.morphometry import FEATURES
+
+CENTRES = [(x, y) for y in (40, 120, 200, 280) for x in (40, 120, 200, 280, 360)]
+RADIUS = 10
+
+
+def drawn(centres, radius):
+    labels = np.zeros((320, 400), np.int32)
+    for number, centre in enumerate(centres, 1):
+        cv2.circle(labels, centre, radius, number, -1)
+    return labels
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """HR, and SR that is paler by 10 %."""
+    hr = np.random.default_rng(0).integers(60, 180, (320, 400, 3), dtype=np.uint8)
+    return hr, (hr * 1.1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def comparison(pictures):
+    """Two of 20 nuclei are lost, one is invented, and the others are larger by 1 px in radius, shifted by 2 px."""
+    moved = [(x + 2, y) for x, y in CENTRES[2:]]
+    hr, sr = drawn(CENTRES, RADIUS), drawn([*moved, (80, 80)], RADIUS + 1)
+    return compare_images("tile", hr=hr, sr=sr, hr_rgb=pictures[0], sr_rgb=pictures[1])
+
+
+def test_lost_and_invented_nuclei(comparison):
+    counts = fidelity([comparison]).counts
+    assert (counts.hr, counts.sr, counts.matched, counts.lost, counts.invented) == (20, 19, 18, 100, 50)
+    two = fidelity([comparison, comparison]).counts
+    assert (two.hr, two.lost) == (40, 100)
+
+
+def test_the_bias_is_that_of_the_change(comparison):
+    result = fidelity([comparison]).agreement
+    grown = (drawn([(40, 40)], RADIUS + 1) > 0).sum() - (drawn([(40, 40)], RADIUS) > 0).sum()
+    area = result["area"]
+    assert (area.n, area.bias) == (18, pytest.approx(grown / 16))
+    assert area.low == pytest.approx(area.bias) == area.high  # all grow alike
+    assert area.wasserstein == pytest.approx(grown / 16)
+    assert result["hematoxylin"].bias < 0
+    assert abs(result["eccentricity"].bias) < 0.02
+
+
+def test_agreement_by_hand():
+    hr, sr = np.array([1.0, 2, 3]), np.array([2.0, 2, 5])
+    values = agreement(hr, sr)
+    assert (values.n, values.mean, values.bias) == (3, 2, 1)
+    assert values.high - values.low == pytest.approx(2 * 1.96 * 1)
+    assert values.wasserstein == wasserstein_distance(hr, sr)
+    assert math.isnan(agreement(hr[:1], sr[:1]).low)
+    assert agreement(hr[:0], sr[:0]).n == 0
+
+
+def test_the_files(comparison, pictures, tmp_path):
+    def read(name, x, y, side):
+        assert name == "tile"
+        return tuple(crop_of(picture, mpp=0.25, x=x, y=y, side=side) for picture in pictures)
+
+    results = write_fidelity(tmp_path, {"MiHATP": [comparison]}, {"MiHATP": read})
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    pngs = {"MiHATP.bland_altman.png", "MiHATP.worst.png"}
+    assert names == {"nuclei.md", "nuclei.csv", "fidelity.csv", "MiHATP/tile.geojson", *pngs}
+    with (tmp_path / "nuclei.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    kinds = [row["status"] for row in rows]
+    assert [kinds.count(kind) for kind in ("matched", "lost", "invented")] == [18, 2, 1]
+    difference = [float(row["sr_area"]) - float(row["hr_area"]) for row in rows if row["status"] == "matched"]
+    assert np.mean(difference) == pytest.approx(results["MiHATP"].agreement["area"].bias)
+    assert rows[-1]["hr_area"] == ""
+    shown = json.loads((tmp_path / "MiHATP/tile.geojson").read_text())["features"]
+    classes = [feature["properties"]["classification"]["name"] for feature in shown]
+    assert (classes.count("Lost nucleus"), classes.count("Invented nucleus"), len(classes)) == (2, 1, 21)
+    assert "| MiHATP | 20 | 19 | 18 | 100.0 | 50.0 |" in (tmp_path / "nuclei.md").read_text()
+    assert all(cv2.imread(str(tmp_path / name)).std() > 10 for name in pngs)
+
+
+def test_the_worst_fields(comparison):
+    fields = worst_fields([comparison])
+    assert [field.wrong for field in fields] == [3]  # the lost ones at 40 and 120 px, the invented one at 80
+    field = fields[0]
+    assert field.x <= 10 < field.x + SIDE
+    assert field.y <= 10 < field.y + SIDE
+
+
+def test_no_nuclei_at_all(pictures, tmp_path):
+    empty = np.zeros((320, 400), np.int32)
+    comparison = compare_images("tile", hr=empty, sr=empty, hr_rgb=pictures[0], sr_rgb=pictures[1])
+    result = fidelity([comparison])
+    assert math.isnan(result.counts.lost)
+    assert "| a | 0 | 0 | 0 | – | – |" in markdown({"a": result})
+    write_fidelity(tmp_path, {"a": [comparison]}, {"a": lambda *field: pytest.fail("nothing is read")})
+    assert set(result.agreement) == set(FEATURES)
+
+
+def test_two_frames_are_a_fault(pictures):
+    labels = drawn(CENTRES, RADIUS)
+    with pytest.raises(ValueError, match="are not of one frame"):
+        compare_images("tile", hr=labels, sr=labels[1:], hr_rgb=pictures[0], sr_rgb=pictures[1][1:])
