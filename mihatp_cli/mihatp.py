@@ -4,20 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from mihatp_cli import (
-    benchmark,
-    check,
-    command_line,
-    demo,
-    downstream,
-    export,
-    nuclei,
-    options,
-    prepare,
-    runs,
-    upscale,
-    weights,
-)
+from mihatp_cli import benchmark, check, command_line, demo, export, nuclei, options, prepare, runs, upscale, weights
 
 PROG = "mihatp"
 _COMMANDS: Mapping[str, ModuleType] = {
@@ -27,7 +14,6 @@ _COMMANDS: Mapping[str, ModuleType] = {
     "runs": runs,
     "export": export,
     "benchmark": benchmark,
-    "downstream": downstream,
     "demo": demo,
     "nuclei": nuclei,
     "options": options,

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 import mihatp_arch  # noqa: F401  mends torchvision and registers everything before a test imports basicsr
 from datasets_prep.demo import build_demo
+from mihatp_arch.archs.hovernet_arch import HoVerNet
 from mihatp_arch.archs.srcnn_arch import SRCNN
 
 
@@ -70,4 +71,33 @@ def local_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file,
         {"network_g": json.dumps({"type": "SRCNN", **options}), "scale": "2", "kernel": "area"},
     )
+    return file
+
+
+@pytest.fixture(scope="session")
+def disc_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as `mihatp export` writes it, of a small HoVer-Net that finds dark discs on a light ground.
+
+    Its weights are set by hand: brightness is the logit of a nucleus, and the slopes of brightness are the distances.
+    """
+    options = {"mode": "fast", "width": 0.1}
+    network = HoVerNet(**options)
+    state = {
+        name: tensor if tensor.ndim < 2 and not name.endswith("bias") else torch.zeros_like(tensor)
+        for name, tensor in network.state_dict().items()
+    }
+    slope = torch.tensor([-1.0, -1, -1, 0, 1, 1, 1]) / 63
+    stem = state["conv0./.weight"]  # channel 0: brightness; 1 and 2: its slope along x, both signs; 3 and 4: along y
+    stem[0, :, 3, 3] = 1 / 3
+    for channel, kernel in ((1, slope.repeat(7, 1)), (3, slope[:, None].repeat(1, 7))):
+        stem[channel], stem[channel + 1] = kernel, -kernel
+    for channel in range(5):
+        state["d0.shortcut.weight"][channel, channel] = 1
+        for head in ("np", "hv"):
+            state[f"decoder.{head}.u1.conva.weight"][channel, channel, 1, 1] = 1
+    state["decoder.np.u0.conv.weight"][1, 0], state["decoder.np.u0.conv.bias"][1] = -40, 24  # dark below 0.6
+    for row, channel in ((0, 1), (1, 3)):
+        state["decoder.hv.u0.conv.weight"][row, channel : channel + 2] = torch.tensor([1.0, -1]).view(2, 1, 1)
+    file = tmp_path_factory.mktemp("nuclei") / "discs.safetensors"
+    save_file(state, file, {"network_g": json.dumps({"type": "HoVerNet", **options})})
     return file

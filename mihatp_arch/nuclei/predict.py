@@ -29,10 +29,11 @@ def predict(
     *,
     window: int,
     batch: int = 1,
+    bordered: bool = False,
     device: torch.device | str = "cpu",
     on_windows: Callable[[int], object] = lambda windows: None,
 ) -> Maps:
-    """HoVer-Net's maps of an image; its border is mirrored.
+    """HoVer-Net's maps of an image.
 
     Args:
         network: a `HoVerNet` in eval mode.
@@ -40,15 +41,19 @@ def predict(
         window: side of the input of the network. The official code has 270 (`original`) or 256 (`fast`); larger windows
             (8, 16, … px more) are faster, and differ a little.
         batch: windows in one call.
+        bordered: the image has the `margin` of the network on each side, which the maps do not have; else its border is
+            mirrored.
         device: of the network.
         on_windows: called with the number of windows that were computed.
     """
-    height, width = image.shape[:2]
-    margin = network.margin
+    margin, before = network.margin, 0 if bordered else network.margin
     step = window - 2 * margin
+    height, width = (side - 2 * (margin - before) for side in image.shape[:2])
     rows, columns = (max(1, -(-side // step)) for side in (height, width))
-    padding = [(margin, count * step + margin - side) for count, side in ((rows, height), (columns, width))]
-    padded = np.pad(image, (*padding, (0, 0)), mode="reflect" if min(height, width) > 1 else "edge")
+    padding = [(before, count * step + margin - side) for count, side in ((rows, height), (columns, width))]
+    if bordered:
+        padding = [(0, after - margin) for _, after in padding]
+    padded = np.pad(image, (*padding, (0, 0)), mode="reflect" if min(image.shape[:2]) > 1 else "edge")
     planes = np.empty((rows * step, columns * step, 4), np.float32)
     classified = False
     corners = [(row * step, column * step) for row in range(rows) for column in range(columns)]

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from mihatp_cli import command_line
-from mihatp_cli.nuclei import prepare
+from mihatp_cli.nuclei import compare, prepare, segment
 
-SUMMARY = "Nuclei: prepare the data of a training."
+SUMMARY = "Nuclei: prepare the data of a training, segment slides, compare two slides."
 _COMMANDS: Mapping[str, ModuleType] = {
     "prepare": prepare,
+    "segment": segment,
+    "compare": compare,
 }
 
 

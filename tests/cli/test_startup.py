@@ -37,7 +37,7 @@ def start(module: str, *arguments: str) -> tuple[int, set[str]]:
     [
         *(("mihatp", [option], 0) for option in ("--help", "--version")),
         *(("mihatp", [command, "--help"], 0) for command in COMMANDS),
-        ("mihatp", ["nuclei", "prepare", "--help"], 0),
+        *(("mihatp", ["nuclei", command, "--help"], 0) for command in ("prepare", "segment", "compare")),
         ("mihatp", [], 2),
         ("mihatp", ["nuclei"], 2),
         ("mihatp", ["prepare", "--tiels", "x"], 2),

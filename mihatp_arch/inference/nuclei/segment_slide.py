@@ -1,0 +1,235 @@
+"""The nuclei of a whole slide: tiles through a HoVer-Net, post-processing in other processes, and stitching."""
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.files import sha256_of
+from datasets_prep.common.version import __version__
+from datasets_prep.slides.protocol import SlideReader
+from mihatp_arch.inference.nuclei.geojson import classes_of, write_nuclei
+from mihatp_arch.inference.nuclei.level import (
+    SIDE,
+    NucleiLevel,
+    NucleiTile,
+    NucleiTiling,
+    nuclei_level,
+    nuclei_tiling,
+    open_image,
+)
+from mihatp_arch.inference.nuclei.load import BUNDLED, load_nuclei_network, nuclei_weights
+from mihatp_arch.inference.nuclei.morphometry import Nuclei
+from mihatp_arch.inference.nuclei.stitch import stitched
+from mihatp_arch.inference.nuclei.store import NucleiStore
+from mihatp_arch.inference.nuclei.tile_nuclei import TilePredictor, nuclei_of
+from mihatp_arch.inference.pyramid import store_path
+from mihatp_arch.inference.slides.tissue import slide_tissue
+from mihatp_arch.inference.tiling import Tiling
+from mihatp_arch.nuclei.predict import WINDOW
+
+_WINDOW = {"original": 558, "fast": 560}  # px; with those of the official code most of the time goes into margins
+_STEP = 8  # px, of the sides that the network takes
+_PROCESSES = 8  # more than a GPU keeps busy
+
+
+@dataclass(frozen=True)
+class NucleiOptions:
+    """How slides are segmented.
+
+    Attributes:
+        weights: see `load_nuclei_network`.
+        device: `auto`, `cpu`, `cuda`, …
+        assume_mpp: µm per level-0 px of slides that state none.
+        force: enlarge slides whose pixels are too large.
+        tissue: GeoJSON with outlines of the tissue, level-0 px; None: it is segmented.
+        whole: compute the glass too.
+        workers: processes of the post-processing; None: one for each core but one, 8 at most.
+        batch: windows in one call of the network.
+        window: side of the input of the network, px; None: 560 (`fast`) or 558 (`original`).
+        tile: side of the area that is post-processed at once, about, px.
+    """
+
+    weights: str = BUNDLED
+    device: str = "auto"
+    assume_mpp: float | None = None
+    force: bool = False
+    tissue: Path | None = None
+    whole: bool = False
+    workers: int | None = None
+    batch: int = 1
+    window: int | None = None
+    tile: int = SIDE
+
+    def __post_init__(self) -> None:
+        if self.whole and self.tissue is not None:
+            raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
+        for name in ("batch", "workers", "tile"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"--{name} {value}: at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class SlideNuclei:
+    """The nuclei of a slide.
+
+    Attributes:
+        path: the slide.
+        nuclei: in µm from the upper left corner of level 0.
+        nr_types: number of types of the network, with the background; None: it does not classify.
+        level: how it was read.
+        origin: (x, y) level-0 px where the coordinates of viewers begin.
+        size: width and height of the slide, µm.
+        computed: whether each tile was computed, [rows, columns].
+        core: side of a tile without its overlap, µm.
+        notes: lines that the user should read.
+    """
+
+    path: Path
+    nuclei: Nuclei
+    nr_types: int | None
+    level: NucleiLevel
+    origin: tuple[int, int]
+    size: tuple[float, float]
+    computed: NDArray[np.bool_]
+    core: float
+    notes: tuple[str, ...]
+
+    def covers(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each centre lies in a tile that was computed, [N]; centres [N, 2] in µm."""
+        column, row = (centres // self.core).astype(int).clip(0, np.array(self.computed.shape[::-1]) - 1).T
+        return self.computed[row, column]
+
+
+def segment_slide(
+    path: Path, output: Path, options: NucleiOptions, *, overwrite: bool = False, progress: bool = True
+) -> SlideNuclei:
+    """Segment the nuclei of a slide, and write them as GeoJSON in level-0 px.
+
+    Args:
+        path: the slide, or a picture.
+        output: the new GeoJSON.
+        options: how.
+        overwrite: replace an output that exists.
+        progress: whether to show a progress bar on a terminal.
+
+    Raises:
+        UserError: the weights, the slide or the output cannot be used.
+    """
+    if output.suffix.lower() not in (".geojson", ".json"):
+        raise UserError(f"-o {output}: nuclei are written as .geojson")
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        result = find_nuclei(path, store_path(output), options, progress=progress)
+        classes = classes_of(result.nr_types)
+        write_nuclei(output, [(result.nuclei, classes)], mpp=result.level.mpp, origin=result.origin)
+        NucleiStore.delete(store_path(output))
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
+    return result
+
+
+def find_nuclei(path: Path, store: Path, options: NucleiOptions, *, progress: bool = True) -> SlideNuclei:
+    """Segment the nuclei of a slide. A killed run resumes with the finished tiles in the store, which stays.
+
+    Args:
+        path: the slide, or a picture.
+        store: SQLite file of the finished tiles.
+        options: how.
+        progress: whether to show a progress bar on a terminal.
+
+    Raises:
+        UserError: the weights, the slide or the store cannot be used.
+    """
+    network = load_nuclei_network(options.weights, device=options.device)
+    with open_image(path, assume_mpp=options.assume_mpp) as slide:
+        level = nuclei_level(slide, force=options.force)
+        tiling = nuclei_tiling(margin=network.margin, window=_window(network.mode, options.window), side=options.tile)
+        computed, notes = _computed(slide, level, tiling, options)
+        predictor = TilePredictor(network, slide, level, tiling, options.batch)
+        tiles = list(tiling.tiles(computed, level.plan))
+        with NucleiStore(store, config=_config(slide, level, tiling, computed, options)) as finished:
+            _fill(finished, predictor, tiles, options, name=path.name if progress else None)
+            nuclei = stitched(finished.tiles())
+        width, height = slide.level_sizes[0]
+        size = (width * level.mpp, height * level.mpp)
+        core = tiling.core * level.plan.mpp
+        return SlideNuclei(path, nuclei, network.nr_types, level, slide.facts.origin, size, computed, core, notes)
+
+
+def _window(mode: str, asked: int | None) -> int:
+    smallest = WINDOW[mode]
+    if asked is not None and (asked < smallest or (asked - smallest) % _STEP):
+        raise UserError(f"--window {asked}: a network of mode {mode} takes {smallest}, {smallest + _STEP}, …")
+    return asked or _WINDOW[mode]
+
+
+def _computed(
+    slide: SlideReader, level: NucleiLevel, tiling: NucleiTiling, options: NucleiOptions
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Whether each tile is computed, [rows, columns], and notes. Pictures are computed whole: they are tissue."""
+    is_picture = not slide.vendor
+    like = Tiling(core=tiling.core, blend=1, halo=0, tiles=1)
+    tissue = slide_tissue(
+        slide,
+        level.plan,
+        like,
+        outlines=options.tissue,
+        origin=slide.facts.origin,
+        whole=options.whole or (is_picture and options.tissue is None),
+    )
+    notes = (*level.plan.notes, *tissue.notes)
+    if not tissue.computed.any():
+        notes = (*notes, "no tissue was found, so nothing is segmented: give its outlines with --tissue, or --whole")
+    return tissue.computed, notes
+
+
+def _fill(
+    store: NucleiStore, predictor: TilePredictor, tiles: list[NucleiTile], options: NucleiOptions, *, name: str | None
+) -> None:
+    """Segment the tiles that the store lacks; the progress bar has `name`, None: it is not shown."""
+    finished = store.finished()
+    todo = [tile for tile in tiles if (tile.row, tile.column) not in finished]
+    total = predictor.windows(tiles)
+    workers = options.workers or min(_PROCESSES, max(1, (os.cpu_count() or 1) - 1))
+    with (
+        tqdm(
+            total=total,
+            initial=total - predictor.windows(todo),
+            desc=name,
+            unit="window",
+            dynamic_ncols=True,
+            disable=None if name else True,
+        ) as bar,
+        open_executor(workers=min(workers, max(1, len(todo))), scheduler=None) as (executor, at_once),
+    ):
+        tasks = ((maps.tile, (maps,)) for maps in predictor.maps(todo, on_windows=bar.update))
+        for tile, nuclei in run_all(executor, nuclei_of, tasks, at_once=at_once):
+            store.commit(tile.row, tile.column, nuclei)
+
+
+def _config(
+    slide: SlideReader, level: NucleiLevel, tiling: NucleiTiling, computed: NDArray[np.bool_], options: NucleiOptions
+) -> dict[str, Any]:
+    """Everything that the nuclei depend on."""
+    status = slide.path.stat()
+    return {
+        "version": __version__,
+        "weights": sha256_of(nuclei_weights(options.weights)),
+        "slide": [slide.path.name, status.st_size, status.st_mtime_ns],
+        "level": level.plan.level,
+        "zoom": level.zoom,
+        "mpp": level.mpp,
+        "tiles": asdict(tiling),
+        "tissue (hash of its tiles)": hashlib.sha256(computed.tobytes()).hexdigest()[:8],
+    }

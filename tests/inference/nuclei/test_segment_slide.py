@@ -1,0 +1,145 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from helpers.slides import write_pyramid
+from scipy.spatial.distance import cdist
+
+from datasets_prep.slides.open import open_slide
+from mihatp_arch.errors import UserError
+from mihatp_arch.inference.nuclei.level import nuclei_level
+from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, find_nuclei, segment_slide
+from mihatp_arch.inference.nuclei.store import NucleiStore
+from mihatp_cli.mihatp import main
+
+
+def options(weights, **more):
+    """Tiles of 328 px whose cores have 200 px."""
+    return NucleiOptions(
+        str(weights), device="cpu", **({"workers": 1, "window": 256, "tile": 328, "whole": True} | more)
+    )
+
+
+@pytest.fixture(scope="module")
+def slide(discs, tmp_path_factory):
+    return write_pyramid(tmp_path_factory.mktemp("slide") / "discs.tif", [discs[0]])
+
+
+@pytest.fixture(scope="module")
+def written(slide, disc_weights, tmp_path_factory):
+    output = tmp_path_factory.mktemp("segmented") / "discs.geojson"
+    return segment_slide(slide, output, options(disc_weights)), output
+
+
+def test_each_nucleus_is_found_once_across_tiles(written, discs):
+    result, _ = written
+    assert result.computed.shape == (3, 2)
+    distances = cdist(discs[1] + 0.5, result.nuclei.centres / 0.25)
+    assert len(result.nuclei) == len(discs[1])
+    assert distances.min(axis=1).max() < 1.5
+    whole = [cv2.contourArea(points) for points in result.nuclei.outlines]
+    np.testing.assert_allclose(whole, result.nuclei.features["area"], rtol=0.03)
+
+
+def test_the_geojson_is_that_of_qupath(written, discs):
+    _, output = written
+    features = json.loads(output.read_text())["features"]
+    assert len(features) == len(discs[1])
+    first = features[0]
+    assert first["properties"]["objectType"] == "detection"
+    assert first["properties"]["classification"]["name"] == "Nucleus"
+    assert first["properties"]["measurements"]["area µm²"] > 5
+    ring = np.array(first["geometry"]["coordinates"][0])
+    assert ring[0].tolist() == ring[-1].tolist()
+    assert cdist(discs[1] + 0.5, ring.mean(axis=0)[None]).min() < 2  # level-0 px
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_a_killed_run_resumes_and_gives_the_same(written, slide, disc_weights, tmp_path, monkeypatch):
+    store, commits, committed = tmp_path / "store", [], NucleiStore.commit
+
+    def commit(self, row, column, tile):
+        if len(commits) == 3:
+            raise KeyboardInterrupt
+        commits.append((row, column))
+        committed(self, row, column, tile)
+
+    monkeypatch.setattr(NucleiStore, "commit", commit)
+    with pytest.raises(KeyboardInterrupt):
+        find_nuclei(slide, store, options(disc_weights))
+    monkeypatch.setattr(NucleiStore, "commit", committed)
+    with pytest.raises(UserError, match="finished blocks of other options: tiles"):
+        find_nuclei(slide, store, options(disc_weights, tile=500))
+    again = find_nuclei(slide, store, options(disc_weights))
+    assert len(set(commits)) == 3
+    np.testing.assert_array_equal(again.nuclei.centres, written[0].nuclei.centres)
+
+
+@pytest.mark.slow
+def test_more_processes_give_the_same(written, slide, disc_weights, tmp_path):
+    result = find_nuclei(slide, tmp_path / "store", options(disc_weights, workers=2))
+    np.testing.assert_array_equal(result.nuclei.centres, written[0].nuclei.centres)
+
+
+def test_coarser_pixels_are_enlarged_on_request(slide, discs, disc_weights, tmp_path):
+    half = cv2.resize(discs[0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    coarse = write_pyramid(tmp_path / "coarse.tif", [half], resolution=(20000, 20000))
+    with open_slide(coarse) as opened:
+        with pytest.raises(UserError, match=r"0\.5 µm, nuclei are segmented at 0\.25 µm/px: super-resolve it first"):
+            nuclei_level(opened)
+        level = nuclei_level(opened, force=True)
+        assert (level.zoom, level.plan.width, level.plan.height) == (2, 400, 440)
+        near = level.read(opened, (100, 60, 80, 90)).astype(int) - discs[0][60:150, 100:180]
+        assert np.abs(near).mean() < 6
+        parts = [level.read(opened, (left, 60, 40, 90)) for left in (100, 140)]
+        np.testing.assert_array_equal(np.hstack(parts), level.read(opened, (100, 60, 80, 90)))
+
+
+def test_finer_pixels_are_reduced(discs, tmp_path):
+    double = np.kron(discs[0], np.ones((2, 2, 1), np.uint8))
+    fine = write_pyramid(tmp_path / "fine.tif", [double], resolution=(80000, 80000))
+    with open_slide(fine) as opened:
+        level = nuclei_level(opened)
+        np.testing.assert_array_equal(level.read(opened, (10, 20, 60, 50)), discs[0][20:70, 10:70])
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "says"),
+    [
+        ("a.csv", {}, r"written as \.geojson"),
+        ("a.geojson", {"window": 250}, "--window 250: a network of mode fast takes 256, 264"),
+        ("a.geojson", {"tile": 100}, "--tile 100: give at least 292"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(slide, disc_weights, tmp_path, output, more, says):
+    with pytest.raises(UserError, match=says):
+        segment_slide(slide, tmp_path / output, options(disc_weights, **more))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_exists_stays(written, slide, disc_weights):
+    with pytest.raises(UserError, match="exists: delete it"):
+        segment_slide(slide, written[1], options(disc_weights))
+
+
+def test_glass_alone_has_no_nuclei(disc_weights, tmp_path):
+    white = write_pyramid(tmp_path / "white.tif", [np.full((300, 300, 3), 243, np.uint8)])
+    result = segment_slide(white, tmp_path / "white.geojson", options(disc_weights, whole=False))
+    assert len(result.nuclei) == 0
+    assert "no tissue was found" in result.notes[-1]
+    assert json.loads((tmp_path / "white.geojson").read_text())["features"] == []
+
+
+def test_the_command(slide, disc_weights, discs, tmp_path, capsys):
+    output = tmp_path / "new" / "discs.geojson"
+    arguments = ["nuclei", "segment", str(slide), "-o", str(output), "--weights", str(disc_weights), "--whole"]
+    assert main([*arguments, "--window", "256", "--tile", "500", "--workers", "1", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == f"{output}: {len(discs[1])} nuclei, 4 of 4 tiles computed\n"
+    assert main(arguments) == 2
+    assert (
+        capsys.readouterr().err
+        == f"mihatp: error: {output} exists: delete it, name another file, or give --overwrite\n"
+    )
+    assert main([*arguments, "--overwrite", "--tissue", "x.geojson"]) == 2
+    assert "give one of them" in capsys.readouterr().err
