@@ -60,9 +60,9 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
     _restore_generators(self.opt, resume_state.get("generators", []))
 
 
-def _restore_generators(opt: dict[str, Any], generators: list[Any]) -> None:
+def _restore_generators(opt: dict[str, Any], generators: Any) -> None:
     """Set the random generators of this process. Raises `UserError` where their states are damaged."""
-    if len(generators) != opt.get("world_size", 1):
+    if not isinstance(generators, list) or len(generators) != opt.get("world_size", 1):
         get_root_logger().warning("The state has no generators for these processes: random draws start anew.")
         return
     try:

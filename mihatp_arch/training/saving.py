@@ -72,10 +72,12 @@ def save_network(
 
 def _unsaved_end(opt: Mapping[str, Any]) -> int | None:
     """The last iteration of a training that this process has ended, if the loop has not saved it."""
-    start, total = training_start.get(), opt["train"].get("total_iter")
-    if start is None or not total or total <= start.iteration or total % opt["logger"]["save_checkpoint_freq"] == 0:
+    start = training_start.get()
+    if start is None:  # a model without the loop
         return None
-    return int(total)
+    total: int = opt["train"]["total_iter"]
+    saved = total <= start.iteration or total % opt["logger"]["save_checkpoint_freq"] == 0
+    return None if saved else total
 
 
 def save_training_state(self: BaseModel, epoch: int, current_iter: int) -> None:

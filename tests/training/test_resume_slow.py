@@ -192,7 +192,8 @@ def test_a_validation_that_was_cut_off_is_finished(undisturbed, data, tmp_path):
     shutil.copytree(expected / "experiments", tmp_path / "experiments")
     experiment = models_of(tmp_path, method).parent
     tables = sorted(path.name for path in (experiment / "metrics").iterdir())
-    for path in (experiment / "training_states" / "15.state", *(experiment / "metrics").glob("*_1[26].csv")):
+    states = [experiment / "training_states" / f"{iteration}.state" for iteration in (15, 16)]
+    for path in (*states, *(experiment / "metrics").glob("*_1[26].csv")):
         path.unlink()
     assert run(tmp_path, data, method, "--auto_resume") == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert sorted(path.name for path in (experiment / "metrics").iterdir()) == tables and len(tables) == 4

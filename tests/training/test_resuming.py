@@ -191,6 +191,17 @@ def test_a_crafted_state_of_an_optimizer_is_one_line(trained, capsys, key, value
     assert "1.state': its optimizers are not those of these options" in error and message in error
 
 
+@pytest.mark.parametrize(
+    "crafted", [{"best_metric_results": 3}, {"best_metric_results": {"toy_val": 3}}, {"served": "x"}, {"generators": 3}]
+)
+def test_other_crafted_values_stop_nothing(trained, crafted):
+    path = trained / "training_states" / "1.state"
+    (trained / "training_states" / "2.state").unlink()
+    torch.save(torch.load(path, weights_only=True) | crafted, path)
+    assert _resume() == 0
+    assert (trained / "training_states" / "2.state").is_file()
+
+
 @pytest.mark.parametrize("states", [[{}], [{"python": 1}], [3]])
 def test_crafted_states_of_the_generators_are_one_line(trained, capsys, states):
     path = trained / "training_states" / "1.state"

@@ -43,7 +43,7 @@ class TrainingStart:
         if state is None:
             return cls(0, 0, 0, batches_per_epoch)
         done = state.get("served", -1)
-        same = state.get("per_epoch") == batches_per_epoch and 0 <= done <= batches_per_epoch
+        same = state.get("per_epoch") == batches_per_epoch and isinstance(done, int) and 0 <= done <= batches_per_epoch
         return cls(state["iter"], state["epoch"], done if same else 0, batches_per_epoch)
 
     def after(self, iteration: int) -> tuple[int, int]:

@@ -100,7 +100,7 @@ def best_until(opt: Mapping[str, Any], state: Mapping[str, Any]) -> BestResults:
     """
     best: BestResults = {}
     sources = [
-        state.get("best_metric_results", {}),
+        _of_state(state),
         read_best_results(Path(opt["path"]["training_states"])),
         *_tables(opt, state["iter"]),
     ]
@@ -111,6 +111,14 @@ def best_until(opt: Mapping[str, Any], state: Mapping[str, Any]) -> BestResults:
                 if result["iter"] <= state["iter"] and (known is None or _is_better(result, known)):
                     best.setdefault(dataset, {})[metric] = dict(result)
     return best
+
+
+def _of_state(state: Mapping[str, Any]) -> BestResults:
+    try:
+        return _checked(state.get("best_metric_results", {}))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        get_root_logger().warning("The training state has no sound best results.")
+        return {}
 
 
 def _is_better(result: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
