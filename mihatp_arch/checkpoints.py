@@ -101,15 +101,15 @@ def kernel_of_weights(path: Path) -> str | None:
 def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[str, Tensor]:
     """The state dict below `key` in `content`, the content of the file `path`.
 
-    `key` None takes `content` itself. Where `params_ema` or `params` is missing, `params`, `state_dict` and the content
-    itself are tried in its place. The prefixes of DataParallel and torch.compile are removed from the names. The
-    options in a file of `mihatp export` are left out.
+    `key` None takes `content` itself. Where `params_ema` or `params` is missing, `params`, `state_dict`, `desc` (of the
+    official HoVer-Net) and the content itself are tried in its place. The prefixes of DataParallel and torch.compile
+    are removed from the names. The options in a file of `mihatp export` are left out.
 
     Raises:
         UserError: there is no state dict.
     """
     if key in ("params", "params_ema") and key not in content:
-        key = next((other for other in ("params", "state_dict") if other in content), key)
+        key = next((other for other in ("params", "state_dict", "desc") if other in content), key)
         if key not in content and content and all(isinstance(value, Tensor) for value in content.values()):
             key = None
     state = content if key is None else content.get(key)

@@ -4,7 +4,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from mihatp_cli import benchmark, check, command_line, demo, export, nuclei, options, prepare, runs, upscale, weights
+from mihatp_cli import (
+    benchmark,
+    check,
+    command_line,
+    demo,
+    downstream,
+    export,
+    nuclei,
+    options,
+    prepare,
+    runs,
+    upscale,
+    weights,
+)
 
 PROG = "mihatp"
 _COMMANDS: Mapping[str, ModuleType] = {
@@ -14,6 +27,7 @@ _COMMANDS: Mapping[str, ModuleType] = {
     "runs": runs,
     "export": export,
     "benchmark": benchmark,
+    "downstream": downstream,
     "demo": demo,
     "nuclei": nuclei,
     "options": options,

@@ -1,0 +1,84 @@
+"""Table 2 of the paper: one segmentation network on HR, on bicubic interpolation and on the output of each method."""
+
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from datasets_prep.common.files import sha256_of, write_file
+from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.nuclei.downstream_images import RGB, TestImage, find_images, read_png
+from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
+from mihatp_arch.evaluation.nuclei.downstream_rows import HR, DownstreamRow, find_rows
+from mihatp_arch.evaluation.nuclei.downstream_scores import ImageScores, score
+from mihatp_arch.evaluation.nuclei.downstream_tables import RowScores, write_tables
+from mihatp_arch.evaluation.nuclei.segmenter import Segmented, Segmenter, load_segmenter
+from mihatp_arch.nuclei.coded_labels import decode, encode
+
+
+def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str], object]) -> Path:
+    """Make Table 2 in the folder `output`, and return its Markdown file.
+
+    Pictures and label maps that are there already, of the same image, network and segmentation network, are taken as
+    they are: a run that was stopped continues.
+
+    Raises:
+        UserError: data or networks cannot be used, or `output` cannot be written.
+    """
+    images = find_images(options.data)
+    segmenter = load_segmenter(options.segmenter, window=options.window)
+    rows = find_rows(options, say)
+    scores: list[RowScores] = []
+    on_hr: dict[str, Segmented] = {}
+    total = len(rows) * len(images)
+    with tqdm(total=total, desc="nuclei", unit="image", dynamic_ncols=True, disable=None) as bar:
+        for row in rows:
+            of_row: dict[str, ImageScores] = {}
+            for image in images:
+                bar.set_postfix_str(row.name)
+                hr, labels, types = image.read(options.scales)
+                pred = _segmented(row, image, hr, segmenter, output)
+                if row.method == HR:
+                    on_hr[image.name] = pred
+                true = Segmented(labels, types if types.any() else None)
+                of_row[image.name] = score(true, pred, on_hr[image.name], radius=options.radius)
+                bar.update()
+            scores.append(RowScores(row, of_row))
+    try:
+        return write_tables(scores, images, options, segmenter.about, output)
+    except OSError as error:
+        raise UserError(f"cannot write into '{output}': {error.strerror or error}") from error
+
+
+def _segmented(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segmenter, output: Path) -> Segmented:
+    """The nuclei of the row's picture; both are written as PNG into the folder of the row."""
+    key = f"{row.identity}\n{segmenter.identity}\n{sha256_of(image.tissue)}\n{hr.shape}"
+    digest = sha256(key.encode()).hexdigest()[:12]
+    picture, labels = (output / row.name / f"{image.name}_{digest}{end}.png" for end in ("", "_nuclei"))
+    if not labels.is_file():
+        sr = row.picture(hr)
+        found = segmenter.segment(sr)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        for file, pixels in ((picture, sr), (labels, encode(found.labels, found.types))):
+            _write_png(file, pixels)  # the label map last: it says that both are whole
+    decoded, types = decode(read_png(labels))
+    return Segmented(decoded, types if segmenter.classifies else None)
+
+
+def _write_png(path: Path, rgb: RGB) -> None:
+    written, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    if not written:
+        raise UserError(f"'{path}' cannot be encoded as PNG")
+    try:
+        write_file(path, data.tobytes())
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def print_line(line: str) -> None:
+    """Show a line to the user, on stderr."""
+    print(line, file=sys.stderr)

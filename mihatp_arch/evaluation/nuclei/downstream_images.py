@@ -1,0 +1,93 @@
+"""The test images of Table 2: tissue, its nuclei and its patient."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import lcm
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mihatp_arch.errors import UserError
+from mihatp_arch.nuclei.coded_labels import decode
+
+RGB: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """A test image.
+
+    Attributes:
+        name: without its ending.
+        tissue, labels: PNG files: RGB, and the coded label map (`nuclei/coded_labels.py`).
+        patient: empty where nobody knows.
+    """
+
+    __test__ = False  # pytest collects classes of this name
+
+    name: str
+    tissue: Path
+    labels: Path
+    patient: str
+
+    def read(self, scales: Sequence[int]) -> tuple[RGB, NDArray[np.int32], NDArray[np.uint8]]:
+        """Tissue [H, W, 3], label map and types [H, W], of a size that every scale divides.
+
+        Raises:
+            UserError: a file cannot be read, or the sizes differ.
+        """
+        rgb, coded = read_png(self.tissue), read_png(self.labels)
+        if rgb.shape != coded.shape:
+            raise UserError(f"'{self.tissue}' has {_size(rgb)} px and '{self.labels}' {_size(coded)}")
+        step = lcm(*scales)
+        height, width = (side // step * step for side in rgb.shape[:2])
+        if not height or not width:
+            raise UserError(f"'{self.tissue}' has {_size(rgb)} px: {step} px are needed for these scales")
+        labels, types = decode(coded[:height, :width])
+        return rgb[:height, :width], labels, types
+
+
+def find_images(folder: Path) -> list[TestImage]:
+    """The images of a split that `mihatp nuclei prepare` wrote; patients come from the `manifest.csv` beside it.
+
+    Raises:
+        UserError: there are none, or one has no label map.
+    """
+    files = sorted((folder / "images").glob("*.png"))
+    if not files:
+        hint = next((name for name in ("test", "val", "train") if (folder / name / "images").is_dir()), None)
+        way = f"name a split, such as '{folder / hint}'" if hint else "make them with `mihatp nuclei prepare`"
+        raise UserError(f"'{folder}' has no images/*.png: {way}")
+    missing = next((file for file in files if not (folder / "labels" / file.name).is_file()), None)
+    if missing is not None:
+        raise UserError(f"'{missing}' has no label map '{folder / 'labels' / missing.name}'")
+    patients = _patients(folder.parent / "manifest.csv")
+    return [TestImage(file.stem, file, folder / "labels" / file.name, patients.get(file.stem, "")) for file in files]
+
+
+def _patients(manifest: Path) -> dict[str, str]:
+    """Name of the image -> patient."""
+    if not manifest.is_file():
+        return {}
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {Path(row.get("image") or "").stem: row.get("patient") or "" for row in rows}
+
+
+def read_png(path: Path) -> RGB:
+    """An 8-bit picture, [H, W, 3] RGB. Raises `UserError` where it cannot be read."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error) as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from error
+    if pixels is None:
+        raise UserError(f"'{path}' is damaged, or no picture")
+    return np.asarray(pixels, np.uint8)[..., ::-1]
+
+
+def _size(pixels: RGB) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
