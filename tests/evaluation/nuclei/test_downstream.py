@@ -1,0 +1,117 @@
+"""`mihatp downstream`: tables and pictures, stopping and going on, and one line for what cannot be used."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from datasets_prep.synthetic import synthesize
+from mihatp_arch.archs.hovernet_arch import HoVerNet
+from mihatp_arch.evaluation.nuclei import downstream
+from mihatp_arch.nuclei.coded_labels import encode
+from mihatp_cli.mihatp import main
+
+
+def write(path, rgb):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two images of 84×90 px, cropped to 80×88 at x8, with their nuclei and patients; and a HoVer-Net."""
+    folder = tmp_path_factory.mktemp("nuclei")
+    rows = [["image", "patient"]]
+    for index in range(2):
+        tissue, labels = synthesize(84, 90, seed=index)
+        write(folder / f"test/images/t{index}.png", tissue)
+        write(folder / f"test/labels/t{index}.png", encode(labels.astype(np.int32)))
+        rows.append([f"test/images/t{index}.png", f"P{index}"])
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    torch.manual_seed(0)
+    torch.save({"params": HoVerNet(mode="fast", width=1 / 16).state_dict()}, folder / "segmenter.pth")
+    return folder
+
+
+def run(data, output, *more):
+    common = ["--data", str(data / "test"), "--segmenter", str(data / "segmenter.pth"), "--scales", "2", "8"]
+    return main(["downstream", "-o", str(output), *common, *more])
+
+
+def rows_of(file):
+    with file.open(newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def test_the_tables(data, tmp_path, capsys):
+    assert run(data, tmp_path / "out", "--weights", "he-light-x2") == 0
+    shown = capsys.readouterr().out
+    assert shown == (tmp_path / "out/table2.md").read_text() + "\n"
+    assert "### Table 2, x2" in shown and "### Table 2, x8" in shown
+    assert "2 patients are too few for an interval" in shown and "own" not in shown
+    rows = [(row["method"], row["scale"], row["kernel"]) for row in rows_of(tmp_path / "out/table2.csv")]
+    assert rows == [("HR", "1", ""), ("bicubic", "2", "area"), ("he-light", "2", "area"), ("bicubic", "8", "area")]
+    images = rows_of(tmp_path / "out/downstream_images.csv")
+    assert [row["patient"] for row in images] == ["P0", "P1"] * 4
+    truth = {row["image"]: row["annotated"] for row in images}
+    for name, annotated in truth.items():
+        labels = cv2.imread(str(data / f"test/labels/{name}.png"))[:80, :88]
+        assert int(annotated) == len(np.unique(labels[labels.any(-1)], axis=0))
+    hr = cv2.imread(str(next((tmp_path / "out/HR").glob("t0_*[0-9a-f].png"))))
+    assert np.array_equal(hr, cv2.imread(str(data / "test/images/t0.png"))[:80, :88])
+    assert "Table 2, x8" in (tmp_path / "out/downstream.html").read_text()
+
+
+def test_a_run_that_was_stopped_goes_on(data, tmp_path, monkeypatch):
+    segmented = []
+    real = downstream.Segmenter.segment
+
+    def stopping(self, image):
+        segmented.append(image.shape)
+        if len(segmented) == 3:
+            raise KeyboardInterrupt
+        return real(self, image)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(downstream.Segmenter, "segment", stopping)
+        assert run(data, tmp_path / "out") == 130
+        assert not (tmp_path / "out/table2.md").exists()
+        assert run(data, tmp_path / "out") == 0
+    assert len(segmented) == 3 + 4  # of six pictures two were finished
+    assert run(data, tmp_path / "new") == 0
+    assert (tmp_path / "out/table2.csv").read_bytes() == (tmp_path / "new/table2.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--data", "nowhere"], "has no images/*.png: make them with `mihatp nuclei prepare`"),
+        (["--segmenter", "nuclei-lihgt"], "no such file, and no bundled weights"),
+        (["--segmenter", "he-light-x2"], "holds no HoVer-Net"),
+        (["--scales", "5"], "scales: [5]: choose from 2, 3, 4, 8"),
+        (["--weights", "he-light-x4"], "he-light enlarges 4 times, which is not one of the scales"),
+        (["--weights", "absent.pth"], "absent.pth"),
+        (["--benchmarks", "."], "has no trained network in experiments/"),
+        (["--window", "250"], "window 250: this network takes 256, 264"),
+        (["--radius", "0"], "radius: 0"),
+    ],
+)
+def test_mistakes_are_one_line(data, tmp_path, monkeypatch, capsys, more, reason):
+    monkeypatch.chdir(tmp_path)
+    assert run(data, tmp_path / "out", *more) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: ") and error.count("\n") == 1 and reason in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_option_file(data, tmp_path, capsys):
+    file = tmp_path / "table2.yml"
+    file.write_text(f"data: {data / 'test'}\nsegmenter: {data / 'segmenter.pth'}\nscales: [8]\n")
+    assert main(["downstream", "-opt", str(file), "-o", str(tmp_path / "out")]) == 0
+    assert "### Table 2, x8" in capsys.readouterr().out
+    file.write_text("datas: x\n")
+    assert main(["downstream", "-opt", str(file), "-o", str(tmp_path / "out")]) == 2
+    assert "there is no option 'datas'; did you mean 'data'?" in capsys.readouterr().err
