@@ -54,6 +54,8 @@ class HoVerNet(nn.Module):
         kernel = 5 if mode == "original" else 3
         self.decoder = nn.ModuleDict({name: _decoder(outputs, kernel, width) for name, outputs in heads.items()})
         self.apply(_initialise)
+        # From random distances the network goes to 0 first, and learns nothing of nuclei on the way.
+        nn.init.zeros_(self.decoder["hv"].get_submodule("u0.conv").weight)
 
     @property
     def margin(self) -> int:
