@@ -38,7 +38,9 @@ def _build(args: argparse.Namespace) -> int:
     from datasets_prep.prepare import prepare  # OpenCV, OpenSlide and matplotlib, which `--help` does without
 
     inputs = {name: getattr(args, name) for name in ("tiles", "manifest", "mask", "coords")}
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    typed = [program.name] if program.suffix != ".py" else ["python", "-m", "datasets_prep.build"]
+    command = shlex.join([*typed, *sys.argv[1:]])
     result = prepare(args.slides, args.output, **inputs, **_settings(args), command=command, say=_say)
     _print(result, args.output)
     return 3 if result.failed or result.unnamed else 0

@@ -214,7 +214,7 @@ def _value(value: object) -> str:
     if isinstance(value, Mapping):
         return _cell(", ".join(f"{name} {_value(item)}" for name, item in value.items()))
     if isinstance(value, list | tuple):
-        return _cell(", ".join(map(_value, value)))
+        return _cell(", ".join(map(_value, value)) or "none")
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else _cell(str(value))

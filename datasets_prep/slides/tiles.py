@@ -17,6 +17,8 @@ from datasets_prep.slides.protocol import SlideFacts
 from datasets_prep.slides.tiff_files import PARSER_ERRORS, is_tiff
 
 _MODES = ("RGB", "RGBA", "P")
+# Compressions of TIFF that Pillow always decodes. With others, libtiff may print an error on the terminal.
+_DECODED = ("raw", "tiff_lzw", "jpeg", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 
 
 class TileReader:
@@ -105,9 +107,9 @@ def _upright(path: Path) -> NDArray[np.uint8]:
             refuse_other_pages(path, image)
             if image.width * image.height > LARGEST:
                 raise UserError(f"{path} has {image.width}x{image.height} px: divide it into tiles, or make it a slide")
-            if image.mode in _MODES:
-                return _composited(image)
             mode = image.mode
+            if mode in _MODES and (image.format != "TIFF" or image.info.get("compression") in _DECODED):
+                return _composited(image)
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError):

@@ -46,9 +46,10 @@ def test_16_bits_are_refused_not_cut(image, tmp_path, name):
 
 
 @pytest.mark.parametrize("compression", ["jpeg2000", "webp", "zstd", "jpegxl"])
-def test_tiffs_that_pillow_cannot_decode_are_read_by_tifffile(image, tmp_path, compression):
+def test_tiffs_that_pillow_cannot_decode_are_read_by_tifffile(image, tmp_path, compression, capfd):
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", compression=compression)
     np.testing.assert_array_equal(read_rgb(tmp_path / "a.tif"), image)
+    assert capfd.readouterr() == ("", "")  # libtiff prints its errors
 
 
 def test_a_file_beyond_the_limit_of_pillow_is_read(image, tmp_path, monkeypatch):
