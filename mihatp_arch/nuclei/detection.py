@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from mihatp_arch.nuclei.matching import match
+
 RADIUS = 12.0  # px at 40x: largest distance between the centres of a pair
 
 
@@ -48,14 +50,17 @@ def pair(true: Points, pred: Points, *, radius: float = RADIUS, gated: bool = Fa
     Args:
         true, pred: the nuclei.
         radius: pairs that are farther apart do not count, px.
-        gated: distances above the radius are equal before the pairs are chosen, so that as many nuclei as possible find
-            a partner. The official code chooses among all distances, and drops far pairs afterwards.
+        gated: as many nuclei as possible find a partner within the radius (`matching.match`). The official code
+            chooses among all distances, and drops far pairs afterwards.
     """
-    distances = cdist(true.centres.reshape(-1, 2), pred.centres.reshape(-1, 2))
-    costs = np.where(distances > radius, 1e6, distances) if gated else distances
-    rows, columns = linear_sum_assignment(costs)
-    near = distances[rows, columns] <= radius
-    rows, columns = rows[near], columns[near]
+    if gated:
+        matched = match(true.centres, pred.centres, radius=radius)
+        rows, columns = matched.first, matched.second
+    else:
+        distances = cdist(true.centres.reshape(-1, 2), pred.centres.reshape(-1, 2))
+        rows, columns = linear_sum_assignment(distances)
+        near = distances[rows, columns] <= radius
+        rows, columns = rows[near], columns[near]
     return Pairs(true.types[rows], pred.types[columns], np.delete(true.types, rows), np.delete(pred.types, columns))
 
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from datasets_prep.common.files import sha256_of, write_file
 from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, write_downstream_fidelity
 from mihatp_arch.evaluation.nuclei.downstream_images import RGB, TestImage, find_images, read_png
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import HR, DownstreamRow, find_rows
@@ -33,29 +34,38 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     segmenter = load_segmenter(options.segmenter, window=options.window)
     rows = find_rows(options, say)
     scores: list[RowScores] = []
+    files: dict[str, list[Pictures]] = {}
     on_hr: dict[str, Segmented] = {}
     total = len(rows) * len(images)
     with tqdm(total=total, desc="nuclei", unit="image", dynamic_ncols=True, disable=None) as bar:
         for row in rows:
             of_row: dict[str, ImageScores] = {}
+            files[row.name] = []
             for image in images:
                 bar.set_postfix_str(row.name)
                 hr, labels, types = image.read(options.scales)
-                pred = _segmented(row, image, hr, segmenter, output)
+                written = _written(row, image, hr, segmenter, output)
+                files[row.name].append(written)
+                decoded, kinds = decode(read_png(written.labels))
+                pred = Segmented(decoded, kinds if segmenter.classifies else None)
                 if row.method == HR:
                     on_hr[image.name] = pred
                 true = Segmented(labels, types if types.any() else None)
                 of_row[image.name] = score(true, pred, on_hr[image.name], radius=options.radius)
                 bar.update()
             scores.append(RowScores(row, of_row))
+    names = [image.name for image in images]
+    for scale in options.scales:
+        methods = {row.method: files[row.name] for row in rows if row.scale == scale}
+        write_downstream_fidelity(output / f"fidelity_x{scale}", names, files[HR], methods)
     try:
         return write_tables(scores, images, options, segmenter.about, output)
     except OSError as error:
         raise UserError(f"cannot write into '{output}': {error.strerror or error}") from error
 
 
-def _segmented(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segmenter, output: Path) -> Segmented:
-    """The nuclei of the row's picture; both are written as PNG into the folder of the row."""
+def _written(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segmenter, output: Path) -> Pictures:
+    """The row's picture and its nuclei, as PNG in the folder of the row."""
     key = f"{row.identity}\n{segmenter.identity}\n{sha256_of(image.tissue)}\n{hr.shape}"
     digest = sha256(key.encode()).hexdigest()[:12]
     picture, labels = (output / row.name / f"{image.name}_{digest}{end}.png" for end in ("", "_nuclei"))
@@ -65,8 +75,7 @@ def _segmented(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segment
         picture.parent.mkdir(parents=True, exist_ok=True)
         for file, pixels in ((picture, sr), (labels, encode(found.labels, found.types))):
             _write_png(file, pixels)  # the label map last: it says that both are whole
-    decoded, types = decode(read_png(labels))
-    return Segmented(decoded, types if segmenter.classifies else None)
+    return Pictures(picture, labels)
 
 
 def _write_png(path: Path, rgb: RGB) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mihatp_arch.evaluation.nuclei.segmenter import Segmented
 from mihatp_arch.nuclei.detection import Pairs, Points, accuracy, centres, detection_f, pair, pooled, type_f
+from mihatp_arch.nuclei.matching import match
 from mihatp_arch.nuclei.metrics import aji, aji_plus, dice, overlaps, panoptic
 
 COUNTS = ("annotated", "found", "found_on_hr", "lost", "invented")
@@ -41,7 +42,7 @@ def score(true: Segmented, pred: Segmented, of_hr: Segmented, *, radius: float) 
     table = overlaps(true.labels, pred.labels)
     quality = panoptic(table)
     pairs = pair(points(true), points(pred), radius=radius)
-    kept = pair(points(of_hr), points(pred), radius=radius, gated=True)
+    on_both = match(points(of_hr).centres, points(pred).centres, radius=radius)
     annotated, found, on_hr = (len(np.unique(each.labels[each.labels > 0])) for each in (true, pred, of_hr))
     values = {
         "dice": dice(true.labels, pred.labels),
@@ -55,8 +56,8 @@ def score(true: Segmented, pred: Segmented, of_hr: Segmented, *, radius: float) 
         "annotated": float(annotated),
         "found": float(found),
         "found_on_hr": float(on_hr),
-        "lost": float(len(kept.lost)),
-        "invented": float(len(kept.invented)),
+        "lost": float(len(on_both.only_first)),
+        "invented": float(len(on_both.only_second)),
     }
     return ImageScores(values, pairs)
 

@@ -63,6 +63,8 @@ def test_the_tables(data, tmp_path, capsys):
     hr = cv2.imread(str(next((tmp_path / "out/HR").glob("t0_*[0-9a-f].png"))))
     assert np.array_equal(hr, cv2.imread(str(data / "test/images/t0.png"))[:80, :88])
     assert "Table 2, x8" in (tmp_path / "out/downstream.html").read_text()
+    for scale in ("2", "8"):
+        assert "bicubic" in (tmp_path / f"out/fidelity_x{scale}/nuclei.md").read_text()
 
 
 def test_a_run_that_was_stopped_goes_on(data, tmp_path, monkeypatch):
@@ -90,7 +92,7 @@ def test_a_run_that_was_stopped_goes_on(data, tmp_path, monkeypatch):
     [
         (["--data", "nowhere"], "has no images/*.png: make them with `mihatp nuclei prepare`"),
         (["--segmenter", "nuclei-lihgt"], "no such file, and no bundled weights"),
-        (["--segmenter", "he-light-x2"], "holds no HoVer-Net"),
+        (["--segmenter", "he-light-x2"], "is a DAT, no HoVerNet"),
         (["--scales", "5"], "scales: [5]: choose from 2, 3, 4, 8"),
         (["--weights", "he-light-x4"], "he-light enlarges 4 times, which is not one of the scales"),
         (["--weights", "absent.pth"], "absent.pth"),
