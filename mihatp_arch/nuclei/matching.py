@@ -38,13 +38,16 @@ def match(first: NDArray[np.float64], second: NDArray[np.float64], *, radius: fl
         radius: in the unit of the centres.
     """
     rows, columns = _near(first, second, radius)
+    alone = (np.bincount(rows, minlength=1)[rows] == 1) & (np.bincount(columns, minlength=1)[columns] == 1)
+    clear = np.stack([rows[alone], columns[alone]], axis=1)  # most pairs of two segmentations of one field
+    rows, columns = rows[~alone], columns[~alone]
     total = len(first) + len(second)
     links = coo_array((np.ones(len(rows)), (rows, columns + len(first))), shape=(total, total))
     _, group = connected_components(links, directed=False)
     order = np.argsort(group[rows], kind="stable")
     bounds = np.flatnonzero(np.diff(group[rows][order])) + 1
     chosen = [_assigned(first, second, rows[part], columns[part], radius) for part in np.split(order, bounds)]
-    pairs = np.concatenate([np.empty((0, 2), np.intp), *chosen])
+    pairs = np.concatenate([clear, *chosen])
     pairs = pairs[np.argsort(pairs[:, 0])]
     only = (np.delete(np.arange(len(side)), pairs[:, index]) for index, side in enumerate((first, second)))
     return Match(pairs[:, 0], pairs[:, 1], *only)

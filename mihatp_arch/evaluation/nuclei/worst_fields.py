@@ -41,7 +41,7 @@ class Field:
 
 
 def worst_fields(images: Sequence[Comparison], *, count: int = _WORST) -> list[Field]:
-    """The squares with most lost and invented nuclei, the worst first; a nucleus counts in one square alone."""
+    """The squares with most lost and invented nuclei, the worst first; no two of them overlap."""
     fields = [field for image in images for field in _worst_of(image, count)]
     return sorted(fields, key=lambda field: -field.wrong)[:count]
 
@@ -50,17 +50,17 @@ def _worst_of(image: Comparison, count: int) -> Iterator[Field]:
     """Yields the worst squares of an image; their corners lie on a grid of half squares."""
     step = SIDE / 2
     wrong = np.concatenate([image.hr.centres[image.match.only_first], image.sr.centres[image.match.only_second]])
-    for _ in range(count):
-        if not len(wrong):
-            return
-        cells = (wrong // step).astype(int)
-        table = np.zeros(cells.max(axis=0) + 2, int)
-        np.add.at(table, tuple(cells.T), 1)
-        sums = table[:-1, :-1] + table[1:, :-1] + table[:-1, 1:] + table[1:, 1:]
-        corner = np.array(np.unravel_index(int(sums.argmax()), sums.shape))
-        x, y = (corner * step).tolist()
-        yield Field(image, x, y, int(sums.max()))
-        wrong = wrong[((cells < corner) | (cells > corner + 1)).any(axis=1)]
+    if not len(wrong):
+        return
+    cells = (wrong // step).astype(int)
+    table = np.zeros(cells.max(axis=0) + 2, int)
+    np.add.at(table, tuple(cells.T), 1)
+    sums = table[:-1, :-1] + table[1:, :-1] + table[:-1, 1:] + table[1:, 1:]
+    while count and sums.any():
+        column, row = np.unravel_index(int(sums.argmax()), sums.shape)
+        yield Field(image, float(column * step), float(row * step), int(sums[column, row]))
+        sums[max(0, column - 1) : column + 2, max(0, row - 1) : row + 2] = 0
+        count -= 1
 
 
 def crop_of(rgb: RGBImage, *, mpp: float, x: float, y: float, side: float = SIDE) -> RGBImage:

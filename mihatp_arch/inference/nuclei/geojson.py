@@ -1,13 +1,13 @@
 """Nuclei as GeoJSON: QuPath shows each as a detection, with its class and its measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from datasets_prep.common.files import write_file
+from datasets_prep.common.files import replacing
 from mihatp_arch.inference.nuclei.morphometry import FEATURES, Nuclei
 
 _DIGITS = 2  # of a coordinate in px
@@ -61,29 +61,31 @@ def write_nuclei(
     Raises:
         OSError: the file cannot be written.
     """
-    features = [feature for nuclei, classes in groups for feature in _features(nuclei, classes, mpp, origin)]
-    write_file(path, msgspec.json.encode({"type": "FeatureCollection", "features": features}))
+    features = (feature for nuclei, classes in groups for feature in _features(nuclei, classes, mpp, origin))
+    # One by one: a million nuclei as Python objects would take gigabytes.
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(b'{"type":"FeatureCollection","features":[')
+        for number, feature in enumerate(features):
+            file.write((b",\n" if number else b"\n") + msgspec.json.encode(feature))
+        file.write(b"\n]}\n")
 
 
 def _features(
     nuclei: Nuclei, classes: Sequence[NucleusClass], mpp: float, origin: tuple[int, int]
-) -> list[Mapping[str, Any]]:
+) -> Iterator[Mapping[str, Any]]:
+    """Yields the feature of each nucleus."""
     names = {name: f"{name} {unit}".strip() for name, unit in FEATURES.items()}
     named = [{"name": each.name, "color": each.colour} for each in classes]
-    features = []
     for number, ring in enumerate(nuclei.outlines):
         points = (ring / mpp - origin).round(_DIGITS).tolist()
         kind = min(int(nuclei.types[number]), len(classes) - 1)
         measurements = {names[name]: float(f"{nuclei.features[name][number]:.5g}") for name in FEATURES}
-        features.append(
-            {
-                "type": "Feature",
-                "geometry": {"type": "Polygon", "coordinates": [[*points, points[0]]]},
-                "properties": {
-                    "objectType": "detection",
-                    "classification": named[kind],
-                    "measurements": measurements,
-                },
-            }
-        )
-    return features
+        yield {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[*points, points[0]]]},
+            "properties": {
+                "objectType": "detection",
+                "classification": named[kind],
+                "measurements": measurements,
+            },
+        }

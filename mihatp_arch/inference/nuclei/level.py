@@ -67,6 +67,8 @@ def nuclei_level(slide: SlideReader, *, force: bool = False) -> NucleiLevel:
     Raises:
         UserError: the resolution of the slide is not known, or its pixels are more than 25 % too large.
     """
+    if slide.mpp is None:
+        raise UserError(f"{slide.path} does not state its µm per pixel: give --assume-mpp (0.25 at 40x)")
     plan = plan_slide(slide, scales=(1,), to_mpp=MPP, force=True)
     ratio = plan.mpp / MPP
     mpp = plan.mpp / plan.downsample

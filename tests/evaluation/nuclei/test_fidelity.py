@@ -97,6 +97,21 @@ def test_the_worst_fields(comparison):
     assert field.y <= 10 < field.y + SIDE
 
 
+def test_fields_do_not_overlap(pictures):
+    random = np.random.default_rng(1)
+    centres = [tuple(centre) for centre in random.integers(12, 308, (60, 2)).tolist()]
+    empty = np.zeros((320, 400), np.int32)
+    lost = compare_images("a", hr=drawn(centres, 5), sr=empty, hr_rgb=pictures[0], sr_rgb=pictures[1])
+    fields = worst_fields([lost])
+    assert [field.wrong for field in fields] == sorted((field.wrong for field in fields), reverse=True)
+    for field in fields:
+        inside = (lost.hr.centres >= (field.x, field.y)) & (lost.hr.centres < (field.x + SIDE, field.y + SIDE))
+        assert inside.all(axis=1).sum() == field.wrong
+    apart = [max(abs(a.x - b.x), abs(a.y - b.y)) >= SIDE for a in fields for b in fields if a is not b]
+    assert len(fields) > 2
+    assert all(apart)
+
+
 def test_no_nuclei_at_all(pictures, tmp_path):
     empty = np.zeros((320, 400), np.int32)
     comparison = compare_images("tile", hr=empty, sr=empty, hr_rgb=pictures[0], sr_rgb=pictures[1])

@@ -118,6 +118,15 @@ def test_mistakes_are_one_line_and_leave_nothing(slide, disc_weights, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_picture_needs_its_resolution(discs, disc_weights, tmp_path):
+    picture = tmp_path / "discs.png"
+    cv2.imwrite(str(picture), discs[0][..., ::-1])
+    with pytest.raises(UserError, match=r"discs\.png does not state its µm per pixel: give --assume-mpp"):
+        segment_slide(picture, tmp_path / "a.geojson", options(disc_weights))
+    found = segment_slide(picture, tmp_path / "a.geojson", options(disc_weights, assume_mpp=0.25, whole=False))
+    assert len(found.nuclei) == len(discs[1])
+
+
 def test_an_output_that_exists_stays(written, slide, disc_weights):
     with pytest.raises(UserError, match="exists: delete it"):
         segment_slide(slide, written[1], options(disc_weights))
