@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--scale", type=int, metavar="K", help="enlarge K times; 2, 4 and 8 have bundled weights")
     size.add_argument("--to-mpp", type=float, metavar="UM", help="enlarge to this many µm per pixel, such as 0.25")
     parser.add_argument(
-        "--assume-mpp", type=float, metavar="UM", help="µm per pixel of inputs that do not state it truly"
+        "--assume-mpp", type=float, metavar="UM", help="µm per pixel of inputs that state none, or 72 dpi and the like"
+    )
+    parser.add_argument(
+        "--override-mpp", type=float, metavar="UM", help="µm per pixel of all inputs, whatever they state"
     )
     files = parser.add_argument_group("output")
     files.add_argument(
@@ -72,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Upscale the inputs; 0, or 3 where some of them failed, or 2 where all of them failed."""
-    for name in ("to_mpp", "assume_mpp"):
+    for name in ("to_mpp", "assume_mpp", "override_mpp"):
         value = getattr(args, name)
         if value is not None and not 0.01 < value < 100:
             raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
@@ -80,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     from mihatp_arch.inference.inputs import find_inputs
 
     inputs = find_inputs(args.inputs)
+    for note in inputs.notes:
+        _say(note)
     _check_format(args.format, pictures=bool(inputs.pictures), slides=bool(inputs.slides))
     planned = None
     if inputs.pictures:
@@ -122,12 +127,17 @@ def _networks(args: argparse.Namespace) -> "ChooseNetwork":
     from mihatp_arch.inference.choose_network import ChooseNetwork
     from mihatp_arch.inference.load import bundled_scales
 
+    stated = {"assume_mpp": args.assume_mpp, "override_mpp": args.override_mpp, "say": _say}
     if args.weights is None and args.scale is None:
         if args.to_mpp is None:
             raise UserError(f"give --scale ({', '.join(map(str, bundled_scales()))}), or --weights")
-        return ChooseNetwork(partial(_load, args), bundled_scales(), args.to_mpp, args.assume_mpp)
+        return ChooseNetwork(partial(_load, args), bundled_scales(), args.to_mpp, **stated)
     upscaler = _load(args, args.scale)
-    return ChooseNetwork(lambda scale: upscaler, [upscaler.scale], args.to_mpp, args.assume_mpp)
+    return ChooseNetwork(lambda scale: upscaler, [upscaler.scale], args.to_mpp, **stated)
+
+
+def _say(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
 
 
 def _load(args: argparse.Namespace, scale: int | None) -> "Upscaler":

@@ -88,19 +88,30 @@ def settled(mpp: float | None, source: str, *, stated: float | None, by: str, ov
     """The resolution that counts, when the file and the user may both state one.
 
     Args:
-        mpp, source: of the reader, which was opened with `assume_mpp=stated`.
+        mpp, source: of the file, or of a reader that was opened with `assume_mpp=stated`.
         stated: µm per level-0 pixel that the user states; None: nothing.
         by: where the user states it, such as `the manifest`.
         override: whether the user counts more than the file.
     """
-    if mpp is None or stated is None or source == "assumed":
+    if stated is None or source == "assumed":
         return Resolution(mpp, source)
+    if mpp is None:
+        return Resolution(stated, "assumed")
     differ = abs(mpp - stated) > _EQUAL * stated
     if override:
         note = f"the file states {mpp:.4g} µm/px; {by} says {stated:g}, and that counts" if differ else ""
         return Resolution(stated, "overridden", note)
     wins = f"the file states {mpp:.4g} µm/px, and that counts; {by} says {stated:g}: give --override-mpp if it is right"
     return Resolution(mpp, source, wins if differ else "")
+
+
+def stated_resolution(
+    mpp: float | None, source: str, assume_mpp: float | None, override_mpp: float | None
+) -> Resolution:
+    """The resolution that counts with `--assume-mpp` and `--override-mpp`; `mpp` and `source` are those of the file."""
+    if override_mpp is not None:
+        return settled(mpp, source, stated=override_mpp, by="--override-mpp", override=True)
+    return settled(mpp, source, stated=assume_mpp, by="--assume-mpp", override=False)
 
 
 def hr_reduction(path: Path, resolution: Resolution, *, hr_mpp: float, noun: str = "slide") -> int:

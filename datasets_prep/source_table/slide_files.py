@@ -1,10 +1,13 @@
 """Which of the user's files (outlines, coordinates) belongs to which slide: every file to exactly one."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.text import did_you_mean, with_hint
+
+_ZOOM = re.compile("-(20|10)x$")  # end of the keys with --hr-mpp; outlines are the same for every resolution of HR
 
 
 def slide_files(
@@ -59,7 +62,9 @@ def _by_short_name(sources: Mapping[str, str]) -> dict[str, list[str]]:
     short: dict[str, list[str]] = {}
     for name, key in sources.items():
         path = PurePosixPath(name)
-        for text in {key, path.name, path.stem, f"{key}_patches", f"{path.stem}_patches"}:  # the last: of TRIDENT
+        plain = _ZOOM.sub("", key)
+        own = {key, plain, path.name, path.stem}
+        for text in own | {f"{text}_patches" for text in (key, plain, path.stem)}:  # the last: of TRIDENT
             short.setdefault(text, []).append(name)
     return short
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datasets_prep.slides.resolution import stated_resolution
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture
 from mihatp_arch.inference.upscale import Upscaler
@@ -21,19 +22,26 @@ class ChooseNetwork:
         scales: the scales that there are.
         to_mpp: wanted µm per pixel of SR; None: the only one of `scales`.
         assume_mpp: µm per pixel of pictures that do not state it.
+        override_mpp: µm per pixel of all pictures, whatever they state.
+        say: shows a line to the user, where a picture states another resolution than the user.
     """
 
     load: Callable[[int], Upscaler]
     scales: Sequence[int]
     to_mpp: float | None = None
     assume_mpp: float | None = None
+    override_mpp: float | None = None
+    say: Callable[[str], None] = lambda line: None
     _loaded: dict[int, Upscaler] = field(default_factory=dict)
 
     def __call__(self, picture: Picture, path: Path) -> Upscaler:
         """The network for the picture in `path`. Raises `UserError` where there is none."""
         scale = self.scales[0]
+        resolution = stated_resolution(picture.mpp, "picture", self.assume_mpp, self.override_mpp)
+        if resolution.note:
+            self.say(f"{path}: {resolution.note}")
         if self.to_mpp is not None:
-            scale = self._scale(picture.mpp or self.assume_mpp, self.to_mpp, path)
+            scale = self._scale(resolution.mpp, self.to_mpp, path)
         if scale not in self._loaded:
             self._loaded[scale] = self.load(scale)
         return self._loaded[scale]

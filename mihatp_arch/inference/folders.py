@@ -145,11 +145,19 @@ def _renamed(source: Path, name: Path, suffix: str | None) -> Path:
     """The name of the output: with `suffix`, else with an ending that is right for the format of the input."""
     given = name.suffix.lower()
     if suffix is None:
-        format = format_of(source) or "PNG"
+        format = _format_of(source) or "PNG"
         if SUFFIXES.get(given) == format:
             return name
         suffix = _SUFFIX_OF[format]
     return name.with_name((name.stem if given in SUFFIXES else name.name) + suffix)
+
+
+def _format_of(source: Path) -> str | None:
+    """As `format_of`; None for a file that cannot be read, which is said when its turn comes."""
+    try:
+        return format_of(source)
+    except OSError:
+        return None
 
 
 def _refuse_clashes(jobs: Sequence[Job]) -> None:

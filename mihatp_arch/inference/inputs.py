@@ -7,11 +7,13 @@ from typing import Literal, TypeAlias
 
 import openslide
 
+from datasets_prep.common.walk import walk
 from datasets_prep.slides.find_slides import find_slides, real_path
 from datasets_prep.slides.open import slide_suffixes
 from datasets_prep.slides.tiff_reader import TiffReader
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import FORMATS, format_of
+from mihatp_arch.inference.write_images import SUFFIXES as PICTURE_SUFFIXES
 
 Kind: TypeAlias = Literal["picture", "slide"]
 
@@ -28,15 +30,20 @@ class Inputs:
             its path in this folder.
         slides: paths of the slides.
         skipped: number of hidden files in the folders, and of those that are neither pictures nor slides.
+        notes: lines that the user should read.
     """
 
     pictures: dict[Path, Path] = field(default_factory=dict)
     slides: list[Path] = field(default_factory=list)
     skipped: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def find_inputs(paths: Sequence[Path]) -> Inputs:
-    """Find the pictures and slides among files and, at all depths, in folders.
+    """Find the pictures and slides among files and, at all depths, in folders; links to folders are entered.
+
+    A file in a folder that cannot be read, such as a link that leads nowhere, counts by the ending of its name: reading
+    it fails later, and does not stop the others.
 
     Raises:
         UserError: a path does not exist or cannot be read, a given file is neither a picture nor a slide, or there are
@@ -46,7 +53,7 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     slides: list[Path] = []
     skipped = 0
     for file, name in _files(paths):
-        kind = None if _is_hidden(name) and file not in paths else kind_of(file)
+        kind = None if _is_hidden(name) and file not in paths else _kind_in_folder(file, given=file in paths)
         if kind == "picture":
             pictures.setdefault(file, name)
         elif kind == "slide":
@@ -57,7 +64,23 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
             skipped += 1
     if not pictures and not slides:
         raise UserError(f"{', '.join(map(str, paths))} holds no picture ({', '.join(FORMATS)}) and no slide")
-    return Inputs(pictures, list(find_slides(slides).names) if slides else [], skipped)
+    if not slides:
+        return Inputs(pictures, [], skipped)
+    found = find_slides(slides)
+    notes = [f"{name} is the same file as {path}: it is upscaled once" for name, path in found.doubles.items()]
+    return Inputs(pictures, list(found.names), skipped, notes)
+
+
+def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:
+    """As `kind_of`; a file that was not `given` itself, and cannot be read, counts by the ending of its name."""
+    try:
+        return kind_of(path)
+    except UserError:
+        if given:
+            raise
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return "picture"
+    return "slide" if path.suffix.lower() in slide_suffixes() else None
 
 
 def refuse_inputs(outputs: Mapping[Path, Path]) -> None:
@@ -119,7 +142,7 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     for path in paths:
         try:
             if path.is_dir():
-                yield from ((file, file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file())
+                yield from sorted(walk(path, hidden=True))
             elif path.exists():
                 yield path, Path(path.name)
             else:

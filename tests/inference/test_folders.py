@@ -139,3 +139,22 @@ def test_the_network_is_chosen_by_the_resolution(upscaler):
         choose(Picture(RGB, dpi=(25400 / 0.75, 25400 / 0.75)), "a.png")
     with pytest.raises(UserError, match="does not state its µm per pixel"):
         ChooseNetwork(load, [2], to_mpp=0.25)(Picture(RGB), "a.png")
+
+
+def test_linked_folders_are_entered_and_a_dead_link_does_not_stop_the_others(folder, tmp_path, upscaler):
+    far = tmp_path / "far"
+    far.mkdir()
+    Image.fromarray(RGB).save(far / "d.png")
+    (folder / "linked").symlink_to(far)
+    (far / "loop").symlink_to(folder)
+    (folder / "gone.png").symlink_to("/nowhere/gone")
+    (folder / "gone.svs").symlink_to("/nowhere/gone")
+    (folder / "gone.txt").symlink_to("/nowhere/gone")
+    inputs = find_inputs([folder])
+    assert [path.name for path in inputs.slides] == ["gone.svs"] and inputs.skipped == 1
+    plans = plan(inputs, [folder], tmp_path / "out")
+    names = ["a.png", "b.JPG", "gone.png", "linked/d.png", "sub/a.png", "sub/c.tif", "sub/png.png"]
+    assert sorted(job.target.relative_to(tmp_path / "out").as_posix() for job in plans.jobs) == names
+    two = [job for job in plans.jobs if job.source.name in ("gone.png", "d.png")]
+    outcome = upscale_pictures(two, ChooseNetwork(lambda scale: upscaler, [upscaler.scale]))
+    assert outcome.written == 1 and len(outcome.failed) == 1 and "gone.png" in outcome.failed[0]

@@ -77,8 +77,14 @@ class Batch:
         if self.network.source is not None or self.network.scale is not None:
             return self.network
         options = self.options
-        with open_slide(slide, assume_mpp=options.assume_mpp) as opened:
-            plan = plan_slide(opened, scales=bundled_scales(), to_mpp=options.to_mpp, force=options.force)
+        with open_slide(slide, assume_mpp=options.stated_mpp) as opened:
+            plan = plan_slide(
+                opened,
+                scales=bundled_scales(),
+                to_mpp=options.to_mpp,
+                force=options.force,
+                resolution=options.resolution_of(opened),
+            )
         return replace(self.network, scale=plan.scale)
 
     def tiles_for(self, network: Network) -> TileOptions:

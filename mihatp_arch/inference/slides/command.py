@@ -48,6 +48,7 @@ def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
     options = SlideOptions(
         to_mpp=args.to_mpp,
         assume_mpp=args.assume_mpp,
+        override_mpp=args.override_mpp,
         force=args.force,
         tissue=args.tissue,
         whole=args.whole,

@@ -55,7 +55,13 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
         UserError: no level fits, or the slide is damaged and damage is not to be skipped.
     """
     info = network.info
-    plan = plan_slide(slide, scales=(info.scale,), to_mpp=options.to_mpp or info.mpp or MPP, force=options.force)
+    plan = plan_slide(
+        slide,
+        scales=(info.scale,),
+        to_mpp=options.to_mpp or info.mpp or MPP,
+        force=options.force,
+        resolution=options.resolution_of(slide),
+    )
     damaged = _damage(slide, plan, skip=options.skip_damaged)
     tiling = slide_tiling(info.scale, tile=info.side(tiles.tile), multiple=info.multiple, block=tiles.block)
     readable = SkippingSlide(slide) if damaged else slide
@@ -64,7 +70,7 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     )
     task = SlideTask(
         path=slide.path,
-        assume_mpp=options.assume_mpp,
+        assume_mpp=options.stated_mpp,
         level=plan.level,
         skip_damaged=bool(damaged),
         white=options.glass == "white",
@@ -77,7 +83,7 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     )
     layout = Layout(plan.width * info.scale, plan.height * info.scale, block_size=tiling.block * info.scale)
     unlike = warnings(readable, plan, tiling, tissue, trained_mpp=info.mpp)
-    said = (*plan.notes, *damaged, *tissue.notes)
+    said = (*filter(None, (plan.mpp_note,)), *plan.notes, *damaged, *tissue.notes)
     notes = (*said, *_no_tissue(tissue, whole=options.whole), *_compressed(slide, plan), *unlike)
     return SlideJob(plan, task, tissue, layout, _config(network, slide, options, task), notes)
 
@@ -138,7 +144,7 @@ def description(network: Network, slide: SlideReader, job: SlideJob) -> str:
         f"Computed by super-resolution, not scanned; not for diagnosis. MiHATP {__version__}",
         f"weights {info.name}, sha256 {info.sha256}",
         ", ".join([f"scale {plan.scale}", *(name for name in ("ensemble", "consistent") if getattr(job.task, name))]),
-        f"source {slide.path.name}, level {plan.level}, {plan.mpp:.6g} µm/px ({slide.mpp_source})",
+        f"source {slide.path.name}, level {plan.level}, {plan.mpp:.6g} µm/px ({plan.mpp_source})",
         f"output {plan.output_mpp:.6g} µm/px",
         f"computed {job.tissue.computed.mean():.1%} of the tiles, the others are "
         + ("white" if job.task.white else "interpolated"),

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.slides.protocol import SlideReader
+from datasets_prep.slides.resolution import Resolution, stated_resolution
 from mihatp_arch.inference.pyramid import FLAVOURS, Compression, Flavour, Jpeg, Lossless
 
 Glass: TypeAlias = Literal["bicubic", "white"]
@@ -18,6 +20,7 @@ class SlideOptions:
     Attributes:
         to_mpp: wanted resolution of the output, µm/px; None: that of the training.
         assume_mpp: resolution of slides that state none, µm per level-0 px.
+        override_mpp: resolution of all slides, whatever they state, µm per level-0 px.
         force: use the nearest level also where its resolution is more than 25 % off.
         tissue: GeoJSON with outlines of the tissue, in level-0 px; None: it is segmented.
         whole: compute the glass too.
@@ -35,6 +38,7 @@ class SlideOptions:
 
     to_mpp: float | None = None
     assume_mpp: float | None = None
+    override_mpp: float | None = None
     force: bool = False
     tissue: Path | None = None
     whole: bool = False
@@ -56,6 +60,15 @@ class SlideOptions:
         if self.whole and self.tissue is not None:
             raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
         Jpeg(self.quality)  # checks its range
+
+    @property
+    def stated_mpp(self) -> float | None:
+        """µm per level-0 px for slides that state none."""
+        return self.assume_mpp if self.override_mpp is None else self.override_mpp
+
+    def resolution_of(self, slide: SlideReader) -> Resolution:
+        """The resolution of a slide that was opened with `stated_mpp`."""
+        return stated_resolution(slide.mpp, slide.mpp_source, self.assume_mpp, self.override_mpp)
 
     @property
     def compression(self) -> Compression:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import with_hint
 from datasets_prep.slides.levels import level_factor
+from datasets_prep.slides.resolution import Resolution
 from mihatp_arch.inference.pyramid import TILE
 from mihatp_arch.inference.tiling import Tiling
 
@@ -41,6 +43,8 @@ class Plan:
         mpp: of the LR image, µm/px.
         scale: px of the output per LR px.
         notes: lines that the user should read.
+        mpp_source: where the resolution comes from (`datasets_prep/slides/resolution.py`).
+        mpp_note: a line where the slide states another resolution than the user; else empty.
     """
 
     level: int
@@ -50,6 +54,8 @@ class Plan:
     mpp: float
     scale: int
     notes: tuple[str, ...] = ()
+    mpp_source: str = ""
+    mpp_note: str = ""
 
     @property
     def output_mpp(self) -> float:
@@ -57,7 +63,14 @@ class Plan:
         return self.mpp / self.scale
 
 
-def plan_slide(slide: Sized, *, scales: Sequence[int], to_mpp: float | None = None, force: bool = False) -> Plan:
+def plan_slide(
+    slide: Sized,
+    *,
+    scales: Sequence[int],
+    to_mpp: float | None = None,
+    force: bool = False,
+    resolution: Resolution | None = None,
+) -> Plan:
     """Choose the level and the scale whose output is nearest to the wanted resolution.
 
     The wanted resolution of the LR image is `scale` times that of the output. A level that is at most 10 % off fits.
@@ -68,21 +81,26 @@ def plan_slide(slide: Sized, *, scales: Sequence[int], to_mpp: float | None = No
         scales: those to choose from.
         to_mpp: wanted µm/px of the output; None: 0.25.
         force: accept any resolution.
+        resolution: of level 0; None: that of `slide`.
 
     Raises:
         UserError: the nearest level is more than 25 % off, or there are several scales and the slide already has the
             wanted resolution.
     """
-    if slide.mpp is None:
+    resolution = resolution or Resolution(slide.mpp, slide.mpp_source)
+    mpp = resolution.mpp
+    if mpp is None:
         raise UserError("the resolution of the slide is unknown: give --assume-mpp (0.25 at 40x, 0.5 at 20x)")
     wanted = to_mpp or MPP
-    plans = [_plan(slide, slide.mpp, level, scale) for level in range(len(slide.level_sizes)) for scale in scales]
+    plans = [_plan(slide, mpp, level, scale) for level in range(len(slide.level_sizes)) for scale in scales]
     best = min(plans, key=lambda plan: (max(_ratio(plan, wanted), _SILENT), plan.level, _ratio(plan, wanted)))
-    if len(scales) > 1 and slide.mpp < wanted * _LARGEST and not force:
-        raise UserError(
-            f"the slide has {slide.mpp:.4g} µm/px already, {wanted:g} is wanted: nothing to compute; "
+    if len(scales) > 1 and mpp < wanted * _LARGEST and not force:
+        nothing = (
+            f"the slide has {mpp:.4g} µm/px already, {wanted:g} is wanted: nothing to compute; "
             "to compute it from a coarser level, give --scale"
         )
+        raise UserError(with_hint(nothing, resolution.note))
+    best = replace(best, mpp_source=resolution.source, mpp_note=resolution.note)
     return _checked(best, plans, wanted, force=force)
 
 
@@ -107,9 +125,8 @@ def _checked(best: Plan, plans: Sequence[Plan], wanted: float, *, force: bool) -
     text = f"level {best.level} has {best.mpp:.4g} µm/px, {needed:.4g} is wanted for x{best.scale} to {wanted:g} µm/px"
     if off > _LARGEST and not force:
         levels = ", ".join(dict.fromkeys(f"{plan.mpp:.4g}" for plan in plans))
-        raise UserError(
-            f"no level fits: {text} (levels: {levels} µm/px): give another --scale or --to-mpp, or --force to use it"
-        )
+        why = f"no level fits: {text} (levels: {levels} µm/px): give another --scale or --to-mpp, or --force to use it"
+        raise UserError(with_hint(why, best.mpp_note))
     note = f"{text}: the output has {best.output_mpp:.4g} µm/px"
     return replace(best, notes=(note,))
 

@@ -77,7 +77,7 @@ def upscale_slide(
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"the output {output} is the slide itself: name another file")
     _refuse_existing(output, options, finished=store_path(output).exists())
-    with open_for_reading(path, assume_mpp=options.assume_mpp) as slide:
+    with open_for_reading(path, assume_mpp=options.stated_mpp) as slide:
         job = prepare_job(network, slide, options, tiles)
         for note in job.notes if say else ():
             say(f"{path.name}: {note}")

@@ -1,0 +1,58 @@
+"""The resolution that a user states for a slide to upscale is used, or contradicted in a line."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.slides.open import open_slide
+from datasets_prep.synthetic.slide import write_synthetic_slide
+from mihatp_arch.inference.choose_network import ChooseNetwork
+from mihatp_arch.inference.images import Picture
+from mihatp_arch.inference.slides.options import SlideOptions
+from mihatp_arch.inference.slides.plan import plan_slide
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides")
+    for mpp in (0.5, None):
+        write_synthetic_slide(folder / f"{mpp}.tif", width=600, height=600, seed=1, mpp=mpp, factors=(2,))
+    return folder
+
+
+def planned(path, **options):
+    given = SlideOptions(to_mpp=0.25, **options)
+    with open_slide(path, assume_mpp=given.stated_mpp) as slide:
+        return plan_slide(slide, scales=(2, 4), to_mpp=0.25, resolution=given.resolution_of(slide))
+
+
+@pytest.mark.parametrize(
+    ("own", "options", "scale", "source", "note"),
+    [
+        (0.5, {}, 2, "slide", ""),
+        (0.5, {"assume_mpp": 0.5}, 2, "slide", ""),
+        (0.5, {"assume_mpp": 1.0}, 2, "slide", "states 0.5 µm/px, and that counts; --assume-mpp says 1"),
+        (0.5, {"override_mpp": 1.0}, 4, "overridden", "states 0.5 µm/px; --override-mpp says 1, and that counts"),
+        (None, {"assume_mpp": 1.0}, 4, "assumed", ""),
+        (None, {"override_mpp": 1.0, "assume_mpp": 0.5}, 4, "assumed", ""),
+    ],
+)
+def test_what_is_stated_counts_or_is_contradicted(slides, own, options, scale, source, note):
+    plan = planned(slides / f"{own}.tif", **options)
+    assert (plan.level, plan.scale, plan.mpp_source) == (0, scale, source)
+    assert note in plan.mpp_note and bool(note) == bool(plan.mpp_note)
+
+
+def test_a_refusal_says_what_the_user_stated(slides):
+    with pytest.raises(UserError, match=r"has 0.25 µm/px already.*the file states 0.5 µm/px; --override-mpp says 0.25"):
+        planned(slides / "0.5.tif", override_mpp=0.25)
+
+
+def test_pictures_too():
+    lines = []
+    picture = Picture(None, dpi=(25400 / 0.5, 25400 / 0.5))
+    for options, scale in (({"assume_mpp": 1.0}, 2), ({"override_mpp": 1.0}, 4)):
+        choose = ChooseNetwork(lambda scale: scale, (2, 4), 0.25, say=lines.append, **options)
+        assert choose(picture, Path("a.png")) == scale
+    assert [line.count("µm/px") for line in lines] == [1, 1] and "--override-mpp says 1" in lines[1]
