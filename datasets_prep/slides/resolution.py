@@ -30,20 +30,20 @@ def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: floa
     Raises:
         UserError: no sane resolution is known, or the pixels are not square.
     """
-    if assume_mpp is not None and not _is_sane(assume_mpp):
+    if assume_mpp is not None and not is_sane(assume_mpp):
         raise UserError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
     stated = [_number(properties, name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
     sides = [side for side in stated if side is not None]
     power = _number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
     claim = ""
     if sides:
-        if all(_is_sane(side) for side in sides):
+        if all(is_sane(side) for side in sides):
             if max(sides) > (1 + _ANISOTROPY) * min(sides):
                 raise UserError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
             return sum(sides) / len(sides), "slide"
-        claim = f"{next(side for side in sides if not _is_sane(side)):g} µm/px"
+        claim = f"{next(side for side in sides if not is_sane(side)):g} µm/px"
     elif power is not None:
-        if power > 0 and _is_sane(10 / power):
+        if power > 0 and is_sane(10 / power):
             return 10 / power, "objective"
         claim = f"an objective of {power:g}x"
     if assume_mpp is not None:
@@ -58,7 +58,8 @@ def magnification_of(mpp: float) -> float:
     return min(_MAGNIFICATIONS, key=lambda usual: abs(math.log(usual * mpp / 10)))
 
 
-def _is_sane(mpp: float) -> bool:
+def is_sane(mpp: float) -> bool:
+    """Whether a microscope may have this resolution, µm per pixel."""
     return _SANE[0] <= mpp <= _SANE[1]  # false for NaN
 
 
@@ -137,5 +138,9 @@ def hr_reduction(path: Path, resolution: Resolution, *, hr_mpp: float, noun: str
     raise UserError(
         f"{path} is a {10 / mpp:.2g}x {noun} ({mpp:.3f} µm/px): "
         f"HR patches need {10 / hr_mpp:.2g}x, {low:.2f} to {high:.2f} µm/px, or a finer level to reduce"
-        + (f"; {resolution.note}" if resolution.note else " (--hr-mpp chooses 20x or 10x)")
+        + (
+            f"; {resolution.note}"
+            if resolution.note
+            else " (--hr-mpp chooses 20x or 10x, --override-mpp says what is true)"
+        )
     )

@@ -14,6 +14,7 @@ from datasets_prep.common.quiet import silent_log
 from datasets_prep.common.read_tiff import read_tiff
 from datasets_prep.slides.levels import Box, read_padded
 from datasets_prep.slides.protocol import SlideFacts
+from datasets_prep.slides.resolution import is_sane
 from datasets_prep.slides.tiff_files import PARSER_ERRORS, is_tiff
 
 _MODES = ("RGB", "RGBA", "P")
@@ -28,8 +29,8 @@ class TileReader:
         path: the file, as it was given.
         vendor: empty.
         level_sizes: (width, height) of the image, the only level.
-        mpp: `assume_mpp`; None when it is unknown.
-        mpp_source: `assumed`, or empty when `mpp` is unknown.
+        mpp: by the dpi of the file, where a microscope may have it; else `assume_mpp`; None when it is unknown.
+        mpp_source: `slide`, `assumed`, or empty when `mpp` is unknown.
         facts: empty.
     """
 
@@ -42,8 +43,9 @@ class TileReader:
         self.path = path
         self.vendor = ""
         self.level_sizes: tuple[tuple[int, int], ...] = ((width, height),)
-        self.mpp = assume_mpp
-        self.mpp_source = "" if assume_mpp is None else "assumed"
+        own = _mpp_of(path)
+        self.mpp = assume_mpp if own is None else own
+        self.mpp_source = "slide" if own is not None else "" if assume_mpp is None else "assumed"
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -78,6 +80,16 @@ class TileReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _mpp_of(path: Path) -> float | None:
+    """µm per pixel by the dpi of an image; None where it states none, or one of a screen or a printer."""
+    try:
+        with quiet_and_unlimited(), Image.open(path) as image:
+            mpp = 25400 / float(image.info["dpi"][0])
+    except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, ZeroDivisionError):
+        return None
+    return mpp if is_sane(mpp) else None
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

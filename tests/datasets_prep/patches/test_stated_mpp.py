@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from helpers.tiles import barcode, build, images, manifest_rows, write_csv, write_tiles
+from PIL import Image
 
 from datasets_prep.check.check import check_dataset
 from datasets_prep.command import main
@@ -110,16 +111,21 @@ def test_lr_of_reduced_hr_comes_from_the_coarser_levels(slides, tmp_path):
     assert found.lr_source == "x2:level2 x4:level3" and set(found.registrations) == {2, 4}
 
 
-@pytest.mark.parametrize("by", ["manifest", "option"])
+@pytest.mark.parametrize("by", ["manifest", "option", "file"])
 def test_tiles_of_20x_are_refused_or_taken_by_hr_mpp(tmp_path, by):
     tiles = write_tiles(tmp_path / "tiles")
     rows = [["image", *(["mpp"] if by == "manifest" else [])]]
     rows += [[f"{barcode(index)}.png", *(["0.5"] if by == "manifest" else [])] for index in range(8)]
     given = {"manifest": write_csv(tmp_path / "m.csv", rows)}
-    stated = {} if by == "manifest" else {"assume_mpp": 0.5}
+    stated = {"assume_mpp": 0.5} if by == "option" else {}
+    if by == "file":
+        for tile in tiles.iterdir():
+            Image.open(tile).save(tile, dpi=(25400 / 0.5, 25400 / 0.5))
     with pytest.raises(UserError, match="is a 20x tile"):
         build(tiles, tmp_path / "out", scan=stated, **given)
     build(tiles, tmp_path / "out", scan=stated | {"hr_mpp": 0.5}, **given)
+    if by == "file":
+        build(tiles, tmp_path / "overridden", scan={"override_mpp": 0.25}, **given)
     row = manifest_rows(tmp_path / "out")[0]
     assert float(row["mpp"]) == 0.5 and row["level"] == "0" and "-20x_" in row["key"]
     rgb = read_rgb(tiles / row["slide"])[int(row["y"]) :, int(row["x"]) :][:48, :48]
