@@ -41,6 +41,7 @@ def given(network, *inputs, output, **others):
         "scale": None,
         "to_mpp": None,
         "assume_mpp": None,
+        "override_mpp": None,
         "format": None,
         "resume": False,
         "overwrite": False,
