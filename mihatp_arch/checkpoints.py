@@ -35,6 +35,8 @@ _DAMAGE = (
     SafetensorError,
 )
 _SAME_STATE = {"AdamW": "Adam"}  # optimizers that take over the state of another one
+_STATES = ("params", "state_dict", "desc")  # keys of a state dict; `desc` is that of HoVer-Net's authors
+_CONSTANTS = ("upsample2x.unpool_mat",)  # in state dicts of HoVer-Net's authors; they are no weights
 _NETWORK = re.compile(r"net_(?P<label>\w+)_\d+\.pth")
 
 
@@ -101,15 +103,15 @@ def kernel_of_weights(path: Path) -> str | None:
 def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[str, Tensor]:
     """The state dict below `key` in `content`, the content of the file `path`.
 
-    `key` None takes `content` itself. Where `params_ema` or `params` is missing, `params`, `state_dict`, `desc` (of the
-    official HoVer-Net) and the content itself are tried in its place. The prefixes of DataParallel and torch.compile
-    are removed from the names. The options in a file of `mihatp export` are left out.
+    `key` None takes `content` itself. Where `params_ema` or `params` is missing, `params`, `state_dict`, `desc` and the
+    content itself are tried in its place. The prefixes of DataParallel and torch.compile are removed from the names.
+    The options in a file of `mihatp export`, and constants of official checkpoints, are left out.
 
     Raises:
         UserError: there is no state dict.
     """
     if key in ("params", "params_ema") and key not in content:
-        key = next((other for other in ("params", "state_dict", "desc") if other in content), key)
+        key = next((other for other in _STATES if other in content), key)
         if key not in content and content and all(isinstance(value, Tensor) for value in content.values()):
             key = None
     state = content if key is None else content.get(key)
@@ -117,7 +119,8 @@ def weights_below(path: Path, content: dict[str, Any], key: str | None) -> dict[
         where = "at its top" if key is None else f"below '{key}'"
         there = ", ".join(sorted(map(str, content))[:4]) or "nothing"
         raise UserError(f"'{path}' holds no weights {where}; it has {there}")
-    return {_without_prefix(name): tensor for name, tensor in without_options(state).items()}
+    named = {_without_prefix(name): tensor for name, tensor in without_options(state).items()}
+    return {name: tensor for name, tensor in named.items() if name not in _CONSTANTS}
 
 
 def _without_prefix(name: str) -> str:
