@@ -77,6 +77,9 @@ class HoVerNetModel(LossModel):
         nuclei = np.stack([labels[inner] > 0 for labels, _ in decoded])
         hv = np.stack([hv_map(labels)[:, inner[0], inner[1]] for labels, _ in decoded])
         types = np.stack([types[inner] for _, types in decoded]).astype(np.int64)
+        number = self.get_bare_model(self.net_g).nr_types
+        if number is not None and types.max() >= number:
+            raise UserError(f"a label map has type {types.max()}: network_g.nr_types {number} has 0 to {number - 1}")
         return NucleiTargets(*(torch.from_numpy(array).to(self.device) for array in (nuclei, hv, types)))
 
     def test(self) -> None:
