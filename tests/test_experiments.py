@@ -126,8 +126,9 @@ def test_an_export_of_half_precision_has_half_the_size(experiment, tmp_path, cap
 
 
 def test_auto_resume_leaves_a_run_alone_that_has_no_state(experiment, embedded_data, tmp_path, monkeypatch, capsys):
-    """Networks without a state: the folder is neither renamed nor written into."""
+    """The networks of a whole training without a state: the folder is neither renamed nor written into."""
     folder, _ = experiment
+    (folder / "models" / "net_g_5000.pth").rename(folder / "models" / "net_g_latest.pth")
     for state in (folder / "training_states").iterdir():
         state.unlink()
     monkeypatch.chdir(tmp_path)
