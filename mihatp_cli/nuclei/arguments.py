@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser, *, overwritten: str) -> None:
     )
     parser.add_argument("--assume-mpp", type=float, metavar="UM", help="µm per pixel of slides that do not state it")
     parser.add_argument(
+        "--override-mpp", type=float, metavar="UM", help="µm per pixel of all slides, whatever they state"
+    )
+    parser.add_argument(
         "--force", action="store_true", help="enlarge slides coarser than 0.31 µm/px, instead of refusing them"
     )
     parser.add_argument("--whole", action="store_true", help="compute the glass too")
@@ -39,14 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser, *, overwritten: str) -> None:
 
 def options_of(args: argparse.Namespace, *, tissue: Path | None = None) -> "NucleiOptions":
     """The options. Raises `UserError` for a value out of its range."""
-    if args.assume_mpp is not None and not 0.01 < args.assume_mpp < 100:
-        raise UserError(f"--assume-mpp {args.assume_mpp:g}: give µm per pixel, such as 0.25")
+    for name in ("assume_mpp", "override_mpp"):
+        value = getattr(args, name)
+        if value is not None and not 0.01 < value < 100:
+            raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
     from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions
 
     return NucleiOptions(
         weights=args.weights,
         device=args.device,
         assume_mpp=args.assume_mpp,
+        override_mpp=args.override_mpp,
         force=args.force,
         tissue=tissue,
         whole=args.whole,

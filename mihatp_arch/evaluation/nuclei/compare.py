@@ -14,7 +14,7 @@ from mihatp_arch.evaluation.nuclei.fidelity import RADIUS, Comparison, Fidelity,
 from mihatp_arch.evaluation.nuclei.fidelity_report import TABLES, write_fidelity
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField
 from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MATCHED, NucleusClass, write_nuclei
-from mihatp_arch.inference.nuclei.level import NucleiLevel, open_image
+from mihatp_arch.inference.nuclei.level import NucleiLevel
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, find_nuclei
 from mihatp_arch.inference.nuclei.store import NucleiStore
@@ -73,7 +73,7 @@ def compare_slides(
         if not len(compared.hr) and not len(compared.sr):
             raise UserError(f"{first} and {second} have no nuclei where both have tissue: nothing to compare")
         with ExitStack() as stack:
-            slides = [stack.enter_context(open_image(path, assume_mpp=options.assume_mpp)) for path in (first, second)]
+            slides = [stack.enter_context(options.open(path)) for path in (first, second)]
             read = _reader(slides, [a.level, b.level])
             results = write_fidelity(folder, {"B": [compared]}, {"B": read}, names=_NAMES, mpp=None)
         _write_geojson(folder, compared, a, b)
@@ -89,10 +89,11 @@ def _refuse_other_fields(first: Path, second: Path, options: NucleiOptions) -> N
     """Raise `UserError` where the slides differ in their size in µm, before anything is computed."""
     sizes = []
     for path in (first, second):
-        with open_image(path, assume_mpp=options.assume_mpp) as slide:
-            if slide.mpp is None:
+        with options.open(path) as slide:
+            mpp = options.resolution_of(slide).mpp
+            if mpp is None:
                 raise UserError(f"{path} does not state its µm per pixel: give --assume-mpp (0.25 at 40x)")
-            sizes.append(np.array(slide.level_sizes[0]) * slide.mpp)
+            sizes.append(np.array(slide.level_sizes[0]) * mpp)
     if (np.abs(sizes[0] - sizes[1]) > np.maximum(_SHARE * sizes[0], _LEAST)).any():
         (width, height), (other_width, other_height) = sizes[0].tolist(), sizes[1].tolist()
         raise UserError(

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import with_hint
 from datasets_prep.slides.levels import Box
-from datasets_prep.slides.open import open_slide, open_source
+from datasets_prep.slides.open import open_source
 from datasets_prep.slides.protocol import Levels, SlideReader
+from datasets_prep.slides.resolution import Resolution
+from mihatp_arch.inference.slides.pixels import damaged_cells, describe, open_for_reading
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide
 
 _LARGEST = 1.25  # ratio of the resolution of a level to 0.25 µm/px up to which its pixels are taken as they are
@@ -26,7 +29,7 @@ def open_image(path: Path, *, assume_mpp: float | None) -> SlideReader:
     """Open a slide, or a picture. Raises `UserError`."""
     if path.suffix.lower() in _PICTURES:
         return open_source(path, "tile", assume_mpp=assume_mpp)
-    return open_slide(path, assume_mpp=assume_mpp)
+    return open_for_reading(path, assume_mpp=assume_mpp)
 
 
 @dataclass(frozen=True)
@@ -57,33 +60,46 @@ class NucleiLevel:
         return np.asarray(cv2.warpAffine(pixels, to_level, (width, height), flags=how | cv2.WARP_INVERSE_MAP), np.uint8)
 
 
-def nuclei_level(slide: SlideReader, *, force: bool = False) -> NucleiLevel:
+def nuclei_level(slide: SlideReader, *, force: bool = False, resolution: Resolution | None = None) -> NucleiLevel:
     """The level that is nearest to 0.25 µm/px. A finer one is reduced to it.
 
     Args:
         slide: an open slide.
         force: enlarge a level of coarser pixels, by bicubic interpolation.
+        resolution: of level 0; None: that of the slide.
 
     Raises:
         UserError: the resolution of the slide is not known, or its pixels are more than 25 % too large.
     """
-    if slide.mpp is None:
+    resolution = resolution or Resolution(slide.mpp, slide.mpp_source)
+    if resolution.mpp is None:
         raise UserError(f"{slide.path} does not state its µm per pixel: give --assume-mpp (0.25 at 40x)")
-    plan = plan_slide(slide, scales=(1,), to_mpp=MPP, force=True)
+    plan = plan_slide(slide, scales=(1,), to_mpp=MPP, force=True, resolution=resolution)
     ratio = plan.mpp / MPP
+    said = tuple(filter(None, (resolution.note,)))
     mpp = plan.mpp / plan.downsample
     if 1 / _LARGEST <= ratio <= _LARGEST:
-        return NucleiLevel(replace(plan, notes=()), 1, mpp)
+        return NucleiLevel(replace(plan, notes=said), 1, mpp)
     if ratio > 1 and not force:
-        raise UserError(
+        coarse = (
             f"{slide.path}: its finest pixels are {plan.mpp:.4g} µm, nuclei are segmented at {MPP} µm/px: "
             f"super-resolve it first (mihatp upscale --to-mpp {MPP}), or give --force to enlarge it"
         )
+        raise UserError(with_hint(coarse, resolution.note))
     how = "enlarged" if ratio > 1 else "reduced"
     note = f"level {plan.level} has {plan.mpp:.4g} µm/px and is {how} to {MPP} µm/px"
     width, height = (max(1, round(side * ratio)) for side in (plan.width, plan.height))
-    plan = Plan(plan.level, plan.downsample / ratio, width, height, MPP, 1, (note,))
+    plan = Plan(plan.level, plan.downsample / ratio, width, height, MPP, 1, (*said, note))
     return NucleiLevel(plan, ratio, mpp)
+
+
+def refuse_damage(slide: SlideReader, level: NucleiLevel) -> None:
+    """Decode the level once, and raise `UserError` where that fails: before the work, and not in the middle of it."""
+    cells = list(damaged_cells(slide, level.plan.level))
+    if cells:
+        raise UserError(
+            f"{slide.path} cannot be decoded in {describe(cells)} of level {level.plan.level}: fetch it again"
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.files import sha256_of
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
+from datasets_prep.slides.resolution import Resolution, stated_resolution
 from mihatp_arch.inference.nuclei.geojson import classes_of, write_nuclei
 from mihatp_arch.inference.nuclei.level import (
     SIDE,
@@ -24,6 +25,7 @@ from mihatp_arch.inference.nuclei.level import (
     nuclei_level,
     nuclei_tiling,
     open_image,
+    refuse_damage,
 )
 from mihatp_arch.inference.nuclei.load import BUNDLED, load_nuclei_network, nuclei_weights
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
@@ -48,6 +50,7 @@ class NucleiOptions:
         weights: see `load_nuclei_network`.
         device: `auto`, `cpu`, `cuda`, …
         assume_mpp: µm per level-0 px of slides that state none.
+        override_mpp: µm per level-0 px of all slides, whatever they state.
         force: enlarge slides whose pixels are too large.
         tissue: GeoJSON with outlines of the tissue, level-0 px; None: it is segmented.
         whole: compute the glass too.
@@ -60,6 +63,7 @@ class NucleiOptions:
     weights: str = BUNDLED
     device: str = "auto"
     assume_mpp: float | None = None
+    override_mpp: float | None = None
     force: bool = False
     tissue: Path | None = None
     whole: bool = False
@@ -75,6 +79,14 @@ class NucleiOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name} {value}: at least 1 is needed")
+
+    def open(self, path: Path) -> SlideReader:
+        """Open a slide or a picture. Raises `UserError`."""
+        return open_image(path, assume_mpp=self.assume_mpp if self.override_mpp is None else self.override_mpp)
+
+    def resolution_of(self, slide: SlideReader) -> Resolution:
+        """The resolution of a slide that `open` has opened."""
+        return stated_resolution(slide.mpp, slide.mpp_source, self.assume_mpp, self.override_mpp)
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,8 @@ def segment_slide(
     """
     if output.suffix.lower() not in (".geojson", ".json"):
         raise UserError(f"-o {output}: nuclei are written as .geojson")
+    if options.tissue is not None and options.tissue.absolute() == output.absolute():
+        raise UserError(f"-o {output}: it is the file of --tissue: name another file")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
     try:
@@ -152,8 +166,9 @@ def find_nuclei(path: Path, store: Path, options: NucleiOptions, *, progress: bo
         UserError: the weights, the slide or the store cannot be used.
     """
     network = load_nuclei_network(options.weights, device=options.device)
-    with open_image(path, assume_mpp=options.assume_mpp) as slide:
-        level = nuclei_level(slide, force=options.force)
+    with options.open(path) as slide:
+        level = nuclei_level(slide, force=options.force, resolution=options.resolution_of(slide))
+        refuse_damage(slide, level)
         tiling = nuclei_tiling(margin=network.margin, window=_window(network.mode, options.window), side=options.tile)
         computed, notes = _computed(slide, level, tiling, options)
         predictor = TilePredictor(network, slide, level, tiling, options.batch)

@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from helpers.slides import write_pyramid
 from scipy.spatial.distance import cdist
 
@@ -125,6 +126,34 @@ def test_a_picture_needs_its_resolution(discs, disc_weights, tmp_path):
         segment_slide(picture, tmp_path / "a.geojson", options(disc_weights))
     found = segment_slide(picture, tmp_path / "a.geojson", options(disc_weights, assume_mpp=0.25, whole=False))
     assert len(found.nuclei) == len(discs[1])
+
+
+def test_a_contradicted_resolution_is_said_or_counts(slide, disc_weights, tmp_path):
+    with open_slide(slide) as opened:
+        assumed, overridden = options(disc_weights, assume_mpp=0.4), options(disc_weights, override_mpp=0.4)
+        level = nuclei_level(opened, resolution=assumed.resolution_of(opened))
+        assert level.mpp == 0.25
+        assert "--assume-mpp" in level.plan.notes[0]
+        level = nuclei_level(opened, force=True, resolution=overridden.resolution_of(opened))
+        assert (level.mpp, level.zoom) == (0.4, 1.6)
+
+
+def test_a_damaged_slide_is_refused_before_any_work(slide, disc_weights, tmp_path):
+    data = bytearray(slide.read_bytes())
+    with tifffile.TiffFile(slide) as file:
+        page = file.pages[0]
+        data[page.dataoffsets[0] : page.dataoffsets[0] + page.databytecounts[0]] = bytes(page.databytecounts[0])
+    (tmp_path / "damaged.tif").write_bytes(data)
+    with pytest.raises(UserError, match=r"damaged\.tif cannot be decoded in 1 areas of 256x256 px \(x 0 y 0\)"):
+        segment_slide(tmp_path / "damaged.tif", tmp_path / "a.geojson", options(disc_weights))
+    assert [path.name for path in tmp_path.iterdir()] == ["damaged.tif"]
+
+
+def test_the_outlines_of_the_tissue_are_not_replaced(slide, disc_weights, tmp_path):
+    outlines = tmp_path / "tissue.geojson"
+    outlines.write_text("{}")
+    with pytest.raises(UserError, match="it is the file of --tissue"):
+        segment_slide(slide, outlines, options(disc_weights, whole=False, tissue=outlines), overwrite=True)
 
 
 def test_an_output_that_exists_stays(written, slide, disc_weights):
