@@ -17,7 +17,7 @@ from skimage.data import immunohistochemistry
 
 from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.layout import MANIFEST, roles
+from datasets_prep.dataset.layout import FILES, MANIFEST, roles
 from datasets_prep.patches.options import Limits, ScanOptions
 from datasets_prep.patches.splits import split_names
 from datasets_prep.prepare import prepare
@@ -99,7 +99,7 @@ def build_demo(output: Path, *, overwrite: bool = False, progress: bool = True) 
     try:
         if not overwrite and _is_complete(output):
             return output
-        refuse_existing(output, overwrite=os.path.lexists(output), signature={ABOUT: _TITLE})
+        refuse_existing(output, overwrite=os.path.lexists(output), signature={ABOUT: _TITLE}, files=FILES)
         output.parent.mkdir(parents=True, exist_ok=True)  # fail before the slides are made
         with tempfile.TemporaryDirectory(prefix="mihatp-demo-") as name:
             folder = Path(name)

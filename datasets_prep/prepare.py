@@ -19,7 +19,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.work_folder import work_folder
 from datasets_prep.dataset.card import write_card
-from datasets_prep.dataset.layout import SIGNATURE, write_dataset
+from datasets_prep.dataset.layout import FILES, SIGNATURE, write_dataset
 from datasets_prep.patches.extraction import Extraction
 from datasets_prep.patches.grid import check_sizes
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
@@ -109,7 +109,7 @@ def prepare(
     """
     options, quality = options or ScanOptions(), quality or QualityFilter()
     limits, splits = limits or Limits(), splits or SplitOptions()
-    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE)
+    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE, files=FILES)
     inputs = Inputs(slides, tiles, manifest, mask, coords)
     listed = listed_sources(inputs, options, splits, say=say)
     _refuse_inputs_in_output([*(source.path for source in (*listed.used, *listed.omitted)), *inputs.paths], output)
@@ -121,7 +121,7 @@ def prepare(
         asked = asked_splits(listed.used, splits)
         extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed, asked)
         extraction.run(run, bar)
-        with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE) as folder:
+        with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE, files=FILES) as folder:
             given = {"command": command, "inputs": inputs.record()}
             return _write(folder, extraction, listed, splits, about, given, bar)
 

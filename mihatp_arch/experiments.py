@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from datasets_prep.common.files import replacing
@@ -52,6 +52,8 @@ def export(
     if not recorded.is_file():
         raise UserError(f"'{recorded}' cannot be read: name the folder of an experiment")
     options = yaml_files.read(recorded)
+    if not isinstance(options.get("network_g"), dict):
+        raise UserError(f"'{recorded}' has no network_g: name the folder of an experiment")
     source = weights or newest_network(experiment / "models")
     if source is None:
         raise UserError(f"nothing is trained in '{experiment}' yet: there is no net_g in its models/")
@@ -62,8 +64,10 @@ def export(
     if options["network_g"].get("type") == "MiHATP":
         tensors = with_options(tensors, options["network_g"])
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(output) as partial:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
+            # Not `save_file`: its file cannot be read by others, and its errors are none of the system.
+            partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
             file_hash.fill_in(partial)
     except OSError as error:
         raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
@@ -73,15 +77,24 @@ def export(
 def _metadata(options: Mapping[str, Any], source: Path, mpp: float | None, card: Mapping[str, Any]) -> dict[str, str]:
     return {
         "format": "pt",
-        "network_g": json.dumps(options["network_g"]),
+        "network_g": json.dumps(options["network_g"], default=str),
         "scale": str(options.get("scale", "")),
-        "options": json.dumps(options),
+        "options": json.dumps(_without_folders(options), default=str),  # a date is no JSON
         "source": source.name,
         "kernel": kernel_of_weights(source) or "",
         "mpp": "" if mpp is None else str(mpp),
-        "card": json.dumps(dict(card)),
+        "card": json.dumps(dict(card), default=str),
         file_hash.KEY: file_hash.BLANK,
     }
+
+
+def _without_folders(value: Any) -> Any:
+    """Options in which every path has become its last part: the file goes to people whom the folders do not concern."""
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
 def _half(name: str, tensor: Tensor) -> Tensor:

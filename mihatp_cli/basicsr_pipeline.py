@@ -13,6 +13,7 @@ import torch
 
 import mihatp_arch  # noqa: F401  basicsr can be imported after it
 from datasets_prep.common.processes.lock import lock_beside, only_process, refuse_held
+from datasets_prep.common.processes.open_files import allow_open_files
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.checks.validation import names_a_folder
 from mihatp_arch.config.defaults import experiment_name
@@ -47,6 +48,8 @@ def run_pipeline(arguments: argparse.Namespace, *, typed: Sequence[str]) -> None
     if lock is not None:
         refuse_held(*lock, remedy=_OTHER_NAME)  # before the data are read
     _check(options, arguments)
+    workers = options.get("datasets", "train", "num_worker_per_gpu") or 0
+    allow_open_files(workers, option="datasets.train.num_worker_per_gpu")
     with ExitStack() as stack:
         if lock is not None:
             stack.enter_context(only_process(*lock, remedy=_OTHER_NAME))
@@ -77,6 +80,7 @@ def _read(arguments: argparse.Namespace) -> Options:
         print(f"basicsr: also reads {', '.join(file.name for file in added)}, of this method", file=sys.stderr)
     options = read_options(files)
     options.open("path", "logger")
+    options.section("logger").setdefault("wandb", None)
     _say_twice(arguments.force_yml)
     force(options, arguments.force_yml)
     options.open("path", "logger")

@@ -62,6 +62,9 @@ def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            print(f"{prog}: error: too many open files: raise the limit (ulimit -n 1024)", file=sys.stderr)
+            return 2
         if error.errno != errno.ENAMETOOLONG:
             raise
         print(f"{prog}: error: the name {str(error.filename)[:60]}… is too long for this disk", file=sys.stderr)

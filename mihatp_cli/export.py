@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export the network and say which weights it has."""
     from mihatp_arch import experiments
+    from mihatp_arch.checkpoints import load_tensors
     from mihatp_arch.errors import UserError
 
     if args.tile is not None and not args.onnx:
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     source = experiments.export(
         args.experiment, args.output, weights=args.weights, mpp=args.mpp, card=card, half=args.half
     )
-    print(f"{args.output}: the weights of {source} (averaged where that file has averaged weights)")
+    averaged = "params_ema" in load_tensors(source)
+    print(f"{args.output}: the {'averaged weights' if averaged else 'weights, which are not averaged,'} of {source}")
     return 0
 
 

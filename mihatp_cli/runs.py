@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,20 +42,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
-    print(table(list_runs(args.folder)))
-    return 0
-
-
-def list_runs(folder: Path) -> list[Run]:
-    """The experiments below `folder`, by name.
+    """Print the table, and the experiments that cannot be read; 0, or 3 where there are such experiments.
 
     Raises:
-        UserError: there is no such folder, or an experiment has damaged files.
+        UserError: as `list_runs`, or the only experiment cannot be read.
+    """
+    runs, damaged = list_runs(args.folder)
+    if damaged and not runs:
+        raise UserError(damaged[0])
+    print(table(runs))
+    if damaged:
+        print(f"{len(damaged)} of {len(runs) + len(damaged)} experiments cannot be read:", file=sys.stderr)
+    for reason in damaged:
+        print(f"  {' '.join(reason.split())}", file=sys.stderr)
+    return 3 if damaged else 0
+
+
+def list_runs(folder: Path) -> tuple[list[Run], list[str]]:
+    """The experiments below `folder`, by name, and the reasons why others cannot be read.
+
+    Raises:
+        UserError: there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder '{folder}': name the one that basicsr has written experiments into")
-    return [_run(path) for path in sorted(folder.iterdir()) if (path / f"{path.name}.yml").is_file()]
+    runs, damaged = [], []
+    try:
+        folders = sorted(path for path in folder.iterdir() if (path / f"{path.name}.yml").is_file())
+    except OSError as error:
+        raise UserError(f"the folder '{folder}' cannot be read: {error.strerror or error}") from error
+    for path in folders:
+        try:
+            runs.append(_run(path))
+        except UserError as error:
+            damaged.append(str(error))
+        except OSError as error:
+            damaged.append(f"'{path}' cannot be read: {error.strerror or error}")
+    return runs, damaged
 
 
 def table(runs: list[Run]) -> str:
@@ -84,7 +108,7 @@ def _options(file: Path) -> dict[str, Any]:
 
 
 def _best(states: Path) -> Iterator[str]:
-    for dataset, metrics in _best_results(states).items():
+    for dataset, metrics in _checked(_best_results(states), states).items():
         finite = {
             metric: result
             for metric, result in metrics.items()
@@ -93,6 +117,17 @@ def _best(states: Path) -> Iterator[str]:
         values = ", ".join(f"{metric} {result['val']:.4f} @ {result['iter']}" for metric, result in finite.items())
         if finite:
             yield f"{dataset}: {values}"
+
+
+def _checked(results: dict[str, Any], states: Path) -> dict[str, dict[str, Any]]:
+    """The results. Raises `UserError` where they have another form than `mihatp_arch.training` gives them."""
+    for metrics in results.values():
+        values = metrics.values() if isinstance(metrics, dict) else [None]
+        for result in values:
+            value = result.get("val") if isinstance(result, dict) else ""
+            if not isinstance(value, (int, float, type(None))) or "iter" not in result:
+                raise UserError(f"the best results in '{states}' are damaged: delete best_metric_results.json there")
+    return results
 
 
 def _best_results(states: Path) -> dict[str, dict[str, Any]]:

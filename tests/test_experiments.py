@@ -1,6 +1,8 @@
 """`mihatp runs` and `mihatp export` on what a training left."""
 
+import datetime
 import json
+import os
 
 import pytest
 import torch
@@ -137,3 +139,47 @@ def test_auto_resume_leaves_a_run_alone_that_has_no_state(experiment, embedded_d
     assert basicsr(["train", "--auto_resume", *options, *forced]) == 2
     assert "has networks but no training state" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["EDSR_x4"]
+
+
+def test_one_damaged_experiment_does_not_hide_the_others(experiment, tmp_path, capsys):
+    for name, text in (("broken", "a: ["), ("odd", "name: odd")):
+        folder = tmp_path / "experiments" / name
+        (folder / "training_states").mkdir(parents=True)
+        (folder / f"{name}.yml").write_text(text)
+        (folder / "training_states" / "best_metric_results.json").write_text('{"val": {"psnr": 3}}')
+    assert main(["runs", str(tmp_path / "experiments")]) == 3
+    shown = capsys.readouterr()
+    assert "| EDSR_x4 | 5 000 |" in shown.out and len(shown.out.splitlines()) == 3
+    lines = shown.err.splitlines()
+    assert lines[0] == "2 of 3 experiments cannot be read:" and len(lines) == 3
+    assert "broken.yml" in lines[1] and "odd" in lines[2] and "best_metric_results.json" in lines[2]
+
+
+def test_an_export_goes_into_a_new_folder_and_tells_nothing_of_this_machine(experiment, tmp_path, capsys):
+    folder, _ = experiment
+    file = folder / "EDSR_x4.yml"
+    data = {"train": {"name": "mine", "dataroot_gt": "/home/me/secret/HR.lmdb", "dataroot_lq": "~/secret/LR.lmdb"}}
+    path = {"pretrain_network_g": "/home/me/secret/start.pth"}
+    options = yaml.safe_load(file.read_text()) | {"datasets": data, "path": path, "since": datetime.date(2024, 5, 1)}
+    file.write_text(yaml.safe_dump(options))
+    output = tmp_path / "new" / "folder" / "edsr.safetensors"
+    assert main(["export", str(folder), "-o", str(output)]) == 0
+    assert f"the averaged weights of {folder}/models/net_g_5000.pth" in capsys.readouterr().out
+    assert output.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    assert b"secret" not in output.read_bytes()
+    with safe_open(output, "pt") as content:
+        exported = json.loads(content.metadata()["options"])
+    assert exported["since"] == "2024-05-01" and exported["datasets"]["train"]["dataroot_gt"] == "HR.lmdb"
+    assert load_tensors(output).keys() == load_file(output).keys()
+    save_whole({"params": build_network(NETWORK).state_dict()}, folder / "models" / "net_g_6000.pth")
+    assert main(["export", str(folder), "-o", str(tmp_path / "b.safetensors")]) == 0
+    assert "the weights, which are not averaged, of" in capsys.readouterr().out
+    file.write_text("name: EDSR_x4\n")
+    assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors")]) == 2
+    assert "has no network_g" in capsys.readouterr().err
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -30,11 +30,18 @@ def _begins(file: Path, pattern: str) -> bool:
         return re.match(pattern, text.readline(1000)) is not None
 
 
-def refuse_existing(path: Path, *, overwrite: bool, signature: Signature) -> None:
+def refuse_existing(path: Path, *, overwrite: bool, signature: Signature, files: str = ".*") -> None:
     """Raise `UserError` when `path` cannot name a folder, or when something is there that may not be replaced.
 
-    Only an empty folder, or a folder that this program wrote (its files match `signature`), may be replaced, and only
-    with `overwrite`. So `-o ~ --overwrite` cannot delete a home folder.
+    Only an empty folder, or a folder that this program wrote, may be replaced, and only with `overwrite`. So
+    `-o ~ --overwrite` cannot delete a home folder. This program wrote a folder whose files match `signature`, and which
+    has no other files than those of `files`.
+
+    Args:
+        path: the folder.
+        overwrite: whether it may be replaced.
+        signature: files that it must have.
+        files: a regular expression that matches the path of every file of such a folder, from the folder on.
     """
     name = str(path)
     if "\0" in name or name != name.encode("utf-8", "replace").decode("utf-8"):
@@ -47,11 +54,23 @@ def refuse_existing(path: Path, *, overwrite: bool, signature: Signature) -> Non
         ours = not path.is_symlink() and path.is_dir()
         wrong = [file for file, pattern in signature.items() if ours and not _begins(path / file, pattern)]
         ours = ours and not (wrong and any(path.iterdir()))
+        foreign = next(_foreign(path, files), None) if ours else None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; name another folder") from error
     if not ours:
         why = f"{wrong[0]} is missing or not ours" if wrong else "no folder"
         raise UserError(f"{path} is not a data set of this program ({why}), so it stays: name another folder")
+    if foreign is not None:
+        raise UserError(f"{foreign} is no file of a data set, so {path} stays: move it away, or name another folder")
+
+
+def _foreign(path: Path, files: str) -> Iterator[Path]:
+    """The files below `path`, and the links, that `files` does not match."""
+    for root, folders, names in os.walk(path):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        for file in sorted(Path(root, name) for name in (*names, *links)):
+            if file.is_symlink() or re.fullmatch(files, file.relative_to(path).as_posix(), re.DOTALL) is None:
+                yield file
 
 
 def _beside(path: Path) -> str:
@@ -103,7 +122,7 @@ def _swap(new: Path, path: Path, old: Path) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path, *, overwrite: bool, signature: Signature) -> Iterator[Path]:
+def atomic_folder(path: Path, *, overwrite: bool, signature: Signature, files: str = ".*") -> Iterator[Path]:
     """Gives a temporary folder beside `path`; when the block ends well, the folder is synced and renamed to `path`.
 
     When the block raises, the temporary folder is removed and `path` is as it was. The temporary folder of a killed
@@ -112,21 +131,23 @@ def atomic_folder(path: Path, *, overwrite: bool, signature: Signature) -> Itera
     Args:
         path: the new folder.
         overwrite: whether a folder of this program at `path` may be replaced.
-        signature: the files by which `refuse_existing` recognises such a folder.
+        signature, files: by which `refuse_existing` recognises such a folder.
 
     Raises:
         UserError: `path` may not be replaced, or it cannot be written.
     """
-    refuse_existing(path, overwrite=overwrite, signature=signature)
+    refuse_existing(path, overwrite=overwrite, signature=signature, files=files)
     partial = _temporary(path)
     replaced = partial.with_suffix(".replaced")
     try:
         clean_up(path)
-        refuse_existing(path, overwrite=overwrite, signature=signature)  # the clean-up may have restored a data set
+        # The clean-up may have restored a data set.
+        refuse_existing(path, overwrite=overwrite, signature=signature, files=files)
         partial.mkdir(parents=True)
         yield partial
         _sync_tree(partial)
-        refuse_existing(path, overwrite=overwrite, signature=signature)  # another process may have written it meanwhile
+        # Another process may have written it meanwhile.
+        refuse_existing(path, overwrite=overwrite, signature=signature, files=files)
         _swap(partial, path, replaced)
         sync(path.parent)
         if replaced.exists():

@@ -5,8 +5,9 @@ import multiprocessing
 import os
 import threading
 import time
+from asyncio import CancelledError as CancelledTask
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -14,7 +15,10 @@ from typing import Any, TypeVar, cast
 from threadpoolctl import threadpool_limits
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.processes.open_files import allow_open_files
 from datasets_prep.common.processes.signals import ignore_signals
+
+_ATTEMPTS = 2  # to find a Dask scheduler
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,6 +72,7 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
             with threadpool_limits(1, "blas"):  # the matrices are small: BLAS threads would only wait for one another
                 yield _ThisProcess(), 1
         else:
+            allow_open_files(workers, option=f"--workers {workers}")
             context = multiprocessing.get_context("spawn")  # OpenSlide handles and OpenCV threads do not survive a fork
             with ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(),)) as executor:
                 try:
@@ -92,15 +97,31 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
     except ImportError as error:
         raise UserError("--scheduler needs Dask: pip install 'mihatp[cluster]'") from error
-    try:
-        client = Client(address, timeout=5, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"there is no Dask scheduler at {address}: {error}") from error
-    with client:
+    for attempt in range(_ATTEMPTS):  # a scheduler may start at the same time as this process
+        try:
+            client = Client(address, timeout=5, set_as_default=False)
+            break
+        except (OSError, ValueError) as error:
+            if attempt == _ATTEMPTS - 1 or isinstance(error, ValueError):
+                raise UserError(f"there is no Dask scheduler at {address}: {error}") from error
+            time.sleep(1)
+    with _still_there(address), client:
         threads = sum(cast("dict[str, int]", client.nthreads()).values())
         if not threads:
             raise UserError(f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`")
         yield client.get_executor(pure=False), threads
+
+
+@contextmanager
+def _still_there(address: str) -> Iterator[None]:
+    """Inside the block, tasks that are cancelled become a `UserError`: their scheduler went away."""
+    try:
+        yield
+    except (CancelledError, CancelledTask) as error:
+        raise UserError(
+            f"the Dask scheduler at {address} went away, or has cancelled the tasks: start it again, and run the same "
+            "command again to go on"
+        ) from error
 
 
 def run_all(

@@ -13,6 +13,15 @@ from datasets_prep.patches.extract import Patch
 MANIFEST = "manifest.csv"
 COLUMNS = ("key", "slide", "patient", "split", "x", "y", "level", "mpp", "tissue", "lr_source", "sha1")
 SIGNATURE = {MANIFEST: re.escape(",".join(COLUMNS)) + "$"}
+# The files of a data set. `--overwrite` deletes no folder with any other file.
+FILES = "|".join(
+    (
+        r"(manifest|slides|rejected)\.csv|build\.json|about\.md|card\.(md|png)",
+        r"[^/]+/(HR|LR_x\d+)\.lmdb/(data\.mdb|lock\.mdb|meta_info\.txt)",
+        r"slides/[^/]+(\.geojson|_artefacts\.json|_mask\.png|_overview\.jpg)",
+        r"(slides|coords|coordinates|patches)/[^/]+\.h5",
+    )
+)
 
 
 def roles(scales: Sequence[int]) -> list[str]:

@@ -18,6 +18,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.png import COMPRESS_LEVEL, encode_png
 
 _SIGNATURE = {"data.mdb": "", "meta_info.txt": r"[^\s./]+\.png \(\d+,\d+,\d+\) \d+$"}
+_FILES = r"data\.mdb|lock\.mdb|meta_info\.txt"
 _BATCH = 64  # images per transaction
 _FIRST_MAP_SIZE = 16 << 20  # bytes; grows as needed
 
@@ -88,7 +89,7 @@ def open_lmdb(path: Path, *, overwrite: bool = False) -> Iterator[LmdbWriter]:
     """
     if path.suffix != ".lmdb":
         raise UserError(f"{path}: the name of a BasicSR LMDB must end in .lmdb")
-    with atomic_folder(path, overwrite=overwrite, signature=_SIGNATURE) as partial:
+    with atomic_folder(path, overwrite=overwrite, signature=_SIGNATURE, files=_FILES) as partial:
         try:
             with (
                 lmdb.open(str(partial), map_size=_FIRST_MAP_SIZE, sync=False) as env,

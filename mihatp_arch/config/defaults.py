@@ -109,7 +109,7 @@ def fill_defaults(options: Options, command: str) -> list[str]:
     for name, dataset in options.section("datasets").items():
         if isinstance(dataset, dict):
             dataset.setdefault("name", str(name))
-            _expand_home(dataset)
+            expand_home(dataset)
     for path in _COUNTS:
         section = options.section(*path[:-1])
         if path[-1] in section:
@@ -122,7 +122,7 @@ def fill_defaults(options: Options, command: str) -> list[str]:
     return changed
 
 
-def _expand_home(dataset: dict[str, Any]) -> None:
+def expand_home(dataset: dict[str, Any]) -> None:
     """Write the home folder for `~` in the paths of a data set, which BasicSR takes as they are."""
     for key, value in dataset.items():
         if str(key).startswith(("dataroot", "meta_info")) and isinstance(value, str):

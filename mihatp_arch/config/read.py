@@ -131,6 +131,8 @@ def force(options: Options, entries: Iterable[str]) -> None:
             if key not in section:
                 missing = f"{source}: there is no '{':'.join(path[: depth + 1])}'"
                 raise UserError(with_hint(missing, did_you_mean(key, section)))
+            if section[key] is None:  # a section that is switched off
+                section[key] = {}
             if not isinstance(section[key], dict):
                 raise UserError(
                     f"{source}: '{':'.join(path[: depth + 1])}' is {yaml_files.kind(section[key])}, no mapping"

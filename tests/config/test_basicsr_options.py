@@ -1,9 +1,11 @@
 """Option files as data: YAML numbers, merging, forced values, data roots."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers.basicsr import changed, edsr
 
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.read import force, read_options, replace_data_root
@@ -170,3 +172,11 @@ def test_the_data_root_of_every_set_is_replaced(tmp_path):
         "dataroot_lq": "/data/READ/train/LR_x4.lmdb",
     }
     assert options.get("datasets", "val_1", "dataroot_lq") == "/data/READ/val/LR_x4.lmdb"
+
+
+@pytest.mark.skipif(find_spec("wandb") is not None, reason="wandb is installed")
+def test_wandb_without_its_package_or_without_tensorboard_is_refused(refused):
+    line = refused(edsr(), "--force_yml", "logger:wandb:project=mine", "logger:use_tb_logger=true")
+    assert line.endswith("logger.wandb: the package wandb is missing: pip install wandb, or set it to null")
+    lines = refused(changed(edsr(), "logger", "wandb", to={"project": "mine"}), lines=2)
+    assert "wandb is missing" in lines

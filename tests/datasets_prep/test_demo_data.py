@@ -1,13 +1,16 @@
 """The embedded data set: complete, without leakage, built once."""
 
 import csv
+import re
 import shutil
 from collections import Counter
 
 import pytest
 
 from datasets_prep.check.check import check_dataset
+from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
+from datasets_prep.dataset.layout import FILES, SIGNATURE
 from datasets_prep.demo import ABOUT, build_demo
 
 
@@ -81,3 +84,22 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path, name):
     with pytest.raises(UserError, match=r"name another folder|UTF-8 text"):
         build_demo(tmp_path / name)
     assert (tmp_path / "file").read_text() == "in the way" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_no_file_that_is_not_ours_is_deleted(embedded_data, tmp_path):
+    """A built data set may be replaced; one note of the user, or one link, keeps all of it."""
+    data = shutil.copytree(embedded_data, tmp_path / "data")
+    refuse_existing(data, overwrite=True, signature=SIGNATURE, files=FILES)
+    for name in ("notes.txt", "train/HR.lmdb/old.mdb", "slides/mine.svs", "val/extra/HR.lmdb/data.mdb", "a\nb"):
+        file = data / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("years of work")
+        with pytest.raises(UserError, match=f"{re.escape(str(file))} is no file of a data set, so .* stays"):
+            refuse_existing(data, overwrite=True, signature=SIGNATURE, files=FILES)
+        with pytest.raises(UserError, match="is no file of a data set"):
+            build_demo(data, overwrite=True)
+        assert file.read_text() == "years of work"
+        file.unlink()
+    (data / "slides" / "card.png").symlink_to(data / "card.png")
+    with pytest.raises(UserError, match="is no file of a data set"):
+        refuse_existing(data, overwrite=True, signature=SIGNATURE, files=FILES)

@@ -1,6 +1,7 @@
 """All options of a run: the frame of the file, then values, keys, constructors and data sets."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from basicsr.models.swinir_model import SwinIRModel
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
@@ -36,6 +37,7 @@ def check_options(options: Options, command: str) -> list[str]:
     if command == "train" or options.section("train"):
         lines += check_training(options, model)
     lines += check_validation(options, command)
+    lines += _check_wandb(options)
     for name in options.section("datasets"):
         lines += _check_dataset(options, str(name), command)
     return lines
@@ -44,6 +46,17 @@ def check_options(options: Options, command: str) -> list[str]:
 def unknown_key_warnings(options: Options) -> list[str]:
     """One line for each key that a model or data set of others may have, and that the schema does not know."""
     return [key.line for key in unknown_keys(options) if not key.is_mistake]
+
+
+def _check_wandb(options: Options) -> Iterator[str]:
+    """A line about `logger.wandb` that BasicSR would end over, in a traceback."""
+    path = ("logger", "wandb")
+    if options.get(*path, "project") is None:
+        return
+    if options.get("logger", "use_tb_logger") is not True:
+        yield options.problem(path, "it needs logger.use_tb_logger: true")
+    if find_spec("wandb") is None:
+        yield options.problem(path, "the package wandb is missing: pip install wandb, or set it to null")
 
 
 def _check_frame(options: Options, command: str) -> Iterator[str]:

@@ -18,9 +18,11 @@ from basicsr.utils.matlab_functions import imresize
 from tqdm import tqdm
 
 from mihatp_arch.archs.layers.consistency import project
+from mihatp_arch.config.defaults import expand_home
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.csv_file import write_csv
 from mihatp_arch.metrics.images import BGRImage
+from mihatp_arch.training.data.sound_images import read_sample, unreadable
 from mihatp_arch.training.validation import consistent
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric -> test set -> image -> value
@@ -74,10 +76,24 @@ def mean_of(seeds: Sequence[Scores]) -> Scores:
 
 
 def read_images(dataset: Mapping[str, Any], scale: int) -> Iterator[tuple[str, BGRImage, BGRImage]]:
-    """The name, LR and HR of every image of a test set, from the options of the set."""
-    images = build_dataset({**dataset, "phase": "val", "scale": scale})
+    """The name, LR and HR of every image of a test set, from the options of the set.
+
+    Raises:
+        UserError: the set or one of its images is missing or damaged.
+    """
+    options = {**dataset, "phase": "val", "scale": scale}
+    expand_home(options)
+    try:
+        images = build_dataset(options)
+    except (OSError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"the test set '{dataset.get('name')}' cannot be read ({error}): make it with `mihatp prepare`, or name "
+            "another folder with --data DIR"
+        ) from error
     for index in range(len(images)):
-        image = images[index]
+        image = read_sample(images, index)
+        if reason := unreadable(image):
+            raise UserError(reason)
         name = osp.splitext(osp.basename(image["lq_path"]))[0]
         lq, gt = (np.asarray(tensor2img([image[key]])) for key in ("lq", "gt"))
         yield name, lq, gt

@@ -2,11 +2,13 @@
 
 import math
 
+import lmdb
 import numpy as np
 import pytest
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from basicsr.utils import img2tensor
 from basicsr.utils.matlab_functions import imresize
+from helpers.basicsr import write_lmdb
 from helpers.benchmark import plan
 from helpers.small_data import picture
 
@@ -135,3 +137,22 @@ def test_a_picture_that_is_missing_or_damaged_is_one_line(tmp_path):
     path.write_bytes(b"no image")
     with pytest.raises(UserError, match="missing or damaged"):
         read_picture(tmp_path / "HAT_x4", "test1", "a")
+
+
+def test_a_missing_or_damaged_test_set_is_one_line(tmp_path):
+    write_lmdb(tmp_path / "HR.lmdb", [(48, 48)] * 2)
+    options = {
+        "name": "test1",
+        "type": "PairedImageDataset",
+        "dataroot_gt": str(tmp_path / "HR.lmdb"),
+        "dataroot_lq": str(tmp_path / "LR_x4.lmdb"),
+        "io_backend": {"type": "lmdb"},
+    }
+    with pytest.raises(UserError, match=r"the test set 'test1' cannot be read .* --data DIR"):
+        list(read_images(options, 4))
+    write_lmdb(tmp_path / "LR_x4.lmdb", [(12, 12)] * 2)
+    assert len(list(read_images(options, 4))) == 2
+    with lmdb.open(str(tmp_path / "HR.lmdb"), map_size=2**24) as env, env.begin(write=True) as transaction:
+        transaction.put(b"im1", bytes(transaction.get(b"im1"))[:-30])
+    with pytest.raises(UserError, match=r"data set 'test1': the HR image 'im1' in .* is damaged: its PNG is cut off"):
+        list(read_images(options, 4))
