@@ -122,10 +122,10 @@ def _best(states: Path) -> Iterator[str]:
 def _checked(results: dict[str, Any], states: Path) -> dict[str, dict[str, Any]]:
     """The results. Raises `UserError` where they have another form than `mihatp_arch.training` gives them."""
     for metrics in results.values():
-        values = metrics.values() if isinstance(metrics, dict) else [None]
+        values = list(metrics.values()) if isinstance(metrics, dict) else [None]
         for result in values:
-            value = result.get("val") if isinstance(result, dict) else ""
-            if not isinstance(value, (int, float, type(None))) or "iter" not in result:
+            sound = isinstance(result, dict) and "iter" in result
+            if not sound or not isinstance(result.get("val", ""), (int, float, type(None))):
                 raise UserError(f"the best results in '{states}' are damaged: delete best_metric_results.json there")
     return results
 

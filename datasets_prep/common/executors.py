@@ -97,19 +97,24 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
     except ImportError as error:
         raise UserError("--scheduler needs Dask: pip install 'mihatp[cluster]'") from error
-    for attempt in range(_ATTEMPTS):  # a scheduler may start at the same time as this process
-        try:
-            client = Client(address, timeout=5, set_as_default=False)
-            break
-        except (OSError, ValueError) as error:
-            if attempt == _ATTEMPTS - 1 or isinstance(error, ValueError):
-                raise UserError(f"there is no Dask scheduler at {address}: {error}") from error
-            time.sleep(1)
+    client = _connected(address, Client)
     with _still_there(address), client:
         threads = sum(cast("dict[str, int]", client.nthreads()).values())
         if not threads:
             raise UserError(f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`")
         yield client.get_executor(pure=False), threads
+
+
+def _connected(address: str, client: Callable[..., Any]) -> Any:
+    """A Dask client of the scheduler, which may start at the same time as this process. Raises `UserError`."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return client(address, timeout=5, set_as_default=False)
+        except (OSError, ValueError) as error:
+            if not left or isinstance(error, ValueError):
+                raise UserError(f"there is no Dask scheduler at {address}: {error}") from error
+            time.sleep(1)
+    raise AssertionError("_ATTEMPTS is at least 1")
 
 
 @contextmanager
