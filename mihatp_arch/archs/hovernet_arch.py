@@ -55,7 +55,7 @@ class HoVerNet(nn.Module):
         self.decoder = nn.ModuleDict({name: _decoder(outputs, kernel, width) for name, outputs in heads.items()})
         self.apply(_initialise)
         # From random distances the network goes to 0 first, and learns nothing of nuclei on the way.
-        nn.init.zeros_(self.decoder["hv"].get_submodule("u0.conv").weight)
+        nn.init.zeros_(self.decoder["hv"].get_parameter("u0.conv.weight"))
 
     @property
     def margin(self) -> int:
