@@ -17,11 +17,24 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 _SURE = 1.1  # density of blue minus twice that of red: ink of any shape
-_LEVELS = (1.5, 1.3, 1.15, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # redness at which strokes are looked for, one after another
-_LEAST_GREEN = 0.45  # density; paler ink looks like tinted glass
+_LEVELS = (
+    1.5,
+    1.3,
+    1.15,
+    1.0,
+    0.9,
+    0.8,
+    0.7,
+    0.6,
+    0.5,
+    0.42,
+    0.35,
+)  # redness at which strokes are looked for, one after another
+_LEAST_GREEN = 0.4  # density; paler ink looks like tinted glass
 _LEAST_BLUE = 0.5  # ratio of the densities blue / green
-_MARGIN = 0.2  # a stroke is redder than what surrounds it, by this
+_MARGIN = 0.15  # a stroke is redder than what surrounds it, by this
 _LONG, _LONG_OF_INK = 5.0, 3.5  # length of a stroke in widths; less where its colour is hardly that of blood
+_PALE, _LONG_OF_PALE = 0.6, 7.0  # median redness of paler ink, which eosin reaches, and its length in widths
 _PURE = 0.75  # median density of blue minus twice that of red, from which this holds
 _EVEN, _TOLERANCE = 0.75, 0.25  # share of a stroke whose width is within the tolerance of its median
 _SOLID = (0.75, 1.3)  # area of a stroke relative to length × width
@@ -67,6 +80,7 @@ def _strokes(mask: Mask, ink: Mask, smooth: NDArray[np.float32], *, least_width:
         if not (own & ~ink[window]).any() or not _ends_at_border(own, blue - red):
             continue
         long = _LONG_OF_INK if np.median((blue - 2 * red)[own]) > _PURE else _LONG
+        long = long if np.median((blue - red)[own]) > _PALE else _LONG_OF_PALE
         if _is_stroke(own, area, least_width=least_width, long=long):
             stroke = np.zeros(mask.shape, bool)
             stroke[window] = own
