@@ -124,8 +124,8 @@ def _checked(results: dict[str, Any], states: Path) -> dict[str, dict[str, Any]]
     for metrics in results.values():
         values = list(metrics.values()) if isinstance(metrics, dict) else [None]
         for result in values:
-            sound = isinstance(result, dict) and "iter" in result
-            if not sound or not isinstance(result.get("val", ""), (int, float, type(None))):
+            value = result.get("val", "") if isinstance(result, dict) and "iter" in result else ""
+            if not isinstance(value, (int, float, type(None))):
                 raise UserError(f"the best results in '{states}' are damaged: delete best_metric_results.json there")
     return results
 

@@ -19,9 +19,11 @@ def test_a_scheduler_that_goes_away_is_one_line(tmp_path):
         def run() -> None:
             with open_executor(workers=1, scheduler=address) as (executor, at_once):
                 tasks = ((number, (0.2,)) for number in range(100))
-                for _ in run_all(executor, time.sleep, tasks, at_once=at_once):
-                    with distributed.Client(address, set_as_default=False) as other:
-                        other.shutdown()
+                done = run_all(executor, time.sleep, tasks, at_once=at_once)
+                next(done)
+                with distributed.Client(address, set_as_default=False) as other:
+                    other.shutdown()
+                list(done)
 
         with pytest.raises(UserError, match=f"the Dask scheduler at {address} went away.*run the same command again"):
             run()
