@@ -17,6 +17,7 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.config.option_files.candidates import candidates_file
 from mihatp_arch.config.option_files.method import SCALES
 from mihatp_arch.config.option_files.methods import MIHATP
+from mihatp_arch.config.option_files.nuclei import NUCLEI, nuclei_file
 from mihatp_arch.config.option_files.render import benchmark_file, test_file, training_file
 from mihatp_arch.config.option_files.table import METHODS
 
@@ -34,6 +35,8 @@ def option_files() -> dict[str, str]:
         texts[f"benchmark_x{scale}.yml"] = benchmark_file(METHODS, scale)
         texts[f"benchmark_x{scale}_own.yml"] = benchmark_file(METHODS, scale, own=True)
         texts[f"candidates_x{scale}.yml"] = candidates_file(scale)
+    for name in NUCLEI:
+        texts[f"train_HoVerNet_{name}.yml"] = _FOR_THE_EDITOR + nuclei_file(name)
     return texts
 
 
