@@ -17,19 +17,8 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 _SURE = 1.1  # density of blue minus twice that of red: ink of any shape
-_LEVELS = (
-    1.5,
-    1.3,
-    1.15,
-    1.0,
-    0.9,
-    0.8,
-    0.7,
-    0.6,
-    0.5,
-    0.42,
-    0.35,
-)  # redness at which strokes are looked for, one after another
+# Redness at which strokes are looked for, one after another.
+_LEVELS = (1.5, 1.3, 1.15, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.42, 0.35)
 _LEAST_GREEN = 0.4  # density; paler ink looks like tinted glass
 _LEAST_BLUE = 0.5  # ratio of the densities blue / green
 _MARGIN = 0.15  # a stroke is redder than what surrounds it, by this
