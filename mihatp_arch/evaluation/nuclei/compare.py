@@ -20,6 +20,7 @@ from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNucle
 from mihatp_arch.inference.nuclei.store import NucleiStore
 
 _NAMES = Names("A", "B")
+_IMAGE = "slide"
 _SHARE, _LEAST = 0.02, 20.0  # of the size, and µm: larger differences of the sizes are other fields
 _SHIFTED = 0.5  # µm, a median shift that the user should read
 
@@ -69,7 +70,7 @@ def compare_slides(
             find_nuclei(path, store, options, progress=progress)
             for path, store in zip((first, second), stores, strict=True)
         )
-        compared = Comparison(second.stem, _in_both(a, b), _in_both(b, a))
+        compared = Comparison(_IMAGE, _in_both(a, b), _in_both(b, a))
         if not len(compared.hr) and not len(compared.sr):
             raise UserError(f"{first} and {second} have no nuclei where both have tissue: nothing to compare")
         with ExitStack() as stack:

@@ -90,7 +90,7 @@ def draw_worst(images: Sequence[Comparison], read: ReadField, path: Path, *, tit
         return False
     rows = -(-len(fields) // 2)
     with mpl.rc_context({"font.size": 8}):
-        figure = Figure(figsize=(9, 2.5 * rows + 0.5), layout="constrained")
+        figure = Figure(figsize=(9, 2.6 * rows + 0.5), layout="constrained")
         figure.suptitle(f"{title}: {_LOST} nuclei are lost, {_INVENTED} ones invented, {_MATCHED} ones in both")
         axes = figure.subplots(rows, 4, squeeze=False).reshape(-1, 2)
         for axis in axes.flat:
@@ -100,7 +100,7 @@ def draw_worst(images: Sequence[Comparison], read: ReadField, path: Path, *, tit
             for axis, pixels, label in zip(row, pictures, (names.reference, names.other), strict=True):
                 axis.imshow(pixels, extent=(field.x, field.x + SIDE, field.y + SIDE, field.y))
                 _draw_outlines(axis, field, is_hr=axis is row[0])
-                axis.set_title(f"{label}: {field.image.name}"[:32], fontsize=7)
+                axis.set_title(f"{label}: {field.image.name[:28]}\nx {field.x:.0f}, y {field.y:.0f} µm", fontsize=7)
         figure.savefig(path, dpi=150)
     return True
 
