@@ -12,10 +12,10 @@ _FOLDER = "inference/weights"
 _LENGTH = 8  # bytes at the start of a safetensors file: the length of its header
 
 
-def bundled_weights() -> dict[str, Path]:
-    """Name -> file of the weights in this package, such as `he-light-x4`."""
+def bundled_weights(pattern: str = "*") -> dict[str, Path]:
+    """Name -> file of the weights in this package, such as `he-light-x4`, whose names match `pattern`."""
     folder = Path(str(resources.files("mihatp_arch"))) / _FOLDER
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(folder.glob(f"{pattern}.safetensors"))}
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -17,10 +17,18 @@ def overview() -> str:
     rows = []
     for name, path in bundled_weights().items():
         metadata = read_metadata(path)
-        gain = json.loads(metadata["card"]).get("gain_over_bicubic_dB", "")
-        size = f"{path.stat().st_size / 2**20:.1f} MB"
-        rows.append([name, f"x{metadata['scale']}", metadata["kernel"], str(gain), size, str(path)])
-    return markdown_table(["name", "scale", "LR kernel", "dB over bicubic", "size", "file"], rows)
+        card = json.loads(metadata["card"])
+        scale, size = int(metadata["scale"]), f"{path.stat().st_size / 2**20:.1f} MB"
+        task = "nuclei" if scale == 1 else f"x{scale}"
+        rows.append([name, task, metadata["kernel"], _result(card), size, str(path)])
+    return markdown_table(["name", "for", "LR kernel", "on patients of no training", "size", "file"], rows)
+
+
+def _result(card: dict[str, Any]) -> str:
+    """The numbers of the test in one cell."""
+    if "gain_over_bicubic_dB" in card:
+        return f"{card['gain_over_bicubic_dB']} dB over bicubic"
+    return ", ".join(f"{name} {value}" for name, value in card.get("mean_of_the_test_images", {}).items())
 
 
 def card(name: str) -> str:

@@ -13,13 +13,14 @@ from mihatp_arch.errors import UserError
 from mihatp_cli.mihatp import main
 
 NAMES = [f"he-light-x{scale}" for scale in (2, 4, 8)]
+NUCLEI = "nuclei-light"
 
 
-def test_three_scales_are_bundled():
-    assert list(bundled_weights()) == NAMES
+def test_three_scales_and_a_network_of_nuclei_are_bundled():
+    assert list(bundled_weights()) == [*NAMES, NUCLEI]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, NUCLEI])
 def test_a_file_is_small_half_precision_and_fits_its_network(name):
     path = bundled_weights()[name]
     assert path.stat().st_size <= 3 * 2**20
@@ -29,7 +30,7 @@ def test_a_file_is_small_half_precision_and_fits_its_network(name):
     metadata = read_metadata(path)
     network = build_network(json.loads(metadata["network_g"]))
     network.load_state_dict(tensors)
-    assert name.endswith(metadata["scale"])
+    assert name == NUCLEI or name.endswith(metadata["scale"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,9 +42,19 @@ def test_a_card_states_data_patients_kernel_seed_commands_numbers_and_licence(na
     assert "not for diagnosis" in text
 
 
+def test_the_card_of_the_network_of_nuclei(capsys):
+    assert main(["weights", NUCLEI]) == 0
+    text = capsys.readouterr().out
+    for fact in ("data:", "mpp: 0.25", "seed:", "commands:", "dice and pq by patient", "licence:", "not for diagnosis"):
+        assert fact in text
+
+
 def test_the_list_names_every_file(capsys):
     assert main(["weights"]) == 0
-    assert [line.split(" | ")[0].strip("| ") for line in capsys.readouterr().out.splitlines()[2:]] == NAMES
+    assert [line.split(" | ")[0].strip("| ") for line in capsys.readouterr().out.splitlines()[2:]] == [
+        *NAMES,
+        NUCLEI,
+    ]
 
 
 def test_unknown_weights_are_one_line_with_the_near_name(capsys):

@@ -26,7 +26,7 @@ _MULTIPLES = {"DAT": 32, "HAT": 16, "MiHATP": 16, "SwinIR": 8}  # sides that the
 
 def bundled_scales() -> list[int]:
     """The scales that `load_network` has bundled weights for."""
-    names = bundled_weights()
+    names = bundled_weights(_BUNDLED.format("*"))
     return [scale for scale in range(1, 17) if _BUNDLED.format(scale) in names]
 
 
@@ -94,7 +94,7 @@ def find_device(name: str) -> torch.device:
 
 def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
     """The name and the file or folder of `source`."""
-    names = bundled_weights()
+    names = bundled_weights(_BUNDLED.format("*"))
     if source is None:
         if scale is None:
             raise UserError(f"give weights ({', '.join(names)}, or a file) or a scale")
