@@ -59,7 +59,7 @@ def load_nuclei_network(source: str | Path = BUNDLED, *, device: str = "cpu") ->
 
 def nuclei_weights(source: str | Path) -> Path:
     """The file of weights in `source`, as for `load_nuclei_network`. Raises `UserError` where there is none."""
-    names = bundled_weights("nuclei-*")
+    names = bundled_weights()
     if str(source) in names:
         return names[str(source)]
     path = Path(source).expanduser()
