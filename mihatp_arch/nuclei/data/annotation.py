@@ -1,5 +1,7 @@
 """The nuclei of an image as its label file has them, and the options by which label files are read."""
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mihatp_arch.errors import UserError
+
+# What readers of pictures and of .mat files raise for a damaged file.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError),
+    *(RuntimeError, struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True)

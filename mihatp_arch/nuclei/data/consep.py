@@ -1,7 +1,5 @@
 """Label files of CoNSeP, and of other data sets in the form of HoVer-Net's authors: MATLAB files with `inst_map`."""
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +9,12 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from mihatp_arch.errors import UserError
-from mihatp_arch.nuclei.data.annotation import Annotation, ReadOptions, types_by_number, whole_numbers
+from mihatp_arch.nuclei.data.annotation import DAMAGED, Annotation, ReadOptions, types_by_number, whole_numbers
 from mihatp_arch.nuclei.postprocess import types_of
 
 # other, inflammatory, healthy epithelial, malignant epithelial, fibroblast, muscle, endothelial -> misc, inflammatory,
 # epithelial, spindle. The official code for training merges them so; its code for tests does not.
 MERGED = np.array([0, 1, 2, 3, 3, 4, 4, 4])
-_DAMAGED = (
-    *(OSError, ValueError, TypeError, NotImplementedError, LookupError, ArithmeticError, EOFError, AttributeError),
-    *(MatReadError, struct.error, zlib.error, UnicodeDecodeError, RuntimeError),
-)
 
 
 def read_consep(path: Path, options: ReadOptions) -> Annotation:
@@ -36,7 +30,7 @@ def read_consep(path: Path, options: ReadOptions) -> Annotation:
         content: dict[str, Any] = loadmat(path)
     except MemoryError:
         raise UserError(f"{path} does not fit into memory") from None
-    except _DAMAGED as error:
+    except (*DAMAGED, MatReadError) as error:
         why = "save it in the form of MATLAB 5 (-v6 or -v7)" if isinstance(error, NotImplementedError) else error
         raise UserError(f"{path} cannot be read as a .mat file: {why}") from error
     if "inst_map" not in content:

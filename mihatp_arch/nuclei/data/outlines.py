@@ -1,6 +1,5 @@
 """Nuclei as label pictures, such as those of MoNuSeg, and as polygons in GeoJSON, as QuPath exports them."""
 
-import zlib
 from pathlib import Path
 
 import cv2
@@ -11,9 +10,17 @@ from scipy import ndimage
 from skimage.draw import polygon
 
 from datasets_prep.common.image_flaws import image_flaw
+from datasets_prep.common.quiet import silent_log
 from datasets_prep.tissue.geojson import read_polygons
 from mihatp_arch.errors import UserError
-from mihatp_arch.nuclei.data.annotation import Annotation, ReadOptions, refuse_outside, types_by_number, whole_numbers
+from mihatp_arch.nuclei.data.annotation import (
+    DAMAGED,
+    Annotation,
+    ReadOptions,
+    refuse_outside,
+    types_by_number,
+    whole_numbers,
+)
 
 
 def read_label_picture(path: Path) -> Annotation:
@@ -32,11 +39,14 @@ def read_label_picture(path: Path) -> Annotation:
 def _pixels(path: Path) -> NDArray[np.generic]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
-            return np.asarray(tifffile.imread(path))
+            with silent_log("tifffile"):
+                return np.asarray(tifffile.imread(path))
         data = path.read_bytes()
         flaw = image_flaw(data)
         pixels = None if flaw else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error, ValueError, LookupError, TypeError, tifffile.TiffFileError, zlib.error) as error:
+    except MemoryError:
+        raise UserError(f"{path} does not fit into memory") from None
+    except (*DAMAGED, cv2.error) as error:
         raise UserError(f"{path} cannot be read as a picture of labels: {error}") from error
     if pixels is None:
         raise UserError(f"{path} cannot be read as a picture of labels: {flaw or 'it is no PNG'}")

@@ -159,3 +159,19 @@ def test_a_manifest_that_cannot_be_used(monuseg, tmp_path, capsys, old, new, mes
 def test_a_label_picture_that_cannot_be_used(monuseg, tmp_path, capsys, labels, message):
     cv2.imwrite(str(monuseg / "instances" / "TCGA-AA-0002-01.png"), labels)
     assert message in refused(monuseg, tmp_path / "out", capsys)
+
+
+def test_damaged_label_pictures(monuseg, tmp_path, capsys):
+    file = monuseg / "instances" / "TCGA-AA-0002-01.png"
+    whole = file.read_bytes()
+    for data in (b"", b"no picture", whole[:100], whole[:60] + b"x" + whole[61:]):
+        file.write_bytes(data)
+        assert "0002-01.png cannot be read as a picture of labels" in refused(monuseg, tmp_path / "out", capsys)
+    tiff = file.with_suffix(".tif")
+    cv2.imwrite(str(tiff), LABELS.astype(np.uint16))
+    manifest = monuseg / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("instances/TCGA-AA-0002-01.png", f"instances/{tiff.name}"))
+    assert prepare(monuseg, tmp_path / "tiff") == 0
+    capsys.readouterr()
+    tiff.write_bytes(tiff.read_bytes()[:60])
+    assert tiff.name in refused(monuseg, tmp_path / "out", capsys)
