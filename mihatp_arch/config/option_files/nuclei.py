@@ -138,7 +138,7 @@ CONSEP = {
 }
 LIGHT = {
     "about": "A light HoVer-Net for nuclei without types: an eighth of the channels. A thread of a CPU trains it in "
-    "40 minutes:\n# it is the training of the bundled nuclei-light. Its validation has windows of 560 px, faster than 256.",
+    "40 minutes:\n# it is the training of the bundled nuclei-light. Validation has windows of 560 px, faster than 256.",
     "root": "datasets/nuclei/MoNuSeg",
     "prepared": "mihatp nuclei prepare MoNuSeg -o datasets/nuclei/MoNuSeg",
     "gt_size": "384",
