@@ -143,7 +143,7 @@ def test_damaged_images_are_refused():
     png = encode_png(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     middle = len(png) // 2
     for data, message in (
-        (b"", "no image"),
+        (b"", "it is empty"),
         (b"text", "no image"),
         (png[:middle], "cut off"),
         (png[:-1], "cut off"),
