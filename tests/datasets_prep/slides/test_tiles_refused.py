@@ -141,7 +141,7 @@ def test_overwrite_spares_the_tiles_that_it_would_read(tiles, tmp_path, output):
             (tmp_path / "link" / path.name).symlink_to(path)
     source = tmp_path / "link" if output == "link" else own / "tiles"
     before = sorted(own.rglob("*"))
-    with pytest.raises(UserError, match="is no file of a data set, so .* stays"):
+    with pytest.raises(UserError, match=r"is no file of a data set, so .* stays"):
         build(source, own if output == "link" else tmp_path / output, overwrite=True)
     assert sorted(own.rglob("*")) == before
 
@@ -150,7 +150,7 @@ def test_overwrite_spares_the_manifest_that_it_would_read(tiles, tmp_path):
     build(tiles, tmp_path / "out")
     rows = [["image"], *([f"{barcode(index)}.png"] for index in range(8))]
     manifest = write_csv(tmp_path / "out" / "mine.csv", rows)
-    with pytest.raises(UserError, match="mine.csv is no file of a data set, so .* stays"):
+    with pytest.raises(UserError, match=r"mine\.csv is no file of a data set, so .* stays"):
         build(tiles, tmp_path / "out", manifest=manifest, overwrite=True)
     assert manifest.is_file()
 
