@@ -14,7 +14,7 @@ from tqdm import tqdm
 from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.dataset.layout import SIGNATURE
+from datasets_prep.dataset.layout import FILES, SIGNATURE
 from datasets_prep.patches.extract import extract_shard
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.patches.scan_results import read_candidates
@@ -107,7 +107,7 @@ def dry_run(
     Raises:
         UserError: the request is impossible, or no source can be used.
     """
-    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE)
+    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE, files=FILES)
     listed = listed_sources(inputs, options, splits, say=say)
     bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
     beside = next(folder for folder in output.absolute().parents if folder.is_dir())  # a cluster sees this folder too

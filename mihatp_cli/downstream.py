@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", type=int, metavar="PX", help="side of the segmenter's windows (default: 256 or 270)"
     )
     parser.add_argument(
-        "--radius", type=float, metavar="PX", help="largest distance between paired centres (default: 12)"
+        "--radius", type=float, metavar="PX", help="largest distance of paired centres in F_d and ACC (default: 12)"
     )
 
 

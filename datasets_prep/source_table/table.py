@@ -11,8 +11,8 @@ from datasets_prep.source_table.heads import Heads, read_heads
 
 _DELIMITERS = (",", "\t", ";")
 _SPLITS = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
-_NO = ("", "0", "no", "n", "false", "f")  # what an empty `exclude` is called
-_YES = ("1", "yes", "y", "true", "t", "x")
+_NO = ("", "0", "0.0", "no", "n", "false", "f", "nan", "none", "na", "n/a", "-")  # what an empty `exclude` is called
+_YES = ("1", "1.0", "yes", "y", "true", "t", "x")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Red ink, told from blood and eosin by colour, and where the colour leaves a doubt, by the shape of a pen stroke.
 
 Red ink lets red light pass, and absorbs green and blue about equally. Eosin absorbs green, and half as much blue. Dense
-blood absorbs blue as ink does, but also red. The redness, the density of blue minus twice that of red, is therefore
+blood absorbs blue as ink does, but also red. The purity, the density of blue minus twice that of red, is therefore
 high for ink alone. Measured on the 16×16 px means of 33 TCGA tiles at 40x, it is at most 0.5 in 99.9 % of the tissue,
-and at most 0.95 in pure blood; common markers have 0.5 to 1.5. Over tissue the density of blue minus once that of red
-says more, because stained tissue adds to both. A stroke is long, has one width all along, and its redness ends at its
-borders. Blood and fibres are irregular.
+and at most 0.95 in pure blood; common markers have 0.5 to 1.5. Over tissue the redness, the density of blue minus that
+of red, says more, because stained tissue adds to both. A stroke is long, has one width all along, and its redness ends
+at its borders. Blood and fibres are irregular.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
-_SURE = 1.1  # density of blue minus twice that of red: ink of any shape
+_SURE = 1.1  # purity: ink of any shape
 # Redness at which strokes are looked for, one after another.
 _LEVELS = (1.5, 1.3, 1.15, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.42, 0.35)
 _LEAST_GREEN = 0.4  # density; paler ink looks like tinted glass
@@ -24,7 +24,7 @@ _LEAST_BLUE = 0.5  # ratio of the densities blue / green
 _MARGIN = 0.15  # a stroke is redder than what surrounds it, by this
 _LONG, _LONG_OF_INK = 5.0, 3.5  # length of a stroke in widths; less where its colour is hardly that of blood
 _PALE, _LONG_OF_PALE = 0.6, 7.0  # median redness of paler ink, which eosin reaches, and its length in widths
-_PURE = 0.75  # median density of blue minus twice that of red, from which this holds
+_PURE = 0.75  # median purity, from which this holds
 _EVEN, _TOLERANCE = 0.75, 0.25  # share of a stroke whose width is within the tolerance of its median
 _SOLID = (0.75, 1.3)  # area of a stroke relative to length × width
 _OUTLINE = (0.8, 1.3)  # length of its outline relative to that of a smooth stroke

@@ -15,7 +15,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.losses.hovernet_loss import HoVerNetLoss, NucleiTargets
 from mihatp_arch.models.base_model import LossModel, refuse_cuda_graphs
 from mihatp_arch.nuclei.coded_labels import decode, encode
-from mihatp_arch.nuclei.postprocess import segment, types_of
+from mihatp_arch.nuclei.postprocess import segment_typed
 from mihatp_arch.nuclei.predict import WINDOW, predict
 from mihatp_arch.nuclei.targets import hv_map
 from mihatp_arch.training.step import Losses
@@ -45,6 +45,8 @@ class HoVerNetModel(LossModel):
         loss = (opt["train"].get("pixel_opt") or {}).get("type")
         if loss != HoVerNetLoss.__name__ or opt["train"].get("perceptual_opt"):
             raise UserError(f"train.pixel_opt.type: {loss}; HoVerNetModel needs HoVerNetLoss, and no perceptual_opt")
+        if opt.get("dist") and opt["train"].get("frozen_iterations") and not opt.get("find_unused_parameters"):
+            raise UserError("train.frozen_iterations: several processes need find_unused_parameters: true beside it")
         for key, side in (
             ("datasets.train.gt_size", opt["datasets"]["train"].get("gt_size")),
             ("val.window", (opt.get("val") or {}).get("window")),
@@ -89,14 +91,7 @@ class HoVerNetModel(LossModel):
             bare = self.get_bare_model(network)
             window = self.opt["val"].get("window") or WINDOW[bare.mode]
             maps = predict(bare, image, window=window, device=self.device)
-        labels = segment(maps)
-        types = None
-        if maps.types is not None:
-            numbers, of_nucleus = types_of(labels, maps.types)
-            table = np.zeros(labels.max(initial=0) + 1, np.uint8)
-            table[numbers] = of_nucleus
-            types = table[labels]
-        self.output = torch.from_numpy(encode(labels, types)).permute(2, 0, 1)[None].float() / 255
+        self.output = torch.from_numpy(encode(*segment_typed(maps))).permute(2, 0, 1)[None].float() / 255
 
 
 def _jittered(images: Tensor, strength: float) -> Tensor:

@@ -49,6 +49,17 @@ def segment(maps: Maps) -> NDArray[np.int32]:
     return watershed(basins, markers=markers, mask=blob).astype(np.int32)
 
 
+def segment_typed(maps: Maps) -> tuple[NDArray[np.int32], NDArray[np.uint8] | None]:
+    """The label map of the nuclei and, where they are classified, the type of each pixel: that of its nucleus."""
+    labels = segment(maps)
+    if maps.types is None:
+        return labels, None
+    numbers, of_nucleus = types_of(labels, maps.types)
+    table = np.zeros(labels.max(initial=0) + 1, np.uint8)
+    table[numbers] = of_nucleus
+    return labels, table[labels]
+
+
 def types_of(labels: NDArray[np.int32], types: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The numbers of the nuclei, [N], and the type of each, [N]: that of most of its pixels.
 

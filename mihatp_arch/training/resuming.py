@@ -56,6 +56,7 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
         ) from error
     start_ema_at(self, resume_state["iter"])
     self.best_metric_results = best_until(self.opt, resume_state)
+    _restore_generators(self.opt, resume_state.get("generators", []))  # a stop in the validation saves them again
     _finish_validation(self, resume_state["iter"])
     _restore_generators(self.opt, resume_state.get("generators", []))
 

@@ -46,8 +46,11 @@ def only_process(file: Path, subject: str, *, remedy: str) -> Iterator[None]:
     holding = [descriptor]
     os.register_at_fork(after_in_child=partial(_close_all, holding))  # a worker must not hold it when this process dies
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(_this_process()).encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(_this_process()).encode())
+        except OSError as error:
+            raise UserError(f"cannot write '{file}': {error.strerror or error}") from error
         yield
     finally:
         with suppress(OSError):

@@ -19,6 +19,7 @@ model_type: HoVerNetModel
 scale: 1  # label maps are as large as the tissue
 num_gpu: auto
 manual_seed: 0
+find_unused_parameters: $unused
 
 datasets:  # $prepared
   train:
@@ -115,14 +116,15 @@ _COSINE = """
 # The authors cut 49 patches of each of the 27 images: windows of 540 px every 164 px, with mirrored borders.
 CONSEP = {
     "about": "HoVer-Net on CoNSeP with the schedule of its authors (models/hovernet/opt.py of vqdang/hover_net): two "
-    "phases\n# of 50 epochs. An epoch is 1320 patches in 330 iterations here; the authors have 1323 patches.",
+    "phases\n# of 50 epochs. An epoch is 1325 patches in 331 iterations here; the authors have 1323 patches.",
     "root": "datasets/nuclei/CoNSeP",
     "prepared": "mihatp nuclei prepare CoNSeP -o datasets/nuclei/CoNSeP",
     "gt_size": "270  # px, the window of the mode `original`; the output has 80 px",
     "batch_size": "4  # as in the authors' second phase; their first one has 16",
-    "enlarge": "55  # 24 images · 55 = 1320 patches; 3 of the 27 images are val",
+    "enlarge": "53  # 25 images · 53 = 1325 patches; 2 of the 27 images are val",
     "network": _CONSEP_NETWORK.strip("\n"),
     "weights": "  # the authors: ImageNet-ResNet50-Preact_pytorch.tar, the encoder alone (strict_load_g: false)",
+    "unused": "true  # several processes need it while the encoder is not trained",
     "precision": "fp32",
     "ema_decay": "0  # the authors have no average",
     "frozen": "16500  # the first phase, 50 epochs: the encoder is not trained",
@@ -146,6 +148,7 @@ LIGHT = {
     "enlarge": "1",
     "network": _LIGHT_NETWORK.strip("\n"),
     "weights": "",
+    "unused": "false",
     "precision": "bf16",
     "ema_decay": "0.99",
     "frozen": "0",

@@ -19,6 +19,7 @@ from mihatp_arch.inference.nuclei.morphometry import Nuclei
 from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, find_nuclei
 from mihatp_arch.inference.nuclei.store import NucleiStore
 
+_FILES = (TABLES, "A.geojson", "B.geojson", "nuclei.csv", "fidelity.csv")
 _NAMES = Names("A", "B")
 _IMAGE = "slide"
 _SHARE, _LEAST = 0.02, 20.0  # of the size, and µm: larger differences of the sizes are other fields
@@ -60,8 +61,9 @@ def compare_slides(
         UserError: a slide cannot be used, the slides are not of the same field, neither has nuclei, or a file cannot
             be written.
     """
-    if (folder / TABLES).exists() and not overwrite:
-        raise UserError(f"{folder} has a comparison: name another folder, or give --overwrite")
+    existing = next((name for name in _FILES if (folder / name).exists()), None)
+    if existing is not None and not overwrite:
+        raise UserError(f"{folder} has a {existing} already: name another folder, or give --overwrite")
     _refuse_other_fields(first, second, options)
     stores = [folder / f".{name}.tiles" for name in ("A", "B")]
     try:
@@ -76,8 +78,8 @@ def compare_slides(
         with ExitStack() as stack:
             slides = [stack.enter_context(options.open(path)) for path in (first, second)]
             read = _reader(slides, [a.level, b.level])
+            _write_geojson(folder, compared, a, b)  # nuclei.md comes last: it says that all is there
             results = write_fidelity(folder, {"B": [compared]}, {"B": read}, names=_NAMES, mpp=None)
-        _write_geojson(folder, compared, a, b)
         for store in stores:
             NucleiStore.delete(store)
     except OSError as error:

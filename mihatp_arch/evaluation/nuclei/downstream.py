@@ -5,11 +5,10 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from datasets_prep.common.files import sha256_of, write_file
+from datasets_prep.common.png import encode_png
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, write_downstream_fidelity
 from mihatp_arch.evaluation.nuclei.downstream_images import RGB, TestImage, find_images, read_png
@@ -79,11 +78,8 @@ def _written(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segmenter
 
 
 def _write_png(path: Path, rgb: RGB) -> None:
-    written, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-    if not written:
-        raise UserError(f"'{path}' cannot be encoded as PNG")
     try:
-        write_file(path, data.tobytes())
+        write_file(path, encode_png(rgb))
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
 

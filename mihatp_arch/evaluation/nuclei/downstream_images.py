@@ -7,10 +7,10 @@ from math import lcm
 from pathlib import Path
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.common.png import decode_rgb
 from mihatp_arch.errors import UserError
 from mihatp_arch.nuclei.coded_labels import decode
 
@@ -81,12 +81,10 @@ def _patients(manifest: Path) -> dict[str, str]:
 def read_png(path: Path) -> RGB:
     """An 8-bit picture, [H, W, 3] RGB. Raises `UserError` where it cannot be read."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error) as error:
-        raise UserError(f"'{path}' cannot be read: {error}") from error
-    if pixels is None:
-        raise UserError(f"'{path}' is damaged, or no picture")
-    return np.asarray(pixels, np.uint8)[..., ::-1]
+        return decode_rgb(path.read_bytes())
+    except (OSError, UserError) as error:
+        reason = error if isinstance(error, UserError) else error.strerror or error
+        raise UserError(f"'{path}' cannot be read: {reason}") from error
 
 
 def _size(pixels: RGB) -> str:

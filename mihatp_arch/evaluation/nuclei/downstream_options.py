@@ -25,7 +25,7 @@ class DownstreamOptions:
         benchmarks: output folders of `mihatp benchmark`; every network in them is a row.
         kernel: how LR is made for bicubic, and for networks that do not say their kernel.
         window: side of the segmenter's windows, px; None: that of the official code.
-        radius: largest distance between the centres of a pair, px.
+        radius: largest distance between the centres of a pair in F_d, ACC and F_c, px.
 
     Raises:
         UserError: a value is out of range.
@@ -41,6 +41,8 @@ class DownstreamOptions:
     radius: float = 12.0
 
     def __post_init__(self) -> None:
+        if len(set(self.scales)) < len(self.scales):
+            raise UserError(f"scales: {list(self.scales)}: one is given twice")
         if not self.scales or not set(self.scales) <= set(SCALES):
             raise UserError(f"scales: {list(self.scales)}: choose from {', '.join(map(str, SCALES))}")
         if self.kernel not in KERNELS:

@@ -67,6 +67,9 @@ def find_rows(options: DownstreamOptions, say: Callable[[str], object]) -> list[
     wrong = next((row for row in networks[: len(options.weights)] if row.scale not in options.scales), None)
     if wrong is not None:
         raise UserError(f"weights: {wrong.method} enlarges {wrong.scale} times, which is not one of the scales")
+    for row in networks:
+        if row.scale not in options.scales:
+            say(f"left out: {row.method} enlarges {row.scale} times, which is not one of the scales")
     rows = [DownstreamRow(HR, 1, "", HR, lambda hr: hr)]
     for scale in options.scales:
         rows += [_bicubic_row(scale, options.kernel), *(row for row in networks if row.scale == scale)]

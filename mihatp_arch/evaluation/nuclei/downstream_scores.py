@@ -6,6 +6,7 @@ from math import nan
 
 import numpy as np
 
+from mihatp_arch.evaluation.nuclei.fidelity import MPP, RADIUS
 from mihatp_arch.evaluation.nuclei.segmenter import Segmented
 from mihatp_arch.nuclei.detection import Pairs, Points, accuracy, centres, detection_f, pair, pooled, type_f
 from mihatp_arch.nuclei.matching import match
@@ -41,8 +42,10 @@ def score(true: Segmented, pred: Segmented, of_hr: Segmented, *, radius: float) 
     """Compare the nuclei of a picture with the annotated ones, and with those that are found on HR."""
     table = overlaps(true.labels, pred.labels)
     quality = panoptic(table)
-    pairs = pair(points(true), points(pred), radius=radius)
-    on_both = match(points(of_hr).centres, points(pred).centres, radius=radius)
+    annotation = points(true)
+    known = Points(annotation.centres, np.where(annotation.types > 0, annotation.types, -1))  # 0: nobody has typed it
+    pairs = pair(known, points(pred), radius=radius)
+    on_both = match(points(of_hr).centres, points(pred).centres, radius=RADIUS / MPP)
     annotated, found, on_hr = (len(np.unique(each.labels[each.labels > 0])) for each in (true, pred, of_hr))
     values = {
         "dice": dice(true.labels, pred.labels),

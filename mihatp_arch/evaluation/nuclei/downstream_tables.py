@@ -115,7 +115,14 @@ def _difference(each: RowScores, reference: RowScores, patients: Patients) -> Di
 
 def _kinds(scores: Sequence[RowScores]) -> list[int]:
     """The types of nuclei in the annotation."""
-    return sorted({int(kind) for image in scores[0].images.values() for kind in image.pairs.true if kind > 0})
+    return sorted(
+        {
+            int(kind)
+            for image in scores[0].images.values()
+            for kind in (*image.pairs.true, *image.pairs.lost)
+            if kind > 0
+        }
+    )
 
 
 def _write_csv(scores: Sequence[RowScores], images: Sequence[TestImage], output: Path) -> None:

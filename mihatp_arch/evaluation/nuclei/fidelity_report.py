@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datasets_prep.common.files import write_file
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.fidelity import MPP, RADIUS, Comparison, Fidelity, Names, fidelity
 from mihatp_arch.evaluation.nuclei.fidelity_plots import bland_altman
@@ -51,7 +52,7 @@ def write_fidelity(
             draw_worst(compared, read[method], folder / f"{method}.worst.png", title=method, names=names)
             if mpp is not None:
                 _write_geojson(folder / method, compared, mpp)
-        (folder / TABLES).write_text(markdown(results, names), encoding="utf-8")
+        write_file(folder / TABLES, markdown(results, names).encode())
     except OSError as error:
         raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return results

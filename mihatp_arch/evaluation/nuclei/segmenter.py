@@ -10,7 +10,7 @@ from mihatp_arch.archs.hovernet_arch import HoVerNet
 from mihatp_arch.bundled_weights import bundled_weights
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.nuclei.load import load_nuclei_network, nuclei_weights
-from mihatp_arch.nuclei.postprocess import segment, types_of
+from mihatp_arch.nuclei.postprocess import segment_typed
 from mihatp_arch.nuclei.predict import WINDOW, predict
 
 
@@ -65,14 +65,7 @@ class Segmenter:
 
     def segment(self, image: NDArray[np.uint8]) -> Segmented:
         """The nuclei of a picture, [H, W, 3] RGB; all pixels of a nucleus have its type."""
-        maps = predict(self.network, image, window=self.window)
-        labels = segment(maps)
-        if maps.types is None:
-            return Segmented(labels, None)
-        numbers, kinds = types_of(labels, maps.types)
-        table = np.zeros(labels.max(initial=0) + 1, np.uint8)
-        table[numbers] = kinds
-        return Segmented(labels, table[labels])
+        return Segmented(*segment_typed(predict(self.network, image, window=self.window)))
 
 
 def load_segmenter(source: str, *, window: int | None = None) -> Segmenter:

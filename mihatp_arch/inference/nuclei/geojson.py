@@ -34,14 +34,15 @@ _CONSEP = (  # HoVer-Net's types, with CoNSeP's merged
 _OTHERS = ((220, 40, 40), (40, 160, 40), (40, 80, 220), (230, 160, 0), (150, 60, 200), (0, 160, 160))
 
 
-def classes_of(nr_types: int | None) -> list[NucleusClass]:
+def classes_of(nr_types: int | None, *, mode: str) -> list[NucleusClass]:
     """The class of each type of a network, from type 0; `nr_types` counts the background, None: no types.
 
-    Networks of five types have those of CoNSeP.
+    Networks of the mode `original` with four types and the background have the types of CoNSeP. The official ones of
+    the mode `fast` are of other data sets.
     """
     if nr_types is None:
         return [NUCLEUS]
-    if nr_types == len(_CONSEP) + 1:
+    if nr_types == len(_CONSEP) + 1 and mode == "original":
         return [NUCLEUS, *_CONSEP]
     others = (NucleusClass(f"Nucleus of type {kind}", _OTHERS[kind % len(_OTHERS)]) for kind in range(1, nr_types))
     return [NUCLEUS, *others]

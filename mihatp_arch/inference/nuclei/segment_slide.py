@@ -16,7 +16,7 @@ from datasets_prep.common.files import sha256_of
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
 from datasets_prep.slides.resolution import Resolution, stated_resolution
-from mihatp_arch.inference.nuclei.geojson import classes_of, write_nuclei
+from mihatp_arch.inference.nuclei.geojson import NucleusClass, classes_of, write_nuclei
 from mihatp_arch.inference.nuclei.level import (
     SIDE,
     NucleiLevel,
@@ -96,7 +96,7 @@ class SlideNuclei:
     Attributes:
         path: the slide.
         nuclei: in µm from the upper left corner of level 0.
-        nr_types: number of types of the network, with the background; None: it does not classify.
+        classes: of the types of the network; a single one where it does not classify.
         level: how it was read.
         origin: (x, y) level-0 px where the coordinates of viewers begin.
         size: width and height of the slide, µm.
@@ -107,7 +107,7 @@ class SlideNuclei:
 
     path: Path
     nuclei: Nuclei
-    nr_types: int | None
+    classes: list[NucleusClass]
     level: NucleiLevel
     origin: tuple[int, int]
     size: tuple[float, float]
@@ -145,8 +145,7 @@ def segment_slide(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         result = find_nuclei(path, store_path(output), options, progress=progress)
-        classes = classes_of(result.nr_types)
-        write_nuclei(output, [(result.nuclei, classes)], mpp=result.level.mpp, origin=result.origin)
+        write_nuclei(output, [(result.nuclei, result.classes)], mpp=result.level.mpp, origin=result.origin)
         NucleiStore.delete(store_path(output))
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from error
@@ -179,7 +178,8 @@ def find_nuclei(path: Path, store: Path, options: NucleiOptions, *, progress: bo
         width, height = slide.level_sizes[0]
         size = (width * level.mpp, height * level.mpp)
         core = tiling.core * level.plan.mpp
-        return SlideNuclei(path, nuclei, network.nr_types, level, slide.facts.origin, size, computed, core, notes)
+        classes = classes_of(network.nr_types, mode=network.mode)
+        return SlideNuclei(path, nuclei, classes, level, slide.facts.origin, size, computed, core, notes)
 
 
 def _window(mode: str, asked: int | None) -> int:

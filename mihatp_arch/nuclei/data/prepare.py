@@ -26,6 +26,8 @@ from mihatp_arch.nuclei.postprocess import types_of
 COLUMNS = ("image", "labels", "split", "patient", "nuclei", "types", "mpp", "source")
 SPLITS = ("train", "val", "test")
 _SIGNATURE = {"manifest.csv": "image,labels,split,patient,nuclei,types"}
+# The files that it writes. `--overwrite` deletes no folder with any other file.
+_FILES = r"manifest\.csv|(train|val|test)/(images|labels)/[^/]+\.png"
 _MPP = (0.2, 0.3)  # µm/px, of about 40x
 
 
@@ -82,13 +84,13 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
         raise UserError(f"--radius {options.radius:g}: give 0.5 to 100 px")
     if options.classes is not None and len(set(options.classes)) < len(options.classes):
         raise UserError(f"--classes {' '.join(options.classes)}: a name is given twice")
-    refuse_existing(output, overwrite=overwrite, signature=_SIGNATURE)
+    refuse_existing(output, overwrite=overwrite, signature=_SIGNATURE, files=_FILES)
     sources, notes = with_splits(find_sources(path), seed=options.seed)
     twice = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if twice:
         raise UserError(f"{path}: {len(twice)} names of images occur twice, for example {twice[0]}: rename them")
     rows = []
-    with atomic_folder(output, overwrite=overwrite, signature=_SIGNATURE) as partial:
+    with atomic_folder(output, overwrite=overwrite, signature=_SIGNATURE, files=_FILES) as partial:
         for source in sources:
             for folder in ("images", "labels"):
                 (partial / source.split / folder).mkdir(parents=True, exist_ok=True)

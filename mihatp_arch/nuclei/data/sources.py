@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets_prep.source_table.heads import read_heads
 from mihatp_arch.errors import UserError
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -113,13 +114,35 @@ def _of_csv(path: Path) -> list[Source]:
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
-    columns = reader.fieldnames or []
+    columns = _named(list(reader.fieldnames or []), path)
+    rows = [(line, {columns.get(head, head): text for head, text in row.items()}) for line, row in rows]
+    columns = list(columns.values())
     if "image" not in columns or not set(_LABEL_COLUMNS) & set(columns):
         raise UserError(f"{path} needs the columns image and instances; it has {', '.join(columns) or 'none'}")
     if not rows:
         raise UserError(f"{path} has no rows")
     column = next(name for name in _LABEL_COLUMNS if name in columns)
     return [_row(path, line, {**row, "label file": row[column]}, column) for line, row in rows]
+
+
+def _named(heads: list[str], path: Path) -> dict[str, str]:
+    """Head -> its name here: those of patients, splits and resolutions as `mihatp prepare` reads them.
+
+    Raises:
+        UserError: there are two columns of one name.
+    """
+    named = {head: head.strip().casefold() for head in heads if head.strip().casefold() in (*_LABEL_COLUMNS, "points")}
+    others = [head for head in heads if head not in named]
+    if heads:
+        repeated = next((head for head in named if heads.count(head) > 1), None)
+        if repeated is not None:
+            raise UserError(f"{path} has two columns '{repeated}': rename one of them, or remove it")
+        meanings = read_heads(["image" if head.strip().casefold() == "image" else head for head in others], path)
+        known = {
+            others[index]: "image" if meaning == "file" else meaning for meaning, index in meanings.columns.items()
+        }
+        named |= {head: known.get(head, head) for head in others}
+    return named
 
 
 def _row(path: Path, line: int, row: Mapping[str, str], column: str) -> Source:

@@ -145,7 +145,7 @@ def _means(file: Path, metrics: Mapping[str, Any], iteration: int) -> dict[str, 
     try:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
-        columns = {metric: [float(row[metric]) for row in rows] for metric in metrics}
+        columns = {metric: [float(row[metric]) for row in rows] for metric in metrics if rows and metric in rows[0]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         get_root_logger().warning(f"'{file}' is no table of these metrics ({type(error).__name__}: {error}).")
         return {}

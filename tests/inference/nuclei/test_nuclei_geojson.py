@@ -17,7 +17,7 @@ def nuclei():
 
 
 def test_outlines_classes_and_measurements(nuclei, tmp_path):
-    write_nuclei(tmp_path / "a.geojson", [(nuclei, classes_of(5))], mpp=0.5, origin=(1, 2))
+    write_nuclei(tmp_path / "a.geojson", [(nuclei, classes_of(5, mode="original"))], mpp=0.5, origin=(1, 2))
     features = json.loads((tmp_path / "a.geojson").read_text())["features"]
     names = [feature["properties"]["classification"]["name"] for feature in features]
     assert names == ["Epithelial nucleus", "Miscellaneous nucleus"]
@@ -35,5 +35,9 @@ def test_groups_have_classes_of_their_own(nuclei, tmp_path):
 
 
 def test_other_numbers_of_types_are_numbered():
-    assert [each.name for each in classes_of(None)] == ["Nucleus"]
-    assert [each.name for each in classes_of(3)] == ["Nucleus", "Nucleus of type 1", "Nucleus of type 2"]
+    assert [each.name for each in classes_of(None, mode="original")] == ["Nucleus"]
+    assert [each.name for each in classes_of(3, mode="original")] == [
+        "Nucleus",
+        "Nucleus of type 1",
+        "Nucleus of type 2",
+    ]

@@ -133,7 +133,8 @@ def test_monuseg(monuseg, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("image,instances", "picture,instances", "needs the columns image and instances"),
+        ("image,instances", "picture,instances", "no rows with a column slide or image"),
+        ("image,instances", "image,instances,image", "has two columns 'image'"),
         ("instances/TCGA-AA-0002-01.png", "instances/absent.png", "line 3: there is no file"),
         (",val\n", ",valley\n", "split 'valley': use train, val or test"),
         (",val\n", ",\n", "has no split, but other images have one"),
