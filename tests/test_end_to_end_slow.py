@@ -22,7 +22,9 @@ def test_the_full_mihatp_x8_trains_on_a_cpu(data, tmp_path):
     log = basicsr(tmp_path, "train", *command, *small)
     assert len(re.findall(r"l_cl: \d\.\d+e-0\d sim_pos", log)) == 2
     models = tmp_path / "experiments" / "MiHATP_x8" / "models"
-    assert {path.name for path in models.iterdir()} == {"net_g_latest.pth", "net_c_latest.pth"}
+    assert {path.name for path in models.iterdir()} == {
+        f"net_{label}_{end}.pth" for label in "gc" for end in ("2", "latest")
+    }
     tested = basicsr(tmp_path, "test", *command)
     assert "with param key: [params_ema]" in tested
     assert logged("psnr", tested) == logged("psnr", log)

@@ -99,7 +99,7 @@ def test_hats_own_file_trains_resumes_and_is_tested(data, tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     longer = ["--auto_resume", "--force_yml", "train:total_iter=5"]
     resumed = basicsr(tmp_path, "train", "-opt", "train_HAT.yml", *longer)
-    assert resumed.returncode == 0 and "2.state" in resumed.stdout
+    assert resumed.returncode == 0 and "3.state" in resumed.stdout
     tested = basicsr(tmp_path, "test", "-opt", "train_HAT.yml")
     assert tested.returncode == 0 and "# psnr:" in tested.stdout + tested.stderr
 
