@@ -94,7 +94,7 @@ def _run(path: Path) -> Run:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     train = _options(path / f"{path.name}.yml").get("train")
     total = train.get("total_iter") if isinstance(train, dict) else None
-    total = total if isinstance(total, (int, float)) else None
+    total = int(total) if isinstance(total, (int, float)) else None
     return Run(path.name, total, max(states, default=None), "; ".join(_best(path / "training_states")), size)
 
 
