@@ -3,8 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import numpy as np
 import openslide
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.diagnosis import why_no_slide
 from datasets_prep.slides.levels import Box, over_white, read_padded
-from datasets_prep.slides.protocol import SlideFacts
+from datasets_prep.slides.protocol import OpenFile, SlideFacts
 from datasets_prep.slides.resolution import magnification_of, resolution_of
 from datasets_prep.slides.tiff import TiffLevels
 from datasets_prep.slides.tiff_files import open_levels
@@ -23,7 +22,7 @@ TIFF_VENDORS = ("aperio", "generic-tiff")  # formats whose levels are plain page
 _PROBE = 512  # px, side of the square that is compared at the origin of a level
 
 
-class OpenSlideReader:
+class OpenSlideReader(OpenFile):
     """A slide that OpenSlide opens; see `slides/protocol.py` for what a reader gives.
 
     A process that inherits an open slide (fork) opens the file again. An open slide cannot be pickled: send its path.
@@ -76,17 +75,6 @@ class OpenSlideReader:
         self._handle.close()
         if self._tiff is not None:
             self._tiff.close()
-
-    def __enter__(self) -> "OpenSlideReader":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an open slide cannot be pickled: send its path, and open it where it is read")
 
     @property
     def magnification(self) -> float:

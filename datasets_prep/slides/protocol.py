@@ -3,14 +3,17 @@
 A new reader is a class with these members in a file of its own, and one line in `slides/open.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Protocol
+from typing import ClassVar, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,25 @@ class SlideFacts:
     icc: bytes | None = None
     scanner: str = ""
     origin: tuple[int, int] = (0, 0)
+
+
+class OpenFile(ABC):
+    """A reader whose file is open until `close` is called or its `with` block ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an open slide cannot be pickled: send its path, and open it where it is read")
 
 
 class Levels(Protocol):

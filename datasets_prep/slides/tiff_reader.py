@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 import openslide
@@ -20,7 +19,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.quiet import silent_log
 from datasets_prep.slides.diagnosis import foreign_format, why_no_slide
 from datasets_prep.slides.levels import Box, read_padded
-from datasets_prep.slides.protocol import SlideFacts
+from datasets_prep.slides.protocol import OpenFile, SlideFacts
 from datasets_prep.slides.resolution import resolution_of
 from datasets_prep.slides.tiff import TiffLevels
 from datasets_prep.slides.tiff_files import PARSER_ERRORS, deep, is_tiff, is_whole, tiff_file
@@ -32,7 +31,7 @@ _UNSUPPORTED = (NotImplementedError, ValueError, KeyError, TypeError, ImportErro
 _CONVERT = "export it as 8-bit RGB with JPEG or deflate (QuPath: Export > OME TIFF; vips tiffsave --tile --pyramid)"
 
 
-class TiffReader:
+class TiffReader(OpenFile):
     """A slide in a TIFF file, read by tifffile; see `slides/protocol.py` for what a reader gives.
 
     A process that inherits an open slide (fork) opens the file again. An open slide cannot be pickled: send its path.
@@ -152,17 +151,6 @@ class TiffReader:
     def close(self) -> None:
         """Close the file."""
         self._levels.close()
-
-    def __enter__(self) -> "TiffReader":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an open slide cannot be pickled: send its path, and open it where it is read")
 
 
 def _main_page(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPage:

@@ -21,6 +21,7 @@ from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
 from torch import distributed
 
+from datasets_prep.common.processes.signals import handled
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.order import training_start
 
@@ -93,12 +94,10 @@ def signals_noted() -> Iterator[None]:
     _mistakes.clear()
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or not ignored]
-    before = {number: signal.signal(number, _note) for number in numbers}
     try:
-        yield
+        with handled(numbers, _note):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         _requests.clear()
         _mistakes.clear()
 
