@@ -1,6 +1,7 @@
 """`mihatp downstream`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 SUMMARY = "Table 2: nuclei that a segmentation network finds on HR, bicubic interpolation and super-resolution."
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the tables, print the Markdown; 0."""
-    from mihatp_arch.evaluation.nuclei.downstream import print_line, run_downstream
+    from mihatp_arch.evaluation.nuclei.downstream import run_downstream
     from mihatp_arch.evaluation.nuclei.downstream_options import read_options
 
     names = ("data", "segmenter", "scales", "weights", "benchmarks", "kernel", "window", "radius")
     options = read_options(args.opt, {name: getattr(args, name) for name in names})
-    table = run_downstream(options, args.output, print_line)
+    table = run_downstream(options, args.output, lambda line: print(line, file=sys.stderr))
     print(table.read_text(encoding="utf-8"))
     return 0

@@ -10,7 +10,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.source_table.heads import Heads, read_heads
 
 _DELIMITERS = (",", "\t", ";")
-_SPLITS = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+SPLIT_SYNONYMS = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
 _NO = ("", "0", "0.0", "no", "n", "false", "f", "nan", "none", "na", "n/a", "-")  # what an empty `exclude` is called
 _YES = ("1", "1.0", "yes", "y", "true", "t", "x")
 
@@ -97,7 +97,7 @@ def _entry(line: int, cells: Sequence[str], head: Sequence[str], heads: Heads, p
         line,
         row["file"],
         _only(row.get("patient", "")) if heads.is_gdc else row.get("patient", ""),
-        _SPLITS.get(split, split),
+        SPLIT_SYNONYMS.get(split, split),
         _mpp(row.get("mpp", ""), f"{path} line {line}", row["file"]),
         "" if exclude.casefold() in _NO else "excluded by the manifest" + _reason(exclude),
     )

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from mihatp_arch.archs.layers.preact_blocks import DenseBlock, ResidualBlock, SamePad, bn_relu, centre
 from mihatp_arch.errors import UserError
+from mihatp_arch.nuclei.windows import is_window, windows_of
 
 Mode: TypeAlias = Literal["original", "fast"]
 _GROUPS = 4  # of the dense units
 _MARGIN = {"original": 95, "fast": 46}  # px of the input around the output
-_SMALLEST = {"original": 270, "fast": 256}  # px, side of the input; larger ones are 8, 16, … px larger
 _UNPOOLING = "upsample2x.unpool_mat"  # a constant in official checkpoints
 
 
@@ -76,10 +76,9 @@ class HoVerNet(nn.Module):
             Maps [B, C, H-2m, W-2m] with m the `margin`: `np`, logits of background and nucleus; `hv`, horizontal and
             vertical distance to the centre of the nucleus, -1 to 1; with types `tp`, logits of the types.
         """
-        smallest = _SMALLEST[self.mode]
         for side in images.shape[-2:]:
-            if side < smallest or (side - smallest) % 8:
-                raise ValueError(f"HoVerNet: an image of side {side} px; {smallest}, {smallest + 8}, … are possible")
+            if not is_window(side, self.mode):
+                raise ValueError(f"HoVerNet: an image of side {side} px; {windows_of(self.mode)} are possible")
         conv0, *blocks = self.encoder()
         x = conv0(images / 255)
         features = []

@@ -16,8 +16,9 @@ from mihatp_arch.losses.hovernet_loss import HoVerNetLoss, NucleiTargets
 from mihatp_arch.models.base_model import LossModel, refuse_cuda_graphs
 from mihatp_arch.nuclei.coded_labels import decode, encode
 from mihatp_arch.nuclei.postprocess import segment_typed
-from mihatp_arch.nuclei.predict import WINDOW, predict
+from mihatp_arch.nuclei.predict import predict
 from mihatp_arch.nuclei.targets import hv_map
+from mihatp_arch.nuclei.windows import WINDOW, is_window, windows_of
 from mihatp_arch.training.step import Losses
 from mihatp_arch.training.validation import network_in_eval_mode
 
@@ -51,9 +52,8 @@ class HoVerNetModel(LossModel):
             ("datasets.train.gt_size", opt["datasets"]["train"].get("gt_size")),
             ("val.window", (opt.get("val") or {}).get("window")),
         ):
-            smallest = WINDOW[network.mode]
-            if side is not None and (side < smallest or (side - smallest) % 8):
-                raise UserError(f"{key}: {side}; a HoVerNet of mode {network.mode} takes {smallest}, {smallest + 8}, …")
+            if side is not None and not is_window(side, network.mode):
+                raise UserError(f"{key}: {side}; a HoVerNet of mode {network.mode} takes {windows_of(network.mode)}")
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step on the batch of `feed_data`; the encoder is left as it is in the first phase."""

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from mihatp_arch.nuclei.postprocess import Maps
 
-WINDOW = {"original": 270, "fast": 256}  # px, of the official code: 80 and 164 px of output
-
 
 class NucleiNetwork(Protocol):
     """What is needed of a `HoVerNet`."""

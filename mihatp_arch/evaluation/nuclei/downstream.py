@@ -1,6 +1,5 @@
 """Table 2 of the paper: one segmentation network on HR, on bicubic interpolation and on the output of each method."""
 
-import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -10,13 +9,14 @@ from tqdm import tqdm
 from datasets_prep.common.files import sha256_of, write_file
 from datasets_prep.common.png import encode_png
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, write_downstream_fidelity
-from mihatp_arch.evaluation.nuclei.downstream_images import RGB, TestImage, find_images, read_png
+from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, nuclei_in, write_downstream_fidelity
+from mihatp_arch.evaluation.nuclei.downstream_images import TestImage, find_images, read_png
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import HR, DownstreamRow, find_rows
-from mihatp_arch.evaluation.nuclei.downstream_scores import ImageScores, score
+from mihatp_arch.evaluation.nuclei.downstream_scores import score
 from mihatp_arch.evaluation.nuclei.downstream_tables import RowScores, write_tables
 from mihatp_arch.evaluation.nuclei.segmenter import Segmented, Segmenter, load_segmenter
+from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode, encode
 
 
@@ -32,42 +32,41 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     images = find_images(options.data)
     segmenter = load_segmenter(options.segmenter, window=options.window)
     rows = find_rows(options, say)
-    scores: list[RowScores] = []
-    files: dict[str, list[Pictures]] = {}
-    on_hr: dict[str, Segmented] = {}
+    scores = [RowScores(row, {}) for row in rows]
+    files: dict[str, list[Pictures]] = {row.name: [] for row in rows}
     total = len(rows) * len(images)
     with tqdm(total=total, desc="nuclei", unit="image", dynamic_ncols=True, disable=None) as bar:
-        for row in rows:
-            of_row: dict[str, ImageScores] = {}
-            files[row.name] = []
-            for image in images:
-                bar.set_postfix_str(row.name)
-                hr, labels, types = image.read(options.scales)
-                written = _written(row, image, hr, segmenter, output)
-                files[row.name].append(written)
+        for image in images:
+            hr, labels, types = image.read(options.scales)
+            content = f"{segmenter.identity}\n{sha256_of(image.tissue)}\n{hr.shape}"
+            true = Segmented(labels, types if types.any() else None)
+            on_hr = None
+            for of_row in scores:
+                bar.set_postfix_str(of_row.row.name)
+                written = _written(of_row.row, image, hr, segmenter, output / of_row.row.name, content)
+                files[of_row.row.name].append(written)
                 decoded, kinds = decode(read_png(written.labels))
                 pred = Segmented(decoded, kinds if segmenter.classifies else None)
-                if row.method == HR:
-                    on_hr[image.name] = pred
-                true = Segmented(labels, types if types.any() else None)
-                of_row[image.name] = score(true, pred, on_hr[image.name], radius=options.radius)
+                on_hr = on_hr or pred  # HR is the first row
+                of_row.images[image.name] = score(true, pred, on_hr, radius=options.radius)
                 bar.update()
-            scores.append(RowScores(row, of_row))
     names = [image.name for image in images]
+    on_scan = [nuclei_in(pictures) for pictures in files[HR]]
     for scale in options.scales:
         methods = {row.method: files[row.name] for row in rows if row.scale == scale}
-        write_downstream_fidelity(output / f"fidelity_x{scale}", names, files[HR], methods)
+        write_downstream_fidelity(output / f"fidelity_x{scale}", names, files[HR], on_scan, methods)
     try:
         return write_tables(scores, images, options, segmenter.about, output)
     except OSError as error:
         raise UserError(f"cannot write into '{output}': {error.strerror or error}") from error
 
 
-def _written(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segmenter, output: Path) -> Pictures:
-    """The row's picture and its nuclei, as PNG in the folder of the row."""
-    key = f"{row.identity}\n{segmenter.identity}\n{sha256_of(image.tissue)}\n{hr.shape}"
-    digest = sha256(key.encode()).hexdigest()[:12]
-    picture, labels = (output / row.name / f"{image.name}_{digest}{end}.png" for end in ("", "_nuclei"))
+def _written(
+    row: DownstreamRow, image: TestImage, hr: RGBImage, segmenter: Segmenter, folder: Path, content: str
+) -> Pictures:
+    """The row's picture and its nuclei, as PNG in `folder`; `content` is all that they depend on besides the row."""
+    digest = sha256(f"{row.identity}\n{content}".encode()).hexdigest()[:12]
+    picture, labels = (folder / f"{image.name}_{digest}{end}.png" for end in ("", "_nuclei"))
     if not labels.is_file():
         sr = row.picture(hr)
         found = segmenter.segment(sr)
@@ -77,13 +76,8 @@ def _written(row: DownstreamRow, image: TestImage, hr: RGB, segmenter: Segmenter
     return Pictures(picture, labels)
 
 
-def _write_png(path: Path, rgb: RGB) -> None:
+def _write_png(path: Path, rgb: RGBImage) -> None:
     try:
         write_file(path, encode_png(rgb))
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
-def print_line(line: str) -> None:
-    """Show a line to the user, on stderr."""
-    print(line, file=sys.stderr)

@@ -3,18 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mihatp_arch.evaluation.nuclei.downstream_images import read_png
-from mihatp_arch.evaluation.nuclei.fidelity import MPP, compare_images
+from mihatp_arch.evaluation.nuclei.fidelity import MPP, Comparison
 from mihatp_arch.evaluation.nuclei.fidelity_report import write_fidelity
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField, crop_of
+from mihatp_arch.inference.nuclei.morphometry import Nuclei, measure
+from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode
-
-RGB: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -29,8 +25,17 @@ class Pictures:
     labels: Path
 
 
+def nuclei_in(pictures: Pictures) -> Nuclei:
+    """The measured nuclei of an image. Raises `UserError` where a file cannot be read."""
+    return measure(decode(read_png(pictures.labels))[0], read_png(pictures.picture), mpp=MPP)
+
+
 def write_downstream_fidelity(
-    folder: Path, names: Sequence[str], hr: Sequence[Pictures], methods: Mapping[str, Sequence[Pictures]]
+    folder: Path,
+    names: Sequence[str],
+    hr: Sequence[Pictures],
+    on_hr: Sequence[Nuclei],
+    methods: Mapping[str, Sequence[Pictures]],
 ) -> None:
     """Write the files of `write_fidelity` into `folder`.
 
@@ -38,6 +43,7 @@ def write_downstream_fidelity(
         folder: of one scale.
         names: of the images.
         hr: the files of each image on HR.
+        on_hr: the nuclei of each image on HR.
         methods: method -> its files of each image.
 
     Raises:
@@ -45,14 +51,8 @@ def write_downstream_fidelity(
     """
     compared = {
         method: [
-            compare_images(
-                name,
-                hr=decode(read_png(of_hr.labels))[0],
-                sr=decode(read_png(of_sr.labels))[0],
-                hr_rgb=read_png(of_hr.picture),
-                sr_rgb=read_png(of_sr.picture),
-            )
-            for name, of_hr, of_sr in zip(names, hr, files, strict=True)
+            Comparison(name, nuclei, nuclei_in(pictures))
+            for name, nuclei, pictures in zip(names, on_hr, files, strict=True)
         ]
         for method, files in methods.items()
     }
@@ -62,7 +62,7 @@ def write_downstream_fidelity(
 
 
 def _reader(hr: Mapping[str, Pictures], sr: Mapping[str, Pictures]) -> ReadField:
-    def read(image: str, x: float, y: float, side: float) -> tuple[RGB, RGB]:
+    def read(image: str, x: float, y: float, side: float) -> tuple[RGBImage, RGBImage]:
         pictures = read_png(hr[image].picture), read_png(sr[image].picture)
         before, after = (crop_of(picture, mpp=MPP, x=x, y=y, side=side) for picture in pictures)
         return before, after

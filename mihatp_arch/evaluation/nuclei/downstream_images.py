@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.png import decode_rgb
 from mihatp_arch.errors import UserError
+from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode
-
-RGB: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class TestImage:
     labels: Path
     patient: str
 
-    def read(self, scales: Sequence[int]) -> tuple[RGB, NDArray[np.int32], NDArray[np.uint8]]:
+    def read(self, scales: Sequence[int]) -> tuple[RGBImage, NDArray[np.int32], NDArray[np.uint8]]:
         """Tissue [H, W, 3], label map and types [H, W], of a size that every scale divides.
 
         Raises:
@@ -78,7 +76,7 @@ def _patients(manifest: Path) -> dict[str, str]:
     return {Path(row.get("image") or "").stem: row.get("patient") or "" for row in rows}
 
 
-def read_png(path: Path) -> RGB:
+def read_png(path: Path) -> RGBImage:
     """An 8-bit picture, [H, W, 3] RGB. Raises `UserError` where it cannot be read."""
     try:
         return decode_rgb(path.read_bytes())
@@ -87,5 +85,5 @@ def read_png(path: Path) -> RGB:
         raise UserError(f"'{path}' cannot be read: {reason}") from error
 
 
-def _size(pixels: RGB) -> str:
+def _size(pixels: RGBImage) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]}"

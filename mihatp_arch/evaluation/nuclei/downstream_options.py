@@ -1,7 +1,7 @@
 """The options of `mihatp downstream`: a YAML file, and arguments that replace its values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from datasets_prep.common.downscale import KERNELS
 from datasets_prep.common.text import did_you_mean, with_hint
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
+from mihatp_arch.nuclei.detection import RADIUS
 
 SCALES = (2, 3, 4, 8)
 
@@ -35,10 +36,10 @@ class DownstreamOptions:
     segmenter: str = "nuclei-light"
     scales: tuple[int, ...] = (2, 4, 8)
     weights: tuple[str, ...] = ()
-    benchmarks: tuple[Path, ...] = field(default=())
+    benchmarks: tuple[Path, ...] = ()
     kernel: str = "area"
     window: int | None = None
-    radius: float = 12.0
+    radius: float = RADIUS
 
     def __post_init__(self) -> None:
         if len(set(self.scales)) < len(self.scales):
@@ -72,7 +73,7 @@ def read_options(file: Path | None, given: Mapping[str, Any]) -> DownstreamOptio
     stated |= {key: _typed(key, key, value) for key, value in given.items() if value is not None}
     if "data" not in stated:
         raise UserError("give --data: a folder with images and labels, as `mihatp nuclei prepare` writes it")
-    return replace(DownstreamOptions(stated["data"]), **stated)
+    return DownstreamOptions(**stated)
 
 
 def _typed(where: str, key: str, value: Any) -> Any:

@@ -4,10 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from datasets_prep.common.downscale import reduce_patch
 from mihatp_arch.checkpoints import newest_network
@@ -16,8 +12,7 @@ from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.results.scores import bicubic
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.upscale import Upscaler
-
-RGB: TypeAlias = NDArray[np.uint8]
+from mihatp_arch.metrics.images import RGBImage
 
 HR, BICUBIC = "HR", "bicubic"
 
@@ -38,7 +33,7 @@ class DownstreamRow:
     scale: int
     kernel: str
     identity: str
-    picture: Callable[[RGB], RGB]
+    picture: Callable[[RGBImage], RGBImage]
 
     @property
     def name(self) -> str:
@@ -87,7 +82,7 @@ def _experiments(folder: Path) -> Iterator[Path]:
 
 
 def _bicubic_row(scale: int, kernel: str) -> DownstreamRow:
-    def picture(hr: RGB) -> RGB:
+    def picture(hr: RGBImage) -> RGBImage:
         return bicubic(reduce_patch(hr, scale, kernel=kernel)[..., ::-1], scale)[..., ::-1]
 
     return DownstreamRow(BICUBIC, scale, kernel, f"{BICUBIC} {kernel}", picture)
@@ -98,7 +93,7 @@ def _network_row(source: str, default_kernel: str) -> DownstreamRow:
     upscaler, info = Upscaler(network), network.info
     kernel = info.kernel if info.kernel in ("area", "bicubic") else default_kernel
 
-    def picture(hr: RGB) -> RGB:
+    def picture(hr: RGBImage) -> RGBImage:
         return upscaler.upscale(reduce_patch(hr, info.scale, kernel=kernel))
 
     method = re.sub(rf"[-_]x{info.scale}(?=_|$)", "", info.name.removesuffix(".pth").removesuffix(".safetensors"))

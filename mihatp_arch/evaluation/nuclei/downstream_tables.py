@@ -1,6 +1,6 @@
 """Table 2 as Markdown, LaTeX, CSV and a page: a table for each scale, and differences to bicubic by patient."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -40,7 +40,7 @@ class RowScores:
     """
 
     row: DownstreamRow
-    images: Mapping[str, ImageScores]
+    images: dict[str, ImageScores]
 
 
 def write_tables(

@@ -11,7 +11,8 @@ from mihatp_arch.bundled_weights import bundled_weights
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.nuclei.load import load_nuclei_network, nuclei_weights
 from mihatp_arch.nuclei.postprocess import segment_typed
-from mihatp_arch.nuclei.predict import WINDOW, predict
+from mihatp_arch.nuclei.predict import predict
+from mihatp_arch.nuclei.windows import WINDOW, is_window, windows_of
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ def load_segmenter(source: str, *, window: int | None = None) -> Segmenter:
         UserError: there is no such file, it holds no HoVer-Net, or the window does not suit it.
     """
     path, network = nuclei_weights(source), load_nuclei_network(source)
-    smallest = WINDOW[network.mode]
-    side = smallest if window is None else window
-    if side < smallest or (side - smallest) % 8:
-        raise UserError(f"window {side}: this network takes {smallest}, {smallest + 8}, {smallest + 16}, … px")
+    side = WINDOW[network.mode] if window is None else window
+    if not is_window(side, network.mode):
+        raise UserError(f"window {side}: this network takes {windows_of(network.mode, count=3)} px")
     return Segmenter(network, source if source in bundled_weights() else path.name, sha256_of(path), side)

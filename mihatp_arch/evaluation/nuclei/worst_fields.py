@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mihatp_arch.evaluation.nuclei.fidelity import Comparison, Names
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
+from mihatp_arch.metrics.images import RGBImage
 
 SIDE = 40.0  # µm, of a field
 _WORST = 6  # fields
 _MATCHED, _LOST, _INVENTED = "white", "yellow", "cyan"
 
-RGBImage: TypeAlias = NDArray[np.uint8]
 ReadField: TypeAlias = Callable[[str, float, float, float], tuple[RGBImage, RGBImage]]
 """Name of an image; x, y and side of a field in µm -> the field in HR and in SR, [h, w, 3] each, white outside."""
 

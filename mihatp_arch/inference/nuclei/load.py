@@ -16,7 +16,6 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.inference.load import find_device
 
 BUNDLED = "nuclei-light"
-_CONTENTS = "desc"  # of an official checkpoint: its weights lie below this name
 _MODE_OF_KERNEL = {5: "original", 3: "fast"}
 _DECODER, _TYPES = "decoder.np.u3.conva.weight", "decoder.tp.u0.conv.bias"
 _CHANNELS = {  # weights -> their channels in the official network
@@ -43,9 +42,8 @@ def load_nuclei_network(source: str | Path = BUNDLED, *, device: str = "cpu") ->
         UserError: there is no such file or name, or it holds no HoVer-Net; there is no such device.
     """
     path = nuclei_weights(source)
-    content = load_tensors(path, mapped=False)
-    below = _CONTENTS if isinstance(content.get(_CONTENTS), dict) else "params_ema"
-    tensors = {name: tensor.float() for name, tensor in weights_below(path, content, below).items()}
+    weights = weights_below(path, load_tensors(path, mapped=False), "params_ema")
+    tensors = {name: tensor.float() for name, tensor in weights.items()}
     options = _recorded_options(path) or _options_of(tensors, path)
     if options.get("type", HoVerNet.__name__) != HoVerNet.__name__:
         raise UserError(f"'{path}' is a {options['type']}, no HoVerNet: give weights that segment nuclei")

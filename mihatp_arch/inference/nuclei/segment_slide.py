@@ -35,10 +35,9 @@ from mihatp_arch.inference.nuclei.tile_nuclei import TilePredictor, nuclei_of
 from mihatp_arch.inference.pyramid import store_path
 from mihatp_arch.inference.slides.tissue import slide_tissue
 from mihatp_arch.inference.tiling import Tiling
-from mihatp_arch.nuclei.predict import WINDOW
+from mihatp_arch.nuclei.windows import is_window, windows_of
 
 _WINDOW = {"original": 558, "fast": 560}  # px; with those of the official code most of the time goes into margins
-_STEP = 8  # px, of the sides that the network takes
 _PROCESSES = 8  # more than a GPU keeps busy
 
 
@@ -183,9 +182,8 @@ def find_nuclei(path: Path, store: Path, options: NucleiOptions, *, progress: bo
 
 
 def _window(mode: str, asked: int | None) -> int:
-    smallest = WINDOW[mode]
-    if asked is not None and (asked < smallest or (asked - smallest) % _STEP):
-        raise UserError(f"--window {asked}: a network of mode {mode} takes {smallest}, {smallest + _STEP}, …")
+    if asked is not None and not is_window(asked, mode):
+        raise UserError(f"--window {asked}: a network of mode {mode} takes {windows_of(mode)}")
     return asked or _WINDOW[mode]
 
 

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.source_table.heads import read_heads
+from datasets_prep.source_table.table import SPLIT_SYNONYMS
 from mihatp_arch.errors import UserError
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 LABELS = (".mat", ".png", ".tif", ".tiff", ".geojson", ".json", ".csv")
 _LABEL_FOLDERS = ("labels", "instances", "annotations", "geojson")
 _LABEL_COLUMNS = ("instances", "labels", "annotations", "points")
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+_SPLITS = {name: name for name in ("train", "val", "test")} | SPLIT_SYNONYMS
 _MANIFEST = "manifest.csv"
 
 
