@@ -58,7 +58,7 @@ def resume_training(self: BaseModel, resume_state: dict[str, Any]) -> None:
     self.best_metric_results = best_until(self.opt, resume_state)
     _restore_generators(self.opt, resume_state.get("generators", []))  # a stop in the validation saves them again
     _finish_validation(self, resume_state["iter"])
-    _restore_generators(self.opt, resume_state.get("generators", []))
+    _restore_generators(self.opt, resume_state.get("generators", []))  # the loaders of a validation draw a seed
 
 
 def _restore_generators(opt: dict[str, Any], generators: Any) -> None:
