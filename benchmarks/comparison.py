@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -14,6 +14,8 @@ from memory import peak_mib
 from report import Row, Settings
 from timing import Times, alternate, ratio, spread
 from torch import Tensor, nn
+
+from mihatp_arch.archs.fast.calibration import Calibration, calibrated
 
 # run(contender, network, lq, gt): what is measured; a function of a module, which goes to another process by its name.
 Run = Callable[[Contender, nn.Module, Tensor, Tensor], object]
@@ -118,8 +120,14 @@ def evaluation(network: nn.Module) -> None:
     network.eval()
 
 
+@lru_cache
+def calibration() -> Calibration:
+    """That of this process."""
+    return Calibration()
+
+
 @torch.inference_mode()
 def infer(one: Contender, network: nn.Module, lq: Tensor, gt: Tensor) -> Tensor:
-    """One forward without gradients."""
-    with one.autocast(lq.device.type):
+    """One forward without gradients, as `mihatp upscale` runs it."""
+    with one.autocast(lq.device.type), calibrated(calibration() if one.name == "ours" else None):
         return network(lq)

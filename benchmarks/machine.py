@@ -2,15 +2,15 @@
 
 import os
 import platform
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from timing import seconds
 from torch.utils.flop_counter import FlopCounterMode
+
+from mihatp_arch.archs.fast.choice_file import processor
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _REPEATS = 8
@@ -22,16 +22,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def hardware(device: str) -> str:
+    """The name of the GPU or of the processor."""
+    return torch.cuda.get_device_name() if device == "cuda" else processor()
+
+
 def describe(device: str, threads: int) -> str:
     """One line: processor, threads, load, versions."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    if device == "cuda":
-        name = torch.cuda.get_device_name()
-    else:
-        info = Path("/proc/cpuinfo")
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
-        name = found[1] if found else platform.processor()
-    return f"{name}, {threads} of {cores()} cores{load}, torch {torch.__version__}, Python {platform.python_version()}"
+    of = f"{threads} of {cores()} cores{load}"
+    return f"{hardware(device)}, {of}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def matrix_peak(device: str, precision: str) -> float:

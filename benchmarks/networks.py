@@ -96,6 +96,7 @@ def main() -> None:
     if args.graphs:
         rows = [row for question in questions for row in fresh(graph_rows, question.size, chosen)]
         report.table("Inference: CUDA graphs", rows, part="graphs")
+    report.choices()
 
 
 if __name__ == "__main__":

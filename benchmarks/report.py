@@ -10,8 +10,11 @@ from pathlib import Path
 
 import torch
 from children import ALLOCATORS
-from machine import cores, describe
+from machine import cores, describe, hardware
 from matplotlib.figure import Figure
+
+from mihatp_arch.archs.fast.choice_file import default_file, machine_key, read_choices
+from mihatp_arch.archs.fast.fast_setting import fast_setting
 
 Row = Mapping[str, str | float | None]
 
@@ -76,15 +79,17 @@ def settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Setti
 class Report:
     """Tables and plots of one script, on stdout and in the output folder."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
-        self.name, self.output = name, settings.output
-        self.machine = describe(settings.device, settings.threads)
+    def __init__(self, script: str, settings: Settings) -> None:
+        self.script, self.output = script, settings.output
+        self.settings = settings
+        self.machine, self.processor = describe(settings.device, settings.threads), hardware(settings.device)
         print(self.machine, flush=True)
 
     def table(self, title: str, rows: Sequence[Row], *, part: str = "") -> None:
-        """Print the rows, and write them to `<script>_<part>.csv` with the machine beside each."""
+        """Print the rows with the processor beside each, and write them to `<script>_<part>.csv` with the machine."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        cells = [columns, *([shown(row.get(column)) for column in columns] for row in rows)]
+        cells = [[*columns, "processor"]]
+        cells += [[*(shown(row.get(column)) for column in columns), self.processor] for row in rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         print(f"\n{title}")
         for line in cells:
@@ -94,6 +99,14 @@ class Report:
             writer = csv.DictWriter(file, [*columns, "machine"], lineterminator="\n")
             writer.writeheader()
             writer.writerows([{**row, "machine": self.machine} for row in rows])
+
+    def choices(self) -> None:
+        """The ways that inference on this processor takes, as far as they were ever measured (`MIHATP_FAST`)."""
+        if self.settings.device == "cpu" and fast_setting().calibrated:
+            threads = f", {self.settings.threads} threads"
+            stored = read_choices(default_file(), machine_key()).items()
+            rows = [{"layer": key.removesuffix(threads), "way": way} for key, way in stored if key.endswith(threads)]
+            self.table("Ways that calibration chose", rows, part="choices")
 
     def bars(self, rows: Sequence[Row], value: str, *, labels: Sequence[str], part: str = "") -> None:
         """One horizontal bar for every row that has `value`, called by the columns `labels`."""
@@ -128,7 +141,7 @@ class Report:
         figure.savefig(self._path(part, ".png"), dpi=120)
 
     def _path(self, part: str, ending: str) -> Path:
-        return self.output / ("_".join(filter(None, (self.name, part))) + ending)
+        return self.output / ("_".join(filter(None, (self.script, part))) + ending)
 
 
 def shown(value: str | float | None) -> str:

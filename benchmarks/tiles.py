@@ -52,6 +52,7 @@ def main() -> None:
     ]
     report.table("Tiles at x4: useful LR kilopixels a second", rows)
     report.bars(rows, f"kpx/s, pad {args.pad[-1]}", labels=["tile", "batch", "contender", "allocator"])
+    report.choices()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With `-n`, each worker and each process that it starts computes in one thread, unless OMP_NUM_THREADS is set."""
+    """The same ways in all tests. With `-n`, workers and their processes compute in one thread each.
+
+    MIHATP_FAST and OMP_NUM_THREADS may say otherwise.
+    """
+    os.environ.setdefault("MIHATP_FAST", "fixed")
     if config.getoption("numprocesses", default=None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # xdist starts the workers later, with this environment
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mihatp_arch.archs.fast.fast_setting import fast_setting
 from mihatp_arch.checkpoints import TrainingState, find_training_state
 from mihatp_arch.config.checks.data import check_data
 from mihatp_arch.config.checks.lr_kernels import check_kernels, fill_kernels
@@ -46,8 +47,9 @@ def check_run(
         full: decode all images of all data sets.
 
     Raises:
-        UserError: there is nothing to test, or nothing to resume from.
+        UserError: there is nothing to test, or nothing to resume from; or `MIHATP_FAST` has an unknown value.
     """
+    fast_setting()
     options.open("path", "logger")
     training_file = choose_sets(options, command)
     findings = Findings(warnings=fill_defaults(options, command))

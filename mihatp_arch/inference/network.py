@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from mihatp_arch.archs.fast.calibration import Calibration, calibrated
+from mihatp_arch.archs.fast.fast_setting import fast_setting
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.prepare import prepare_for_inference
 from mihatp_arch.inference.tile_threads import in_threads
@@ -91,6 +93,8 @@ class TorchNetwork:
         self.device = device
         self.precision = precision
         self.module = module.to(device).eval().requires_grad_(False)
+        fast_setting()  # a mistake in it ends the run here
+        self._calibration = Calibration() if device.type == "cpu" else None
         self._prepared: dict[int, nn.Module] = {}  # by the side of the tiles
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -102,7 +106,7 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def _computed(self, module: nn.Module, lr: Tensor) -> Tensor:
-        with self._autocast():
+        with self._autocast(), calibrated(self._calibration):
             return module(lr.to(self.device, non_blocking=True)).float().cpu()
 
     def _for_tiles(self, height: int, width: int) -> nn.Module:

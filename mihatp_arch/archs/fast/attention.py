@@ -7,11 +7,9 @@ in flash-attn), whose gradient comes back in one tensor: nothing has to be put t
 import importlib.util
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mihatp_arch.archs.fast.chunked_attention import chunked_attention
+from mihatp_arch.archs.fast.attention_ways import AttentionInputs, fastest_on_cpu, sdpa, written_out
 
 if importlib.util.find_spec("triton"):  # it comes with torch for GPUs
     from mihatp_arch.archs.fast import triton_attention
@@ -76,33 +74,16 @@ def _attention(
 ) -> Tensor:
     """The attention of q, k and v along the first axes of one, two or three tensors.
 
-    The fastest way on a GPU is our Triton program, if one bias serves all windows. On a CPU it is `chunked_attention`
-    in training and in bf16, unless each window has a bias of its own. In all other cases it is PyTorch's attention.
+    The fastest way on a GPU is our Triton program, if one bias serves all windows, else PyTorch's attention. On a CPU
+    it is fixed or measured (attention_ways.py).
     """
-    q, k, v = (x for tensor in packed for x in tensor)
-    bias = None if bias is None else bias.to(q.dtype)
-    attn_mask = None if attn_mask is None else attn_mask.to(q.dtype)
+    dtype = packed[0].dtype
+    bias = None if bias is None else bias.to(dtype)
+    attn_mask = None if attn_mask is None else attn_mask.to(dtype)
+    inputs = AttentionInputs(packed, bias, scale, attn_mask, mask_counts)
     if not fused:
-        scores = (q * scale) @ k.transpose(-2, -1)
-        scores = scores if bias is None else scores + bias
-        scores = scores if attn_mask is None else scores + attn_mask[_mask_index(mask_counts)][:, None]
-        return scores.softmax(-1) @ v
+        return written_out(inputs)
     if bias is not None and triton_attention and triton_attention.supports(packed, bias, attn_mask, mask_counts):
         kv = packed[1] if len(packed) == 2 else None
         return triton_attention.window_attention(packed[0], kv, bias, attn_mask, mask_counts, scale)
-    in_training = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, bias))
-    chunked = q.device.type == "cpu" and (in_training or q.dtype == torch.bfloat16)
-    if chunked and (bias is None or len(bias) == 1):
-        mask_index = None if attn_mask is None else _mask_index(mask_counts)
-        return chunked_attention(packed, None if bias is None else bias[0], attn_mask, mask_index, scale)
-    if attn_mask is None or bias is None:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
-    by_mask = zip(*(x.split(list(mask_counts)) for x in (q, k, v)), attn_mask, strict=True)
-    return torch.cat(
-        [F.scaled_dot_product_attention(*qkv, attn_mask=bias + mask, scale=scale) for *qkv, mask in by_mask]
-    )
-
-
-def _mask_index(mask_counts: Sequence[int]) -> Tensor:
-    """The number of the mask of each window: `[B]`."""
-    return torch.tensor([kind for kind, count in enumerate(mask_counts) for _ in range(count)])
+    return fastest_on_cpu(inputs) if packed[0].device.type == "cpu" else sdpa(inputs)

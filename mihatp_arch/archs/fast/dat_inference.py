@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mihatp_arch.archs.fast.attention_ways import AttentionInputs, fastest_on_cpu, sdpa
+from mihatp_arch.archs.fast.linear import linear
+
 _HEAD = 16  # on a CPU, matrix products with fewer columns take three times as long, so that heads are padded
 
 
@@ -64,7 +67,7 @@ class _Interaction(nn.Module):
         """proj(x · sigmoid(C-Map(y)) + y · sigmoid(S-Map(x))): `[B, L, C]`."""
         of_channels = self.channel_map(y.mean(1, keepdim=True)).sigmoid()
         of_pixels = self.spatial_map(x).sigmoid()
-        return self.proj(torch.addcmul(x * of_channels, y, of_pixels))
+        return _apply(self.proj, torch.addcmul(x * of_channels, y, of_pixels))
 
 
 class _SpatialAttention(_Interaction):
@@ -129,7 +132,8 @@ class _WindowAttention(nn.Module):
         results: list[Tensor] = []
         for windows, bias in zip(qkv.split(self.counts, 1), self.bias, strict=True):
             q, k, v = windows.flatten(0, 1).permute(2, 0, 3, 1, 4)
-            result = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None].to(q.dtype), scale=self.scale)
+            inputs = AttentionInputs((q[None], k[None], v[None]), bias[None].to(q.dtype), self.scale)
+            result = fastest_on_cpu(inputs, fixed="sdpa") if q.device.type == "cpu" else sdpa(inputs)
             results.append(result.transpose(1, 2).unflatten(0, (len(x), -1)).flatten(1, 2))
         return torch.cat(results, 1).index_select(1, self.places)[..., : self.head_dim]
 
@@ -166,7 +170,7 @@ class _FeedForward(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         gates = _convolve(self.conv, self.norm(F.gelu(self.gates(x))), size)
-        return self.fc2(F.gelu(self.values(x)) * gates)
+        return _apply(self.fc2, F.gelu(self.values(x)) * gates)
 
 
 def _window_partition(image: Tensor, height: int, width: int) -> Tensor:
@@ -211,8 +215,17 @@ def _pointwise(conv: nn.Conv2d, norm: nn.BatchNorm2d, act: nn.Module, last: nn.C
     return nn.Sequential(_linear(first.weight.flatten(1), first.bias), act, _linear(last.weight.flatten(1), last.bias))
 
 
+class _Linear(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return _apply(self, input)
+
+
+def _apply(layer: nn.Linear, x: Tensor) -> Tensor:
+    return linear(x, layer.weight, layer.bias, fixed="blas")
+
+
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device=weight.device, dtype=weight.dtype)
+    layer = _Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device=weight.device, dtype=weight.dtype)
     with torch.no_grad():
         layer.weight.copy_(weight)
         if bias is not None:

@@ -5,23 +5,68 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mihatp_arch.archs.fast import channel_padding
+from mihatp_arch.archs.fast.calibration import chosen_way
 
 _IMAGES = 16  # with fewer images, PyTorch does not use oneDNN for 1×1 convolutions in a single thread
-_MANY_ROWS = 1024  # from this number on the convolution is faster
+_MANY_ROWS = 1024  # from this number on the convolution is the fixed way
+_ROWS = 4096  # of a measurement; more rows take the same time each
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """F.linear for x `[…, C]`. On a CPU, large fp32 maps go through a 1×1 convolution (oneDNN), which is faster."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, fixed: str | None = None) -> Tensor:
+    """F.linear for x `[…, C]`: on a CPU by the way that is fixed, given (`MIHATP_FAST`) or measured.
+
+    Args:
+        x: `[…, C]`.
+        weight: `[out, C]`.
+        bias: `[out]`.
+        fixed: the way without a measurement; by default the convolution for large fp32 maps.
+    """
     half = channel_padding.half_precision(x)
     if half:
         return channel_padding.linear(x, weight, bias, half)
-    rows = x.numel() // x.shape[-1]
-    slow = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    if not slow or rows < _MANY_ROWS or rows % _IMAGES:
+    if x.device.type != "cpu":
         return F.linear(x, weight, bias)
+    rows = x.numel() // x.shape[-1]
+    autocast = torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
+    ways = ["blas"]
+    if rows % _IMAGES == 0:
+        ways.append("convolution")
+    if not torch.is_grad_enabled() and dtype in (torch.float32, torch.bfloat16) and _onednn_exists():
+        ways.append("onednn")
+    if fixed is None:
+        fixed = "blas" if rows < _MANY_ROWS or rows % _IMAGES or dtype != torch.float32 or autocast else "convolution"
+
+    def run(way: str) -> Tensor:
+        return _WAYS[way](x.reshape(-1, x.shape[-1])[:_ROWS], weight, bias)
+
+    size = min(1 << max(rows - 1, 0).bit_length(), _ROWS)
+    key = f"{size}x{weight.shape[1]}x{weight.shape[0]} {str(dtype).removeprefix('torch.')}"
+    return _WAYS[chosen_way("linear", key, ways, run, fixed=fixed)](x, weight, bias)
+
+
+def _by_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As a 1×1 convolution (oneDNN); the number of rows is a multiple of 16."""
+    rows = x.numel() // x.shape[-1]
     images = x.reshape(_IMAGES, rows // _IMAGES, 1, -1).permute(0, 3, 1, 2)
     out = F.conv2d(images, weight[:, :, None, None], bias)
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As oneDNN's matrix product, without a gradient. PyTorch itself takes it in bf16 alone."""
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def _onednn_exists() -> bool:
+    """The operator is private: a version of torch may lack it."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+_WAYS = {"blas": F.linear, "convolution": _by_convolution, "onednn": _by_onednn}
 
 
 class Linear(nn.Linear):

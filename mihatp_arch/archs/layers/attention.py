@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mihatp_arch.archs.fast.attention import attention_kvpacked, attention_qkvpacked
 from mihatp_arch.archs.fast.convolution import convolve
+from mihatp_arch.archs.fast.gathered_bias import GatheredBias
 from mihatp_arch.archs.fast.linear import FromHeads, HeadLinear
 from mihatp_arch.archs.layers.windows import WindowPartition, overlapping_window_partition, overlapping_window_size
 
@@ -34,6 +35,7 @@ class RelativePositionAttention(nn.Module):
         self.fused = fused
         self.relative_position_bias_table = nn.Parameter(torch.empty(displacements, num_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self._gathered_bias = GatheredBias()
         if fused:
             self.qkv = HeadLinear(dim, head_dim=dim // num_heads, heads=3 * num_heads, bias=qkv_bias)
             self.proj = FromHeads(dim, head_dim=dim // num_heads)
@@ -42,8 +44,7 @@ class RelativePositionAttention(nn.Module):
 
     def relative_position_bias(self, relative_position_index: Tensor) -> Tensor:
         """The table at the index `[n, m]`: `[1, heads, n, m]`."""
-        flat = self.relative_position_bias_table.t().index_select(1, relative_position_index.flatten())
-        return flat.unflatten(1, relative_position_index.shape)[None]
+        return self._gathered_bias(self.relative_position_bias_table, relative_position_index)
 
 
 class WindowAttention(RelativePositionAttention):

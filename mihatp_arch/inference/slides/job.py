@@ -7,6 +7,7 @@ from typing import Any
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
+from mihatp_arch.archs.fast.fast_setting import fast_setting
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.pyramid import Layout
@@ -124,6 +125,7 @@ def _config(network: Network, slide: SlideReader, options: SlideOptions, task: S
         "network": type(network).__name__,
         "device": network.device.type,
         "precision": getattr(network, "precision", "fp32"),
+        "fast": fast_setting().text,
         "slide": [slide.path.name, status.st_size, status.st_mtime_ns],
         "level": task.level,
         "tiles": asdict(task.tiling),
