@@ -9,19 +9,21 @@ from mihatp_cli import (
     check,
     command_line,
     demo,
-    downstream,
     export,
     nuclei,
     options,
     prepare,
     runs,
     upscale,
+    view,
     weights,
 )
+from mihatp_cli.nuclei import downstream
 
 PROG = "mihatp"
 _COMMANDS: Mapping[str, ModuleType] = {
     "upscale": upscale,
+    "view": view,
     "prepare": prepare,
     "check": check,
     "runs": runs,

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ def embedded_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # workers have folders of their own below it
     with FileLock(folder / "embedded.lock"):
         return build_demo(folder / "embedded")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser that shows pages; it asks for nothing of its own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)

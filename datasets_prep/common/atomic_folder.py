@@ -13,14 +13,18 @@ from typing import TypeAlias
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import is_running, sync
 
+_MANY = 200  # files; beyond it, the whole disk is synced at once
+
 Signature: TypeAlias = Mapping[str, str]  # file name -> regular expression that matches the start of its first line
 
 
 def _sync_tree(folder: Path) -> None:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            sync(Path(root, name))
-        sync(Path(root))
+    paths = [Path(root, name) for root, _, names in os.walk(folder) for name in (*names, ".")]
+    if len(paths) > _MANY:  # one by one, thousands of small files take minutes
+        os.sync()
+        return
+    for path in paths:
+        sync(path)
 
 
 def _begins(file: Path, pattern: str) -> bool:

@@ -1,8 +1,8 @@
 """`mihatp demo`: small networks trained and compared at x4 on the embedded data, then a slide super-resolved."""
 
-import os
 from pathlib import Path
 
+from datasets_prep.common.cores import usable_cores
 from datasets_prep.common.packaged_options import options_folder
 from datasets_prep.demo import build_demo
 from mihatp_arch.errors import UserError
@@ -37,8 +37,7 @@ def run_demo(*, output: Path, iterations: int = 500) -> int:
         methods=METHODS,
         changes={"name": "demo", "total_iter": iterations},
     )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, len(plan.trained))  # small networks gain little from threads
+    workers = min(usable_cores(), len(plan.trained))  # small networks gain little from threads
     super_resolved, picture = upscale_demo_slide(output)
     status = run_benchmark(
         plan,

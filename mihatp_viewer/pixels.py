@@ -1,0 +1,185 @@
+"""The pixels of an image for `openslide.deepzoom`: OpenSlide's own, or those of another reader behind its interface."""
+
+import threading
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import openslide
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits
+from datasets_prep.slides.levels import Box, overview, read_padded
+from datasets_prep.slides.open import open_slide
+from datasets_prep.slides.openslide import OpenSlideReader
+from datasets_prep.slides.protocol import SlideFacts, SlideReader
+from datasets_prep.slides.tiff_reader import TiffReader
+from datasets_prep.slides.tiles import TileReader
+
+_OVERVIEW = 4096  # px; a slide whose coarsest level is larger gets an overview in memory
+_OVERVIEW_PIXELS = 2**22
+_GREY = ("1", "L", "LA")  # modes of Pillow that `TileReader` refuses
+
+
+class GreyPicture:
+    """A grey picture in memory, as one level of RGB; `TileReader` reads all other pictures.
+
+    Raises:
+        UserError: it has more than 8 bits.
+    """
+
+    facts = SlideFacts()
+    mpp = None
+    mpp_source = ""
+
+    def __init__(self, path: Path, image: Image.Image) -> None:
+        refuse_cut_bits(path, image)
+        self._rgb = np.asarray(image.convert("RGB"))
+        height, width, _ = self._rgb.shape
+        self.level_sizes: tuple[tuple[int, int], ...] = ((width, height),)
+
+    def best_level_for_downsample(self, downsample: float) -> int:
+        """The only level."""
+        return 0
+
+    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
+        """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the picture."""
+        return read_padded(self._read_inside, self.level_sizes[level], (x, y, width, height))
+
+    def _read_inside(self, box: Box) -> NDArray[np.uint8]:
+        x, y, width, height = box
+        return self._rgb[y : y + height, x : x + width]
+
+    def close(self) -> None:
+        """Nothing is open: the pixels are in memory."""
+
+
+Reader: TypeAlias = SlideReader | GreyPicture
+
+
+def is_slide(path: Path) -> bool:
+    """Whether OpenSlide or our TIFF reader takes the file; else it is a picture, or nothing."""
+    try:
+        return openslide.OpenSlide.detect_format(path) is not None or TiffReader.recognises(path)
+    except (openslide.OpenSlideError, OSError, ValueError):
+        return False
+
+
+def deepzoom_pixels(path: Path, reader: Reader) -> openslide.AbstractSlide:
+    """What `DeepZoomGenerator` reads: OpenSlide itself where it sees all levels, for it reads in parallel.
+
+    Args:
+        path: the file.
+        reader: the open file. It is used where OpenSlide is not, else closed.
+    """
+    if isinstance(reader, OpenSlideReader) and max(reader.level_sizes[-1]) <= _OVERVIEW:
+        reader.close()
+        return openslide.OpenSlide(path)
+    return ReadSlide(reader)
+
+
+def open_reader(path: Path, *, assume_mpp: float) -> Reader:
+    """Open a slide, or a picture. Raises `UserError`."""
+    if not is_slide(path):
+        return _open_picture(path)
+    try:
+        reader = open_slide(path, assume_mpp=assume_mpp)
+    except UserError:
+        if openslide.OpenSlide.detect_format(path) is not None:
+            raise
+        return _open_picture(path)  # such as a grey TIFF without tiles
+    if isinstance(reader, OpenSlideReader):
+        reader.tolerates_damage = True  # a damaged tile is a message, and the others are shown
+    return reader
+
+
+def _open_picture(path: Path) -> Reader:
+    try:
+        with quiet_and_unlimited(), Image.open(path) as image:
+            if image.mode in _GREY:
+                return GreyPicture(path, image)
+    except (OSError, SyntaxError, ValueError, EOFError):
+        pass  # the reader says what is wrong
+    return TileReader(path)
+
+
+class ReadSlide(openslide.AbstractSlide):
+    """The levels of a reader, as OpenSlide would give them. One thread at a time reads.
+
+    Where the coarsest level is large, a smaller one is computed in memory when it is first needed: without it, the view
+    of the whole slide would decode all of it for each tile.
+
+    Args:
+        reader: the open slide or picture.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._sizes = list(reader.level_sizes)
+        width, height = self._sizes[-1]
+        n = 1
+        while -(-width // n) * -(-height // n) > _OVERVIEW_PIXELS:
+            n += 1
+        self._has_overview = max(width, height) > _OVERVIEW and n > 1
+        if self._has_overview:
+            self._sizes.append((-(-width // n), -(-height // n)))
+
+    @classmethod
+    def detect_format(cls, filename: object) -> None:
+        """Nothing: `open_reader` chooses the reader."""
+
+    @cached_property
+    def _overview(self) -> NDArray[np.uint8]:
+        return overview(self._reader, max_downsample=float("inf"), max_pixels=_OVERVIEW_PIXELS)[0]
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels."""
+        return len(self._sizes)
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each level, px."""
+        return tuple(self._sizes)
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """How many times each level is reduced."""
+        width, height = self._sizes[0]
+        return tuple((width / w + height / h) / 2 for w, h in self._sizes)
+
+    @property
+    def properties(self) -> MappingProxyType[str, str]:
+        """Nothing: the background is white."""
+        return MappingProxyType({})
+
+    @property
+    def associated_images(self) -> MappingProxyType[str, Image.Image]:
+        """Nothing: labels are never shown."""
+        return MappingProxyType({})
+
+    def get_best_level_for_downsample(self, downsample: float) -> int:
+        """The coarsest level that is reduced at most `downsample` times."""
+        fits = [level for level, factor in enumerate(self.level_downsamples) if factor <= downsample + 1e-9]
+        return max(fits, default=0)
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """An RGBA image; `location` is in px of level 0, `size` in px of `level`. Raises `UserError` for damage."""
+        factor = self.level_downsamples[level]
+        x, y = (round(at / factor) for at in location)
+        with self._lock:
+            if self._has_overview and level == len(self._sizes) - 1:
+                rgb = self._overview[y : y + size[1], x : x + size[0]]
+            else:
+                rgb = self._reader.read(x, y, *size, level=level)
+        return Image.fromarray(rgb).convert("RGBA")
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._reader.close()
