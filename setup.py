@@ -28,7 +28,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=[
-        *find_packages(include=["mihatp_arch*", "mihatp_cli*", "datasets_prep*"]),
+        *find_packages(include=["mihatp_arch*", "mihatp_cli*", "mihatp_viewer*", "datasets_prep*"]),
         # The option files, which datasets_prep/common/packaged_options.py finds beside the packages.
         "mihatp_options",
         "mihatp_options.overlays",
@@ -40,6 +40,7 @@ setup(
         "mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html"],
         "mihatp_arch.inference.weights": ["*.safetensors", "*.md"],
         "mihatp_cli": ["py.typed"],
+        "mihatp_viewer": ["py.typed", "page/*"],
         "mihatp_options": ["*.yml", "*.json"],
         "mihatp_options.overlays": ["*.yml"],
     },
@@ -74,6 +75,8 @@ setup(
         "openslide-bin>=4",
         "tifffile",
         "imagecodecs",
+        "starlette",
+        "uvicorn",
     ],
     extras_require={
         "cluster": ["distributed"],

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     existing = files.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="leave outputs that exist, and write the others")
     existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    files.add_argument("--view", action="store_true", help="then show input and output in the browser (`mihatp view`)")
     network = parser.add_argument_group("network")
     network.add_argument(
         "--weights",
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and not 0.01 < value < 100:
             raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
+    if args.view and (len(args.inputs) > 1 or args.inputs[0].is_dir()):
+        raise UserError("--view shows one picture or slide: leave it out, and give `mihatp view` two of the files")
     from mihatp_arch.inference.folders import plan
     from mihatp_arch.inference.inputs import find_inputs
 
@@ -92,16 +95,32 @@ def run(args: argparse.Namespace) -> int:
         suffix = f".{args.format}" if args.format else None
         planned = plan(inputs, args.inputs, args.output, suffix=suffix, existing=existing)
     slides = None
+    outputs = {job.source: job.target for job in planned.jobs} if planned is not None else {}
     if inputs.slides:
         from mihatp_arch.inference.slides.command import plan_slides, run_slides
 
-        slides = partial(run_slides, plan_slides(inputs.slides, args), args.output)
+        planned_slides = plan_slides(inputs.slides, args)
+        outputs |= planned_slides.outputs
+        slides = partial(run_slides, planned_slides, args.output)
     codes = set()
     if planned is not None:
         codes.add(_upscale_pictures(args, planned, inputs))
     if slides is not None:
         codes.add(slides())
-    return codes.pop() if len(codes) == 1 else 3
+    code = codes.pop() if len(codes) == 1 else 3
+    if args.view and code == 0:
+        for source, output in outputs.items():
+            _view(source, output, args)
+    return code
+
+
+def _view(source: Path, output: Path, args: argparse.Namespace) -> None:
+    from mihatp_viewer.scene import open_scene
+    from mihatp_viewer.show import show
+
+    mpp = {} if args.override_mpp is None else {source: args.override_mpp}
+    with open_scene([source, output], assume_mpp=args.assume_mpp, mpp=mpp) as scene:
+        show(scene)
 
 
 def _check_format(format: str | None, *, pictures: bool, slides: bool) -> None:

@@ -1,7 +1,7 @@
 """What a view shows: images in the order given, and layers above them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,7 @@ def open_scene(
     layers: Sequence[Path] = (),
     *,
     assume_mpp: float | None = None,
+    mpp: Mapping[Path, float] | None = None,
     tile_size: int = 512,
 ) -> Scene:
     """Open images and layers. The maps and outlines beside an image, which have its name, are layers too.
@@ -74,6 +75,7 @@ def open_scene(
         images: slides and pictures, in the order of the view.
         layers: GeoJSON files, and maps.
         assume_mpp: µm per pixel of images that state none.
+        mpp: image -> µm per pixel, whatever it states.
         tile_size: side of a tile, px.
 
     Raises:
@@ -83,7 +85,8 @@ def open_scene(
     with ExitStack() as opened:
         opened.callback(scene.close)
         for path in images:
-            scene.tiles.append(Tiles(_file(path), assume_mpp=assume_mpp, tile_size=tile_size))
+            stated = (mpp or {}).get(path)
+            scene.tiles.append(Tiles(_file(path), assume_mpp=assume_mpp, mpp=stated, tile_size=tile_size))
         scene.images = len(images)
         given = list(dict.fromkeys(layers))
         beside = [path for path in _beside(images) if path not in given]

@@ -53,6 +53,7 @@ class Tiles:
     Args:
         path: slide or picture.
         assume_mpp: µm per pixel where the file states none.
+        mpp: µm per pixel, whatever the file states.
         tile_size: side of a tile with its shared pixels, px.
         heat: show grey values as colours from transparent to red, as for a map of trust.
 
@@ -67,7 +68,13 @@ class Tiles:
     """
 
     def __init__(
-        self, path: Path, *, assume_mpp: float | None = None, tile_size: int = 512, heat: bool = False
+        self,
+        path: Path,
+        *,
+        assume_mpp: float | None = None,
+        mpp: float | None = None,
+        tile_size: int = 512,
+        heat: bool = False,
     ) -> None:
         if not TILE_SIZES[0] <= tile_size <= TILE_SIZES[1]:
             raise UserError(f"--tile-size {tile_size}: give {TILE_SIZES[0]} to {TILE_SIZES[1]} px")
@@ -80,7 +87,8 @@ class Tiles:
         self._state = _State.of(path) if path.exists() else None
         reader = open_reader(path, assume_mpp=assume_mpp or _UNKNOWN_MPP)
         self.size: tuple[int, int] = reader.level_sizes[0]
-        self.mpp: float | None = assume_mpp if reader.mpp_source in ("", "assumed") else reader.mpp
+        own = assume_mpp if reader.mpp_source in ("", "assumed") else reader.mpp
+        self.mpp: float | None = own if mpp is None else mpp
         self.origin = reader.facts.origin
         self._open(deepzoom_pixels(path, reader))
 

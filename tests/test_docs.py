@@ -97,9 +97,8 @@ def test_links_lead_to_files_and_headings(page):
 
 @pages
 def test_files_in_code_exist(page):
-    for name in re.findall(
-        r"`((?:mihatp_arch|mihatp_cli|datasets_prep|options|tests|benchmarks|docs)/[\w./]+)`", page.read_text("utf-8")
-    ):
+    folders = "mihatp_arch|mihatp_cli|mihatp_viewer|datasets_prep|options|tests|benchmarks|docs"
+    for name in re.findall(rf"`((?:{folders})/[\w./]+)`", page.read_text("utf-8")):
         if name != "benchmarks/results/":  # git ignores it
             assert (_ROOT / name).exists(), f"there is no {name}"
 

@@ -15,7 +15,7 @@ from datasets_prep.common.version import __version__
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("datasets_prep", "mihatp_arch", "mihatp_cli")
+PACKAGES = ("datasets_prep", "mihatp_arch", "mihatp_cli", "mihatp_viewer")
 FOLDERS = {**{name: name for name in PACKAGES}, "options": "mihatp_options"}  # in the checkout -> in the wheel
 FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 # pip refuses a build constraint beside --no-build-isolation, and nothing here is fetched.

@@ -11,7 +11,7 @@ from datasets_prep.synthetic.image import synthesize
 
 TORCH = {"torch", "torchvision", "basicsr", "mihatp_arch"}
 HEAVY = TORCH | {"numpy", "cv2", "scipy", "skimage", "matplotlib", "openslide", "diffusers", "timm", "kornia", "lpips"}
-COMMANDS = ("upscale", "prepare", "check", "runs", "export", "benchmark", "demo", "options", "nuclei")
+COMMANDS = ("upscale", "view", "prepare", "check", "runs", "export", "benchmark", "demo", "options", "nuclei")
 CODE = """
 import json, sys
 from mihatp_cli.{module} import main
@@ -78,3 +78,10 @@ def test_data_sets_and_experiments_need_no_torch(tmp_path):
         code, modules = start("mihatp", *command)
         assert code == 0
         assert not modules & TORCH
+
+
+def test_the_viewer_needs_no_torch(tmp_path):
+    Image.fromarray(synthesize(64, 64, seed=0)[0]).save(tmp_path / "a.png")
+    code, modules = start("mihatp", "view", str(tmp_path / "a.png"), "--export", str(tmp_path / "view"))
+    assert code == 0
+    assert not modules & (TORCH | {"matplotlib", "scipy", "skimage"})
