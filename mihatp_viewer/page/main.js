@@ -45,7 +45,7 @@
     const view = current();
     await compare.show(settings);
     if (width() !== before) {
-      await new Promise((resolve) => compare.main.viewer.addOnceHandler("resize", resolve));
+      while (viewport().getContainerSize().x !== width()) await new Promise(requestAnimationFrame);
       go(view);
     }
     remember();

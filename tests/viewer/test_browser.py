@@ -121,6 +121,7 @@ def test_all_ways_to_compare(browser, served, slides):
         until(page, "MiHATP.compare.panes.length === 2 && MiHATP.compare.others[0].items.length === 2")
         page.wait_for_timeout(600)
         panes = seen(page)
+        assert "px=0.25&" in page.evaluate("location.hash")
         left, right = panes[:, :450], panes[:, -450:]
         assert np.array_equal(middle(left, 100, 100), middle(lr, 100, 100))
         assert np.array_equal(middle(right, 100, 100), middle(hr, 100, 100))
