@@ -9,6 +9,7 @@ import openslide
 
 from datasets_prep.common.errors import UserError
 
+MPP_NAMES = (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
 _SANE = (0.05, 20.0)  # µm/px; a smaller value is beyond 100x, a larger one coarser than any scanner (72 dpi is 353)
 _ANISOTROPY = 0.05  # largest relative difference of the two sides of a pixel
 _TOLERANCE = 0.2  # largest relative difference of the resolution of HR from the wanted one
@@ -32,25 +33,37 @@ def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: floa
     """
     if assume_mpp is not None and not is_sane(assume_mpp):
         raise UserError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
-    stated = [_number(properties, name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
-    sides = [side for side in stated if side is not None]
-    power = _number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
-    claim = ""
-    if sides:
-        if all(is_sane(side) for side in sides):
-            if max(sides) > (1 + _ANISOTROPY) * min(sides):
-                raise UserError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
-            return sum(sides) / len(sides), "slide"
-        claim = f"{next(side for side in sides if not is_sane(side)):g} µm/px"
-    elif power is not None:
-        if power > 0 and is_sane(10 / power):
-            return 10 / power, "objective"
-        claim = f"an objective of {power:g}x"
+    mpp, source, claim = stated_by_file(path, properties)
+    if mpp is not None:
+        return mpp, source
     if assume_mpp is not None:
         return assume_mpp, "assumed"
     if claim:
         raise UserError(f"{path} claims {claim}, which cannot be: give the true µm/px with --assume-mpp")
     raise UserError(f"{path} says neither its µm/px nor its objective: give --assume-mpp (0.25 at 40x, 0.5 at 20x)")
+
+
+def stated_by_file(path: Path, properties: Mapping[str, str]) -> tuple[float | None, str, str]:
+    """µm per level-0 pixel by a file, its source as in `resolution_of`, and an absurd claim of the file, or empty.
+
+    None and an empty source: the file states nothing, or its claim is absurd, such as 353 µm (72 dpi).
+
+    Raises:
+        UserError: the pixels are not square.
+    """
+    sides = [side for side in (_number(properties, name) for name in MPP_NAMES) if side is not None]
+    power = _number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+    if sides and all(map(is_sane, sides)):
+        if max(sides) > (1 + _ANISOTROPY) * min(sides):
+            raise UserError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
+        return sum(sides) / len(sides), "slide", ""
+    if sides:
+        return None, "", f"{next(side for side in sides if not is_sane(side)):g} µm/px"
+    if power is None:
+        return None, "", ""
+    if power > 0 and is_sane(10 / power):
+        return 10 / power, "objective", ""
+    return None, "", f"an objective of {power:g}x"
 
 
 def magnification_of(mpp: float) -> float:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,8 +10,9 @@ import openslide
 import tifffile
 
 from datasets_prep.slides.protocol import SlideFacts
+from datasets_prep.slides.resolution import MPP_NAMES
+from datasets_prep.slides.tiff_files import PARSER_ERRORS, tiff_file
 
-_MPP = (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
 _RESOLUTIONS, _UNIT = ("XResolution", "YResolution"), "ResolutionUnit"
 _MAKER = ("Make", "Model")
 _TAG_UM = {2: 25400.0, 3: 10000.0}  # µm of the resolution units inch and centimetre
@@ -31,11 +33,27 @@ def properties_of(file: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str,
         file: the open file.
         page: the page of level 0.
     """
-    stated = _of_ome(file, page) if file.is_ome else {}
-    if not stated.keys() & set(_MPP) and file.is_imagej:
-        stated |= _of_imagej(file, page)
-    if not stated.keys() & set(_MPP):
+    stated = _of_description(file, page)
+    if not stated.keys() & set(MPP_NAMES):
         stated |= _of_tags(page)
+    return stated
+
+
+def described_sides(path: Path) -> tuple[float, float] | None:
+    """µm per pixel (across, down) of the first page, as OME or ImageJ describe it; None where they do not."""
+    try:
+        with tiff_file(path) as file:
+            stated = _of_description(file, file.pages.first)
+            across, down = (float(stated[name]) for name in MPP_NAMES)
+    except PARSER_ERRORS:
+        return None
+    return across, down
+
+
+def _of_description(file: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, str]:
+    stated = _of_ome(file, page) if file.is_ome else {}
+    if not stated.keys() & set(MPP_NAMES) and file.is_imagej:
+        stated |= _of_imagej(file, page)
     return stated
 
 
@@ -50,7 +68,7 @@ def _of_ome(file: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, str]:
     for pixels in _elements(root, "Pixels"):
         if (pixels.get("SizeX"), pixels.get("SizeY")) != size:
             continue
-        for name, axis in zip(_MPP, "XY", strict=True):
+        for name, axis in zip(MPP_NAMES, "XY", strict=True):
             unit = _UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
             side = _positive(pixels.get(f"PhysicalSize{axis}"))
             if unit is not None and side is not None:
@@ -84,7 +102,7 @@ def _of_tags(page: tifffile.TiffPage) -> dict[str, str]:
 def _sides(page: tifffile.TiffPage, length: float) -> dict[str, str]:
     """The sides of a pixel, from the resolution tags in pixels per `length` µm."""
     sides: dict[str, str] = {}
-    for name, tag in zip(_MPP, _RESOLUTIONS, strict=True):
+    for name, tag in zip(MPP_NAMES, _RESOLUTIONS, strict=True):
         value: Any = page.tags[tag].value if tag in page.tags else (0, 1)
         above, below = value if isinstance(value, tuple) else (value, 1)
         if above and below:

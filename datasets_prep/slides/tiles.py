@@ -14,8 +14,9 @@ from datasets_prep.common.quiet import silent_log
 from datasets_prep.common.read_tiff import read_tiff
 from datasets_prep.slides.levels import Box, read_padded
 from datasets_prep.slides.protocol import SlideFacts
-from datasets_prep.slides.resolution import is_sane
-from datasets_prep.slides.tiff_files import PARSER_ERRORS, is_tiff
+from datasets_prep.slides.resolution import MPP_NAMES, stated_by_file
+from datasets_prep.slides.tiff_files import PARSER_ERRORS, is_tiff, tiff_file
+from datasets_prep.slides.tiff_metadata import properties_of
 
 _MODES = ("RGB", "RGBA", "P")
 # Compressions of TIFF that Pillow always decodes. With others, libtiff may print an error on the terminal.
@@ -29,8 +30,9 @@ class TileReader:
         path: the file, as it was given.
         vendor: empty.
         level_sizes: (width, height) of the image, the only level.
-        mpp: by the dpi of the file, where a microscope may have it; else `assume_mpp`; None when it is unknown.
-        mpp_source: `slide`, `assumed`, or empty when `mpp` is unknown.
+        mpp: by the file (dpi; OME, ImageJ or tags of a TIFF), where a microscope may have it; else `assume_mpp`; None
+            when it is unknown.
+        mpp_source: `slide`, `objective`, `assumed`, or empty when `mpp` is unknown.
         facts: empty.
     """
 
@@ -43,9 +45,9 @@ class TileReader:
         self.path = path
         self.vendor = ""
         self.level_sizes: tuple[tuple[int, int], ...] = ((width, height),)
-        own = _mpp_of(path)
-        self.mpp = assume_mpp if own is None else own
-        self.mpp_source = "slide" if own is not None else "" if assume_mpp is None else "assumed"
+        self.mpp, self.mpp_source, _ = stated_by_file(path, _properties_of(path))
+        if self.mpp is None and assume_mpp is not None:
+            self.mpp, self.mpp_source = assume_mpp, "assumed"
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -82,14 +84,19 @@ class TileReader:
         self.close()
 
 
-def _mpp_of(path: Path) -> float | None:
-    """µm per pixel by the dpi of an image; None where it states none, or one of a screen or a printer."""
+def _properties_of(path: Path) -> dict[str, str]:
+    """The resolution that an image states, under OpenSlide's names of properties; what it does not state is absent."""
+    if is_tiff(path):
+        try:
+            with tiff_file(path) as file:
+                return properties_of(file, file.pages.first)
+        except PARSER_ERRORS:
+            return {}
     try:
         with quiet_and_unlimited(), Image.open(path) as image:
-            mpp = 25400 / float(image.info["dpi"][0])
+            return {name: str(25400 / float(dpi)) for name, dpi in zip(MPP_NAMES, image.info["dpi"], strict=True)}
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, ZeroDivisionError):
-        return None
-    return mpp if is_sane(mpp) else None
+        return {}
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

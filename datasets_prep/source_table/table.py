@@ -1,15 +1,13 @@
 """Read the table of `--manifest`: a CSV of the user, or a manifest or sample sheet of the Genomic Data Commons."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.source_table.cells import mpp_of, read_rows
 from datasets_prep.source_table.heads import Heads, read_heads
 
-_DELIMITERS = (",", "\t", ";")
 SPLIT_SYNONYMS = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
 _NO = ("", "0", "0.0", "no", "n", "false", "f", "nan", "none", "na", "n/a", "-")  # what an empty `exclude` is called
 _YES = ("1", "1.0", "yes", "y", "true", "t", "x")
@@ -59,37 +57,23 @@ def read_table(path: Path) -> SourceTable:
         UserError: the file cannot be read, has no rows, two columns of one name, or no column that names the files; a
             row has too many cells; or an mpp is no resolution.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = next((rows for d in _DELIMITERS if _names_files(rows := _rows(text, d))), _rows(text, ","))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{str(path)!r} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
+    rows = read_rows(path, _names_files)
     if len(rows) < 2:
         raise UserError(f"{path} has no rows with a column slide or image: name each file in one")
     heads = read_heads(rows[0][1], path)
-    entries = [_entry(line, cells, rows[0][1], heads, path) for line, cells in rows[1:]]
+    entries = [_entry(cells, heads, line=line, path=path) for line, cells in rows[1:]]
     return SourceTable(path, entries, heads.is_gdc, heads.notes)
 
 
-def _rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Number of the last line and cells of every row that has any text."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-
-
-def _names_files(rows: Sequence[tuple[int, list[str]]]) -> bool:
+def _names_files(head: Sequence[str]) -> bool:
     """Whether the heads tell which column names the files."""
     try:
-        return bool(rows) and "file" in read_heads(rows[0][1], Path()).columns
+        return "file" in read_heads(head, Path()).columns
     except UserError:
         return False
 
 
-def _entry(line: int, cells: Sequence[str], head: Sequence[str], heads: Heads, path: Path) -> Entry:
-    if any(cell.strip() for cell in cells[len(head) :]):
-        raise UserError(
-            f"{path} line {line}: {len(cells)} cells, and {len(head)} columns: quote names that have commas"
-        )
+def _entry(cells: Sequence[str], heads: Heads, *, line: int, path: Path) -> Entry:
     row = {meaning: cells[index].strip() if index < len(cells) else "" for meaning, index in heads.columns.items()}
     split = row.get("split", "").casefold()
     exclude = row.get("exclude", "")
@@ -98,7 +82,7 @@ def _entry(line: int, cells: Sequence[str], head: Sequence[str], heads: Heads, p
         row["file"],
         _only(row.get("patient", "")) if heads.is_gdc else row.get("patient", ""),
         SPLIT_SYNONYMS.get(split, split),
-        _mpp(row.get("mpp", ""), f"{path} line {line}", row["file"]),
+        mpp_of(row.get("mpp", ""), file=row["file"], where=f"{path} line {line}"),
         "" if exclude.casefold() in _NO else "excluded by the manifest" + _reason(exclude),
     )
 
@@ -111,15 +95,3 @@ def _only(cases: str) -> str:
 
 def _reason(text: str) -> str:
     return "" if text.casefold() in _YES else f": {text}"
-
-
-def _mpp(text: str, where: str, name: str) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text.replace(",", "."))  # Excel writes 0,25 in some countries
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 100:
-        raise UserError(f"{where}: mpp {text!r} of {name} is no resolution in µm/px, such as 0.25")
-    return value

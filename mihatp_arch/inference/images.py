@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from datasets_prep.common.image_files import LARGEST, ORIENTATION, TURNED, quiet_and_unlimited
 from datasets_prep.common.quiet import silent_log
 from datasets_prep.common.read_tiff import read_tiff
+from datasets_prep.slides.tiff_metadata import described_sides
 from mihatp_arch.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "TIFF")
@@ -106,7 +107,7 @@ def read_picture(path: Path) -> Picture:
             raise UserError(f"{path} is no PNG, JPEG or TIFF file: convert it")
         with silent_log("tifffile"), quiet_and_unlimited():
             if format == "TIFF":
-                return from_pil(read_tiff(path, largest=LARGEST), name=str(path))
+                return from_pil(_tiff(path), name=str(path))
             if format == "PNG":
                 _check_png(path)
             with Image.open(path, formats=(format,)) as image:
@@ -118,6 +119,14 @@ def read_picture(path: Path) -> Picture:
     except _DAMAGED as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be read as an image ({why}): replace or remove it") from error
+
+
+def _tiff(path: Path) -> Image.Image:
+    image = read_tiff(path, largest=LARGEST)
+    sides = described_sides(path)
+    if sides is not None and all(side > 0 for side in sides):
+        image.info["dpi"] = (25400 / sides[0], 25400 / sides[1])
+    return image
 
 
 def from_pil(image: Image.Image, *, name: str = "image") -> Picture:

@@ -53,6 +53,22 @@ def test_resolution_of_a_microscope_only():
     assert Picture(RGB).mpp is None
 
 
+@pytest.mark.parametrize("kind", ["ome", "imagej"])
+def test_the_resolution_that_ome_and_imagej_describe(tmp_path, kind):
+    """Their resolution is not in the tags alone: ImageJ's unit stands in the description, OME's all."""
+    path = tmp_path / ("a.ome.tif" if kind == "ome" else "a.tif")
+    if kind == "ome":
+        size = {"PhysicalSizeX": 500, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.25}
+        tifffile.imwrite(path, RGB, ome=True, photometric="rgb", metadata={"axes": "YXS", **size})
+    else:
+        sides = {"resolution": (2, 4), "metadata": {"unit": "micron", "axes": "YXS"}}
+        tifffile.imwrite(path, RGB, imagej=True, photometric="rgb", **sides)
+    picture = read_picture(path)
+    assert picture.dpi == pytest.approx((25400 / 0.5, 25400 / 0.25)) and np.array_equal(picture.rgb, RGB)
+    write_picture(picture.enlarged(RGB, 1), tmp_path / "b.tif")
+    assert read_picture(tmp_path / "b.tif").dpi == pytest.approx(picture.dpi)
+
+
 def test_an_enlarged_picture_has_finer_resolution_and_smooth_opacity():
     picture = Picture(RGB, ALPHA, ICC, (300.0, 200.0), "grey").enlarged(RGB.repeat(2, 0).repeat(2, 1), 2)
     assert picture.dpi == (600.0, 400.0) and picture.size == (60, 40) and picture.icc == ICC and picture.was == "grey"

@@ -1,11 +1,11 @@
 """Nuclei as points with classes: a CSV with the columns x, y and class, in px of the image."""
 
-import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from datasets_prep.source_table.cells import number_of, read_rows
 from mihatp_arch.errors import UserError
 from mihatp_arch.nuclei.data.annotation import Annotation, ReadOptions, refuse_outside, types_by_number
 from mihatp_arch.nuclei.detection import Points
@@ -19,31 +19,30 @@ def read_points(path: Path, options: ReadOptions) -> Points:
     Raises:
         UserError: the file cannot be read, lacks a column, a coordinate is no number, or a class has no number.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        head = text.partition("\n")[0]
-        delimiter = max(",;\t", key=head.count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
-        rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
-    columns = {str(name).strip().lower(): name for name in reader.fieldnames or []}
+    head, *rows = read_rows(path, lambda names: {"x", "y"} <= _columns(names).keys()) or [(0, [])]
+    columns = _columns(head[1])
     if not {"x", "y"} <= columns.keys():
         raise UserError(f"{path} needs the columns x, y and class; it has {', '.join(columns) or 'none'}")
     column = next((columns[name] for name in _CLASS if name in columns), None)
     if column is None and options.typed:
         raise UserError(f"{path} has no column class: --no-classes reads points without types")
     centres, types = np.zeros((len(rows), 2)), np.zeros(len(rows), np.int64)
-    for index, (line, row) in enumerate(rows):
+    for index, (line, cells) in enumerate(rows):
+        row = [*cells, *[""] * len(columns)]
         for axis, name in enumerate("xy"):
             try:
-                centres[index, axis] = float(row[columns[name]])
+                centres[index, axis] = number_of(row[columns[name]])
             except ValueError:
                 centres[index, axis] = np.nan
         if not np.isfinite(centres[index]).all():
             raise UserError(f"{path} line {line}: x and y must be numbers, in px")
         types[index] = options.type_of(row[column], f"{path} line {line}") if column is not None else 0
     return Points(centres, types)
+
+
+def _columns(head: Sequence[str]) -> dict[str, int]:
+    """Name -> index of a column."""
+    return {name.strip().lower(): index for index, name in enumerate(head)}
 
 
 def discs(path: Path, size: tuple[int, int], options: ReadOptions) -> Annotation:

@@ -85,7 +85,9 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
     if options.classes is not None and len(set(options.classes)) < len(options.classes):
         raise UserError(f"--classes {' '.join(options.classes)}: a name is given twice")
     refuse_existing(output, overwrite=overwrite, signature=_SIGNATURE, files=_FILES)
-    sources, notes = with_splits(find_sources(path), seed=options.seed)
+    found, notes = find_sources(path)
+    sources, more = with_splits(found, seed=options.seed)
+    notes += more
     twice = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if twice:
         raise UserError(f"{path}: {len(twice)} names of images occur twice, for example {twice[0]}: rename them")

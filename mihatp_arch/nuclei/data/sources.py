@@ -1,10 +1,10 @@
 """Find the images of a data set, their labels, and their patient and split where the data set states them."""
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets_prep.source_table.cells import mpp_of, read_rows
 from datasets_prep.source_table.heads import read_heads
 from datasets_prep.source_table.table import SPLIT_SYNONYMS
 from mihatp_arch.errors import UserError
@@ -41,8 +41,8 @@ class Source:
         return self.image.stem
 
 
-def find_sources(path: Path) -> list[Source]:
-    """The images of a data set, in the order of its CSV, or of their names.
+def find_sources(path: Path) -> tuple[list[Source], list[str]]:
+    """The images of a data set, in the order of its CSV, or of their names; and lines that the user should read.
 
     Args:
         path: a CSV, a folder with manifest.csv, a folder with the folders Images and Labels, or a folder with the
@@ -51,15 +51,16 @@ def find_sources(path: Path) -> list[Source]:
     Raises:
         UserError: there is no such data set, a file is missing, a file is named twice, or a split has another name.
     """
+    notes: list[str] = []
     if path.is_file():
-        return _of_csv(path)
+        return _of_csv(path, notes), notes
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
     if (path / _MANIFEST).is_file():
-        return _of_csv(path / _MANIFEST)
+        return _of_csv(path / _MANIFEST, notes), notes
     splits = {name: folder for folder in _folders(path).values() if (name := _SPLITS.get(folder.name.lower()))}
     sources = [source for name in ("train", "val", "test") if name in splits for source in _of(splits[name], name)]
-    return sources or list(_of(path, ""))
+    return sources or list(_of(path, "")), notes
 
 
 def _folders(path: Path) -> dict[str, Path]:
@@ -104,42 +105,49 @@ def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     return files
 
 
-def _of_csv(path: Path) -> list[Source]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
-    columns = _named(list(reader.fieldnames or []), path)
-    rows = [(line, {columns.get(head, head): text for head, text in row.items()}) for line, row in rows]
-    columns = list(columns.values())
+def _of_csv(path: Path, notes: list[str]) -> list[Source]:
+    rows = read_rows(path, _names_labels)
+    columns, unread = _columns(rows[0][1], path) if rows else ({}, ())
     if "image" not in columns or not set(_LABEL_COLUMNS) & set(columns):
-        raise UserError(f"{path} needs the columns image and instances; it has {', '.join(columns) or 'none'}")
-    if not rows:
+        heads = ", ".join(head.strip() for head in rows[0][1]) if rows else "none"
+        raise UserError(f"{path} needs the columns image and instances; it has {heads}")
+    if len(rows) < 2:
         raise UserError(f"{path} has no rows")
+    notes += unread
     column = next(name for name in _LABEL_COLUMNS if name in columns)
-    return [_row(path, line, {**row, "label file": row[column]}, column) for line, row in rows]
+    return [_row(path, line, _by_name(cells, columns, column), column) for line, cells in rows[1:]]
 
 
-def _named(heads: list[str], path: Path) -> dict[str, str]:
-    """Head -> its name here: those of patients, splits and resolutions as `mihatp prepare` reads them.
+def _names_labels(head: Sequence[str]) -> bool:
+    """Whether a first row has a column of images and one of labels."""
+    try:
+        columns, _ = _columns(head, Path())
+    except UserError:
+        return False
+    return "image" in columns and bool(set(_LABEL_COLUMNS) & set(columns))
+
+
+def _by_name(cells: Sequence[str], columns: Mapping[str, int], labels: str) -> dict[str, str]:
+    row = {name: cells[index].strip() if index < len(cells) else "" for name, index in columns.items()}
+    return {**row, "label file": row[labels]}
+
+
+def _columns(heads: Sequence[str], path: Path) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Name -> index of a column, and notes: images, patients, splits and resolutions as `mihatp prepare` reads them.
 
     Raises:
-        UserError: there are two columns of one name.
+        UserError: there are two columns of one name, or none of images.
     """
-    named = {head: head.strip().casefold() for head in heads if head.strip().casefold() in (*_LABEL_COLUMNS, "points")}
-    others = [head for head in heads if head not in named]
-    if heads:
-        repeated = next((head for head in named if heads.count(head) > 1), None)
-        if repeated is not None:
-            raise UserError(f"{path} has two columns '{repeated}': rename one of them, or remove it")
-        meanings = read_heads(["image" if head.strip().casefold() == "image" else head for head in others], path)
-        known = {
-            others[index]: "image" if meaning == "file" else meaning for meaning, index in meanings.columns.items()
-        }
-        named |= {head: known.get(head, head) for head in others}
-    return named
+    names = [head.strip().casefold() for head in heads]
+    repeated = next((name for name in _LABEL_COLUMNS if names.count(name) > 1), None)
+    if repeated is not None:
+        raise UserError(f"{path} has two columns '{repeated}': rename one of them, or remove it")
+    own = {name: names.index(name) for name in _LABEL_COLUMNS if name in names}
+    unread = ("slide",) if "image" in names else ()  # of which the image was cut
+    others = [index for index, name in enumerate(names) if name not in own and name not in unread]
+    read = read_heads([heads[index] for index in others], path)
+    columns = {"image" if name == "file" else name: others[index] for name, index in read.columns.items()}
+    return columns | own, read.notes
 
 
 def _row(path: Path, line: int, row: Mapping[str, str], column: str) -> Source:
@@ -160,17 +168,5 @@ def _row(path: Path, line: int, row: Mapping[str, str], column: str) -> Source:
         files.get("points") if column != "points" else None,
         row.get("patient", "").strip(),
         _SPLITS.get(split, ""),
-        _mpp(row.get("mpp", "").strip(), where),
+        mpp_of(row.get("mpp", ""), file=row["image"], where=where),
     )
-
-
-def _mpp(text: str, where: str) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 100:
-        raise UserError(f"{where}: mpp '{text}' is no resolution in µm/px, such as 0.25")
-    return value

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from helpers.tiles import barcode, build, images, manifest_rows, write_csv, write_tiles
 from PIL import Image
 
@@ -16,7 +17,8 @@ from datasets_prep.patches.scan import scan
 from datasets_prep.patches.sources import Source
 from datasets_prep.prepare import prepare
 from datasets_prep.slides.open import open_slide
-from datasets_prep.slides.tiles import read_rgb
+from datasets_prep.slides.tiles import TileReader, read_rgb
+from datasets_prep.synthetic.image import synthesize
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
 SIDE = 1536
@@ -130,3 +132,56 @@ def test_tiles_of_20x_are_refused_or_taken_by_hr_mpp(tmp_path, by):
     assert float(row["mpp"]) == 0.5 and row["level"] == "0" and "-20x_" in row["key"]
     rgb = read_rgb(tiles / row["slide"])[int(row["y"]) :, int(row["x"]) :][:48, :48]
     np.testing.assert_array_equal(images(tmp_path / "out" / row["split"] / "HR.lmdb")[row["key"]], rgb)
+
+
+def of_20x(path, rgb, kind):
+    """Write a TIFF or JPEG of 0.5 µm/px whose resolution stands where `kind` says."""
+    if kind == "ome":
+        size = {"PhysicalSizeX": 500, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5}
+        tifffile.imwrite(path.with_suffix(".tif"), rgb, ome=True, photometric="rgb", metadata={"axes": "YXS", **size})
+    elif kind == "imagej":
+        sides = {"resolution": (2, 2), "metadata": {"unit": "\\u00B5m", "axes": "YXS"}}
+        tifffile.imwrite(path.with_suffix(".tif"), rgb, imagej=True, photometric="rgb", **sides)
+    elif kind == "tags":
+        tags = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+        tifffile.imwrite(path.with_suffix(".tif"), rgb, photometric="rgb", **tags)
+    else:
+        Image.fromarray(rgb).save(path.with_suffix(".jpg"), dpi=(50800, 50800), quality=95, subsampling=0)
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej", "tags", "jpeg"])
+def test_the_resolution_of_tiles_is_read_where_their_format_has_it(tmp_path, kind):
+    tiles = tmp_path / "tiles"
+    tiles.mkdir()
+    for index in range(8):
+        of_20x(tiles / barcode(index), synthesize(100, 150, seed=index)[0], kind)
+    with pytest.raises(UserError, match="is a 20x tile"):
+        build(tiles, tmp_path / "out")
+    build(tiles, tmp_path / "out", scan={"hr_mpp": 0.5}, scales=(2,))
+    assert {float(row["mpp"]) for row in manifest_rows(tmp_path / "out")} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".png", {}),
+        (".png", {"dpi": (72, 72)}),
+        (".jpg", {"dpi": (96, 96)}),
+        (".tif", {"dpi": (300, 300)}),
+        (".tif", {"tiffinfo": {282: 1.0, 283: 1.0, 296: 3}}),
+        (".bmp", {}),
+    ],
+)
+def test_the_dpi_of_screens_and_printers_is_no_resolution(tmp_path, suffix, options):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(synthesize(20, 20, seed=0)[0]).save(path, **options)
+    with TileReader(path) as tile:
+        assert (tile.mpp, tile.mpp_source) == (None, "")
+    with TileReader(path, assume_mpp=0.25) as tile:
+        assert (tile.mpp, tile.mpp_source) == (0.25, "assumed")
+
+
+def test_a_tile_whose_pixels_are_not_square_is_refused(tmp_path):
+    Image.fromarray(synthesize(20, 20, seed=0)[0]).save(tmp_path / "a.png", dpi=(101600, 50800))
+    with pytest.raises(UserError, match=r"a\.png has pixels of 0\.25x0\.5 µm: only square ones"):
+        TileReader(tmp_path / "a.png")

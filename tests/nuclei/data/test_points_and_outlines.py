@@ -112,7 +112,7 @@ def test_points_give_types_to_outlines(tmp_path, capsys):
     source = folder_of(tmp_path, ".png", lambda file: cv2.imwrite(str(file), LABELS.astype(np.uint8)))
     (source / "points").mkdir()
     for index in range(3):
-        points(source / "points" / f"tile{index}.csv", "x;y;class\n3;3;tumor\n22;22;stroma\n30;3;stroma\n")
+        points(source / "points" / f"tile{index}.csv", "x;y;class\n3,0;3;tumor\n22;22;stroma\n30;3;stroma\n")
     assert prepare(source, tmp_path / "out", "--classes", "stroma", "tumor") == 0
     assert "1 of 3 points lie in no nucleus" in capsys.readouterr().err
     for row in rows(tmp_path / "out"):

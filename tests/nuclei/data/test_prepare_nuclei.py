@@ -130,6 +130,18 @@ def test_monuseg(monuseg, tmp_path, capsys):
     assert prepare(monuseg / "manifest.csv", tmp_path / "out", "--overwrite") == 0
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_of_excel_is_read_as_by_prepare(monuseg, tmp_path, capsys, delimiter):
+    """Semicolons, CRLF, a mark of the byte order, a decimal comma; a column that is not read is a line."""
+    file = monuseg / "manifest.csv"
+    text = file.read_text().replace(",", delimiter).replace("0.25", "0,25").replace("\n", "\r\n")
+    file.write_bytes(("\ufeff" + text.replace("patient", " Patient ").replace("split", "splitt")).encode())
+    assert prepare(monuseg, tmp_path / "out") == 0
+    assert "column not read: 'splitt' (did you mean 'split'?)" in capsys.readouterr().err
+    found = {(row["patient"], row["mpp"]) for row in rows(tmp_path / "out")}
+    assert found == {(f"TCGA-AA-000{number}", "0.25") for number in (1, 2, 3)}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -140,6 +152,7 @@ def test_monuseg(monuseg, tmp_path, capsys):
         (",val\n", ",\n", "has no split, but other images have one"),
         ("TCGA-AA-0002,", "TCGA-AA-0001,", "patient TCGA-AA-0001 is in"),
         ("TCGA-AA-0002,0.25", "TCGA-AA-0002,-1", "is no resolution"),
+        ("TCGA-AA-0002,0.25", "TCGA-AA-0002,0,25", "line 3: 7 cells, and 6 columns"),
     ],
 )
 def test_a_manifest_that_cannot_be_used(monuseg, tmp_path, capsys, old, new, message):
