@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.processes.signals import Stopped, signals_raised
+from datasets_prep.common.processes.signals import Stopped, as_sigterm, signals_raised
 from datasets_prep.common.version import __version__
 
 
@@ -48,7 +48,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
     """Call `body` and turn its end into an exit code: its own or 0, 2 for a mistake of the user, 130 interrupted.
 
-    SIGTERM, SIGHUP and SIGUSR1 end it as Ctrl-C does, with 128 plus their number.
+    SIGTERM, SIGHUP and SIGUSR1 end it as Ctrl-C does, with 143.
 
     `UserError` becomes one line on stderr, `<prog>: error: <message>`; with `debug` the traceback stands above it.
     Every other exception is a fault of this program and passes through.
@@ -74,4 +74,4 @@ def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
         return 130
     except Stopped as stopped:
         print(f"{prog}: {stopped}", file=sys.stderr)
-        return 128 + stopped.number
+        return 128 + as_sigterm(stopped.number)

@@ -6,7 +6,6 @@ between its images (`stop_if_requested`). A second signal ends the process at on
 """
 
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -21,11 +20,11 @@ from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
 from torch import distributed
 
-from datasets_prep.common.processes.signals import handled
+from datasets_prep.common.processes.signals import STOP_SIGNALS, as_sigterm, end_at_once, handled
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.order import training_start
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # SIGUSR1 and SIGHUP: of batch systems
+SIGNALS = (signal.SIGINT, *STOP_SIGNALS)
 _MISTAKE = 1000  # a request that is no signal: a mistake in the data
 _SAME_REQUEST = 10  # seconds: Slurm sends SIGTERM twice at once, and again to a step whose first task has ended
 _requests: list[tuple[int, float]] = []  # signal and time; one list, because a process has one handler for each signal
@@ -58,7 +57,7 @@ def stop_if_requested(model: Any, iteration: int, *, before_end: Callable[[], No
         before_end: called after the training is saved.
 
     Raises:
-        SystemExit: a signal came; the exit code is 128 plus the number of the signal.
+        SystemExit: a signal came; the exit code is 130 after SIGINT, and 143 after the others.
         UserError: a mistake in the data was noted, in this process or in another one.
     """
     request = requested_signal()
@@ -76,7 +75,7 @@ def stop_if_requested(model: Any, iteration: int, *, before_end: Callable[[], No
     if distributed.is_initialized():
         distributed.barrier()  # Slurm and torchrun end the processes that still save when the first one has ended
     if request != _MISTAKE:
-        raise SystemExit(128 + request)
+        raise SystemExit(128 + as_sigterm(request))
     reason = _mistakes[0] if _mistakes else "another process met an image that it cannot read"
     raise UserError(f"{reason}; iteration {iteration} is saved: then go on with --auto_resume" if saved else reason)
 
@@ -121,8 +120,7 @@ def signals_blocked() -> Iterator[None]:
 def _note(number: int, _: FrameType | None) -> None:
     now = time.monotonic()
     if _requests and (number == signal.SIGINT or now - _requests[0][1] > _SAME_REQUEST):
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        end_at_once(number)
     _requests.append((number, now))
 
 

@@ -1,4 +1,4 @@
-"""How a command ends after a signal of a batch system: its clean-up runs, and its exit code names the signal."""
+"""How a command ends after a signal of a batch system: its clean-up runs, and its exit code is that of SIGTERM."""
 
 import os
 import signal
@@ -24,6 +24,11 @@ class Stopped(BaseException):
         self.number = number
 
 
+def as_sigterm(number: int) -> int:
+    """SIGTERM for each of `STOP_SIGNALS`: a batch system may send any of them for it. SIGINT stays what it is."""
+    return signal.SIGTERM if number in STOP_SIGNALS else number
+
+
 @contextmanager
 def signals_raised() -> Iterator[None]:
     """Inside the block, SIGTERM, SIGHUP and SIGUSR1 raise `Stopped`. An ignored SIGHUP (nohup) stays ignored.
@@ -41,12 +46,17 @@ def signals_raised() -> Iterator[None]:
             since.append(time.monotonic())
             raise Stopped(number)
         if time.monotonic() - since[0] > _SAME_REQUEST:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            end_at_once(number)
 
     numbers = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     with handled(numbers, stop):
         yield
+
+
+def end_at_once(number: int) -> None:
+    """End this process by a signal, without any clean-up."""
+    signal.signal(as_sigterm(number), signal.SIG_DFL)
+    os.kill(os.getpid(), as_sigterm(number))
 
 
 @contextmanager
