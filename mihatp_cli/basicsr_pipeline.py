@@ -20,6 +20,7 @@ from mihatp_arch.config.defaults import experiment_name
 from mihatp_arch.config.overlays import with_own_overlays
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
+from mihatp_arch.training.data.worker_deaths import worker_deaths_named
 from mihatp_arch.training.run_record import typed_command
 from mihatp_arch.training.stopping import signals_noted
 from mihatp_cli.data_root import data_root, write_errors
@@ -156,7 +157,8 @@ def _call(
         typed_command.set(tuple(typed))
         with _command_line(command_line), signals_noted():
             try:
-                pipeline(os.getcwd())
+                with worker_deaths_named():
+                    pipeline(os.getcwd())
             finally:
                 if torch.distributed.is_initialized():
                     torch.distributed.destroy_process_group()

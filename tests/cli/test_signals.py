@@ -79,6 +79,26 @@ def test_a_signal_to_all_processes_of_a_training_with_workers_saves_and_resumes_
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in final(here).items())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("prefetch", ["null", "cpu"])
+def test_a_worker_that_is_killed_is_one_line_and_no_endless_wait(here, prefetch):
+    """As by the kernel, for want of memory: the worker may hold the lock of the queue of all workers."""
+    write_options(here / "o.yml", changed(options(100_000, workers=2), "logger", "save_checkpoint_freq", to=5))
+    one_epoch = "datasets:train:dataset_enlarge_ratio=100000"  # its workers live as long as the training
+    process = start(here, "--force_yml", f"datasets:train:prefetch_mode={prefetch}", "val=null", one_epoch)
+    wait_for(here / "experiments" / NAME / "training_states", process, pattern="*.state")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    os.kill(int(children[0]), signal.SIGKILL)
+    try:
+        assert process.wait(timeout=60) == 2, (here / "log.txt").read_text()[-2000:]
+    finally:
+        process.kill()
+    log = (here / "log.txt").read_text()
+    assert "Traceback" not in log and log.splitlines()[-1].startswith("basicsr: error: DataLoader worker (pid")
+    assert "go on with --auto_resume" in log
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_usr1_and_hup_stop_a_validation_which_resumes_with_the_next_image(here, number):
     """The rows before the signal are taken over: they are not computed again."""

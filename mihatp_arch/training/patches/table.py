@@ -8,14 +8,14 @@ from types import ModuleType
 import basicsr.data as basicsr_data
 import basicsr.train as basicsr_train
 import basicsr.utils.options as basicsr_options
-from basicsr.data import paired_image_dataset
+from basicsr.data import paired_image_dataset, prefetch_dataloader
 from basicsr.metrics import psnr_ssim
 from basicsr.utils import misc
 from basicsr.utils.file_client import FileClient
 
 from mihatp_arch.metrics.ssim import ssim_of_channel
 from mihatp_arch.training import distributed, resuming, run_record, saving, training_logger
-from mihatp_arch.training.data import loaders, meta_info, sound_images
+from mihatp_arch.training.data import loaders, meta_info, prefetching, sound_images
 from mihatp_arch.training.patches.model_table import MODEL_PATCHES
 from mihatp_arch.training.patches.patch import BasicSRFunction, Patch
 
@@ -93,6 +93,14 @@ PATCHES = (
         ours=sound_images.read_file,
         why="It gives damaged, missing and unreadable images to a decoder, whose error does not name them.",
         until="names the image that cannot be read",
+    ),
+    Patch(
+        owner=prefetch_dataloader,
+        name="PrefetchGenerator",
+        parameters=("generator", "num_prefetch_queue"),
+        ours=prefetching.PrefetchGenerator,
+        why="After an error in its thread, the training waits for ever.",
+        until="raises the error of the thread in the training",
     ),
     Patch(
         owner=basicsr_train,

@@ -155,6 +155,19 @@ def test_an_error_of_a_program_is_not_taken_for_damage(data):
         images[0]
 
 
+def test_an_error_in_the_thread_that_loads_ahead_ends_the_training(data, monkeypatch):
+    """It hung: the thread died, and the training waited for its next batch."""
+
+    def broken(self: object, samples: list) -> None:
+        raise MemoryError("no room for a batch")
+
+    ahead = changed(long(), "datasets", "train", "prefetch_mode", to="cpu")
+    assert train(ahead) == 0
+    monkeypatch.setattr(Collate, "__call__", broken)
+    with pytest.raises(MemoryError, match="no room for a batch"):
+        train(ahead)
+
+
 def test_a_full_check_finds_every_damaged_image_before_the_start(data):
     options = in_folders(edsr())
     files_of(data, "train", ".png")
