@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.dataset.layout import FILES, SIGNATURE
 from datasets_prep.patches.extract import extract_shard
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
@@ -109,7 +109,7 @@ def dry_run(
     """
     refuse_existing(output, overwrite=overwrite, signature=SIGNATURE, files=FILES)
     listed = listed_sources(inputs, options, splits, say=say)
-    bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
+    bar = partial(progress_bar, shown=progress)
     beside = next(folder for folder in output.absolute().parents if folder.is_dir())  # a cluster sees this folder too
     with (
         tempfile.TemporaryDirectory(prefix=".dry-run.", dir=beside) as work,

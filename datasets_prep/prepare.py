@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from datasets_prep.common.atomic_folder import atomic_folder, refuse_existing
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.common.work_folder import work_folder
 from datasets_prep.dataset.card import write_card
 from datasets_prep.dataset.layout import FILES, SIGNATURE, write_dataset
@@ -113,7 +112,7 @@ def prepare(
     inputs = Inputs(slides, tiles, manifest, mask, coords)
     listed = listed_sources(inputs, options, splits, say=say)
     _refuse_inputs_in_output([*(source.path for source in (*listed.used, *listed.omitted)), *inputs.paths], output)
-    bar = partial(tqdm, disable=None if progress else True, dynamic_ncols=True)
+    bar = partial(progress_bar, shown=progress)
     with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
         run = partial(run_all, executor, at_once=at_once)
         states = scan_sources(listed.used, drawn_files(inputs, listed), work, options, run, bar)

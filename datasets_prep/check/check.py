@@ -14,6 +14,7 @@ from datasets_prep.check.findings import Findings, Report
 from datasets_prep.check.leakage import check_overlaps, check_patients
 from datasets_prep.check.pixels import SplitPixels
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.dataset.layout import roles
 from datasets_prep.dataset.lmdb_reader import LmdbReader, open_images
 from datasets_prep.dataset.manifest import Row, read_manifest, read_settings
@@ -51,10 +52,9 @@ def check_dataset(folder: Path, *, progress: bool = True) -> Report:
     checker = _Checker(findings, unchecked, settings.get("patch_size"))
     counts: dict[str, int] = {}
     total = sum(_count(paths) for paths in splits.values())
-    quiet = None if progress else True
     with (
         threadpool_limits(1, "blas"),  # the matrices of bicubic are small: BLAS threads would only wait for one another
-        tqdm(total=total, desc="checking", unit="patch", dynamic_ncols=True, disable=quiet) as bar,
+        progress_bar(total=total, desc="checking", unit="patch", shown=progress) as bar,
     ):
         for split, paths in splits.items():
             counts[split] = checker.check_split(split, paths, by_split[split] if rows else None, bar)

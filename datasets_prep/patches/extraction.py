@@ -50,7 +50,7 @@ class Extraction:
 
         Args:
             run: runs the jobs (`executors.run_all`).
-            bar: makes a progress bar (`tqdm`).
+            bar: makes a progress bar (`progress_bar`).
 
         Raises:
             UserError: a split has no patch.

@@ -49,7 +49,7 @@ def scan_sources(
         work: the work folder.
         options: which patches are candidates.
         run: runs the jobs (`executors.run_all`).
-        bar: makes a progress bar (`tqdm`).
+        bar: makes a progress bar (`progress_bar`).
 
     Raises:
         UserError: `drawn` names no usable file, or no source can be used.

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from tqdm import tqdm
-
 from datasets_prep.common.files import remove_dead_partials
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.slides.find_slides import real_path
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
@@ -106,7 +105,7 @@ def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upsc
     outcome = Outcome()
     for folder in {job.target.parent for job in jobs}:
         remove_dead_partials(folder)
-    for job in tqdm(jobs, desc="upscaling", unit="picture", dynamic_ncols=True, disable=None):
+    for job in progress_bar(jobs, desc="upscaling", unit="picture"):
         try:
             picture = read_picture(job.source)
             upscaler = choose(picture, job.source)

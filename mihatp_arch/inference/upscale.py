@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from tqdm import tqdm
 
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, from_pil, read_picture
 from mihatp_arch.inference.lr_image import Image
@@ -152,8 +152,8 @@ class Upscaler:
         try:
             tiled = self.tiled(width, height)
             blocks = tiled.tiling.blocks(width) * tiled.tiling.blocks(height)
-            shown = None if progress and blocks > 1 else True
-            with tqdm(total=blocks, desc="blocks", leave=False, dynamic_ncols=True, disable=shown) as bar:
+            shown = progress and blocks > 1
+            with progress_bar(total=blocks, desc="blocks", unit="block", leave=False, shown=shown) as bar:
                 return tiled(Image(width, height, read), dtype=image.dtype, on_block=bar.update)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise UserError(f"image: {width}×{height} px need too much memory: give a smaller batch or tile") from error

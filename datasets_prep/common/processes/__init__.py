@@ -1,1 +1,1 @@
-"""Processes among others: one at a time, and how signals end them."""
+"""Processes among others: one at a time, how signals end them, and how far they are."""

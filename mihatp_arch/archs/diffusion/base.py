@@ -7,8 +7,8 @@ from hashlib import sha256
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 
 Progress = Callable[[Iterable[int]], Iterator[int]]  # iterates over time steps, with a progress bar or without
@@ -98,7 +98,7 @@ class Diffusion(nn.Module, ABC):
         padded = F.pad(2 * lq - 1, (0, -width % self.multiple, 0, -height % self.multiple), mode="reflect")
 
         def with_progress(steps: Iterable[int]) -> Iterator[int]:
-            return iter(tqdm(list(steps), desc="sampling", unit="step", leave=False, disable=not progress))
+            return iter(progress_bar(list(steps), desc="sampling", unit="step", leave=False, shown=progress))
 
         total = lq.new_zeros(())
         for seed in range(self.seed, self.seed + self.samples):

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from tqdm import tqdm
-
 from datasets_prep.common.files import sha256_of, write_file
 from datasets_prep.common.png import encode_png
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, nuclei_in, write_downstream_fidelity
 from mihatp_arch.evaluation.nuclei.downstream_images import TestImage, find_images, read_png
@@ -35,7 +34,7 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     scores = [RowScores(row, {}) for row in rows]
     files: dict[str, list[Pictures]] = {row.name: [] for row in rows}
     total = len(rows) * len(images)
-    with tqdm(total=total, desc="nuclei", unit="image", dynamic_ncols=True, disable=None) as bar:
+    with progress_bar(total=total, desc="nuclei", unit="image") as bar:
         for image in images:
             hr, labels, types = image.read(options.scales)
             content = f"{segmenter.identity}\n{sha256_of(image.tissue)}\n{hr.shape}"

@@ -15,8 +15,8 @@ from basicsr.data import build_dataset
 from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 from basicsr.utils.matlab_functions import imresize
-from tqdm import tqdm
 
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.archs.layers.consistency import project
 from mihatp_arch.config.defaults import expand_home
 from mihatp_arch.errors import UserError
@@ -134,7 +134,8 @@ def measure_bicubic(
             if _table_of(folder, name).is_file():
                 continue
             rows = []
-            for image, lq, gt in tqdm(read_images(dataset, scale), desc=f"{'bicubic ' + name:<16}", unit="image"):
+            label = f"{'bicubic ' + name:<16}"
+            for image, lq, gt in progress_bar(read_images(dataset, scale), desc=label, unit="image"):
                 sr = bicubic(lq, scale, projected=is_projected)
                 both = {"img": sr, "img2": gt}
                 rows.append([image, *(calculate_metric(both, dict(options)) for options in metrics.values())])

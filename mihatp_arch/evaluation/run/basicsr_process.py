@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 
 _SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []  # files in the working folder are data, no modules
@@ -48,9 +47,7 @@ class Job:
         """
         for path in (self.log, self.lock):
             path.parent.mkdir(parents=True, exist_ok=True)
-        bar = tqdm(
-            total=self.iterations or None, desc=f"{self.label:<16}", unit="it", position=position, dynamic_ncols=True
-        )
+        bar = progress_bar(total=self.iterations or None, desc=f"{self.label:<16}", unit="iteration", position=position)
         last = ""
         with bar, self.log.open("w", encoding="utf-8") as log, self._start() as process, _listed(process):
             for line in process.stdout or ():

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.files import sha256_of
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
 from datasets_prep.slides.resolution import Resolution, stated_resolution
@@ -216,13 +216,12 @@ def _fill(
     total = predictor.windows(tiles)
     workers = options.workers or min(_PROCESSES, max(1, (os.cpu_count() or 1) - 1))
     with (
-        tqdm(
+        progress_bar(
             total=total,
             initial=total - predictor.windows(todo),
             desc=name,
             unit="window",
-            dynamic_ncols=True,
-            disable=None if name else True,
+            shown=name is not None,
         ) as bar,
         open_executor(workers=min(workers, max(1, len(todo))), scheduler=None) as (executor, at_once),
     ):

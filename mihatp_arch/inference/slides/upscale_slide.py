@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
@@ -141,13 +140,12 @@ def _fill(
     blocks = [Block(row, column) for row in range(rows) for column in range(columns)]
     finished = {Block(*block) for block in store.finished()}
     todo = [block for block in blocks if block not in finished]
-    with tqdm(
+    with progress_bar(
         total=int(job.tissue.computed.sum()),
         initial=sum(job.computed_in(block) for block in finished),
         desc=slide.path.name,
         unit="tile",
-        dynamic_ncols=True,
-        disable=None if progress else True,
+        shown=progress,
     ) as bar:
         results = workers.sums(job.task, todo) if workers else None
 

@@ -5,8 +5,8 @@ from os import path as osp
 from typing import Any
 
 from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
 
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.training.data.sound_images import Collate, SoundImages, unreadable
 from mihatp_arch.training.stopping import note_mistake
 
@@ -28,7 +28,7 @@ def images_of_process(
         generator=dataloader.generator,
     )
     batches = iter(own)
-    with tqdm(total=len(indices), initial=first, unit="image", disable=not shown or rank != 0) as bar:
+    with progress_bar(total=len(indices), initial=first, unit="image", shown=shown and rank == 0) as bar:
         for step in range(first, len(range(0, len(dataset), world))):
             data = next(batches, None)
             reason = unreadable(data)
