@@ -1,11 +1,11 @@
 """HoVer-Net (Graham et al., Medical Image Analysis 2019): segments nuclei, and classifies them.
 
-Official code: vqdang/hover_net. Its checkpoints load strictly: the layers have the same names.
+Official code: vqdang/hover_net. Its checkpoints load strictly: the layers have the same names, and
+`checkpoints.weights_below` leaves out the one constant in them.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -18,7 +18,6 @@ from mihatp_arch.nuclei.windows import is_window, windows_of
 Mode: TypeAlias = Literal["original", "fast"]
 _GROUPS = 4  # of the dense units
 _MARGIN = {"original": 95, "fast": 46}  # px of the input around the output
-_UNPOOLING = "upsample2x.unpool_mat"  # a constant in official checkpoints
 
 
 @ARCH_REGISTRY.register()
@@ -90,12 +89,6 @@ class HoVerNet(nn.Module):
         cropped = [_cropped(features[0], 184 if original else 92), _cropped(features[1], 72 if original else 36)]
         skips = [features[2], cropped[1], cropped[0]]
         return {name: _decoded(decoder, bottom, skips) for name, decoder in self.decoder.items()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As `nn.Module`; the constant of official checkpoints, and a `module.` before their names, are left out."""
-        own = {name.removeprefix("module."): value for name, value in state_dict.items()}
-        own.pop(_UNPOOLING, None)
-        return super().load_state_dict(own, strict=strict, assign=assign)
 
 
 def _channels(features: int, width: float) -> int:
