@@ -77,9 +77,10 @@ def compare_slides(
             raise UserError(f"{first} and {second} have no nuclei where both have tissue: nothing to compare")
         with ExitStack() as stack:
             slides = [stack.enter_context(options.open(path)) for path in (first, second)]
+            kinds = {kind: each.name for kind, each in enumerate(a.classes)}
             read = _reader(slides, [a.level, b.level])
             _write_geojson(folder, compared, a, b)  # nuclei.md comes last: it says that all is there
-            results = write_fidelity(folder, {"B": [compared]}, {"B": read}, names=_NAMES, mpp=None)
+            results = write_fidelity(folder, {"B": [compared]}, {"B": read}, names=_NAMES, kinds=kinds, mpp=None)
         for store in stores:
             NucleiStore.delete(store)
     except OSError as error:

@@ -9,7 +9,7 @@ from datasets_prep.common.png import encode_png
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, nuclei_in, write_downstream_fidelity
-from mihatp_arch.evaluation.nuclei.downstream_images import TestImage, find_images, read_png
+from mihatp_arch.evaluation.nuclei.downstream_images import SET, TestImage, find_images, patients_of, read_png
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import HR, DownstreamRow, find_rows
 from mihatp_arch.evaluation.nuclei.downstream_scores import score
@@ -49,11 +49,12 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
                 on_hr = on_hr or pred  # HR is the first row
                 of_row.images[image.name] = score(true, pred, on_hr, radius=options.radius)
                 bar.update()
-    names = [image.name for image in images]
+    patients = patients_of(images).of[SET]
     on_scan = [nuclei_in(pictures) for pictures in files[HR]]
     for scale in options.scales:
         methods = {row.method: files[row.name] for row in rows if row.scale == scale}
-        write_downstream_fidelity(output / f"fidelity_x{scale}", names, files[HR], on_scan, methods)
+        folder = output / f"fidelity_x{scale}"
+        write_downstream_fidelity(folder, patients, files[HR], on_scan, methods, segmenter.kinds)
     try:
         return write_tables(scores, images, options, segmenter.about, output)
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mihatp_arch.evaluation.nuclei.downstream_images import read_png
 from mihatp_arch.evaluation.nuclei.fidelity import MPP, Comparison
 from mihatp_arch.evaluation.nuclei.fidelity_report import write_fidelity
+from mihatp_arch.evaluation.nuclei.fidelity_tables import Kinds
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField, crop_of
 from mihatp_arch.inference.nuclei.morphometry import Nuclei, measure
 from mihatp_arch.metrics.images import RGBImage
@@ -27,38 +28,41 @@ class Pictures:
 
 def nuclei_in(pictures: Pictures) -> Nuclei:
     """The measured nuclei of an image. Raises `UserError` where a file cannot be read."""
-    return measure(decode(read_png(pictures.labels))[0], read_png(pictures.picture), mpp=MPP)
+    labels, types = decode(read_png(pictures.labels))
+    return measure(labels, read_png(pictures.picture), mpp=MPP, types=types)
 
 
 def write_downstream_fidelity(
     folder: Path,
-    names: Sequence[str],
+    patients: Mapping[str, str],
     hr: Sequence[Pictures],
     on_hr: Sequence[Nuclei],
     methods: Mapping[str, Sequence[Pictures]],
+    kinds: Kinds,
 ) -> None:
     """Write the files of `write_fidelity` into `folder`.
 
     Args:
         folder: of one scale.
-        names: of the images.
+        patients: name of each image -> its patient.
         hr: the files of each image on HR.
         on_hr: the nuclei of each image on HR.
         methods: method -> its files of each image.
+        kinds: names of the types of nuclei.
 
     Raises:
         UserError: a file cannot be read or written.
     """
     compared = {
         method: [
-            Comparison(name, nuclei, nuclei_in(pictures))
-            for name, nuclei, pictures in zip(names, on_hr, files, strict=True)
+            Comparison(name, nuclei, nuclei_in(pictures), patient)
+            for (name, patient), nuclei, pictures in zip(patients.items(), on_hr, files, strict=True)
         ]
         for method, files in methods.items()
     }
-    first = dict(zip(names, hr, strict=True))
-    fields = {method: _reader(first, dict(zip(names, files, strict=True))) for method, files in methods.items()}
-    write_fidelity(folder, compared, fields)
+    first = dict(zip(patients, hr, strict=True))
+    fields = {method: _reader(first, dict(zip(patients, files, strict=True))) for method, files in methods.items()}
+    write_fidelity(folder, compared, fields, kinds=kinds)
 
 
 def _reader(hr: Mapping[str, Pictures], sr: Mapping[str, Pictures]) -> ReadField:

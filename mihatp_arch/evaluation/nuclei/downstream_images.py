@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.png import decode_rgb
 from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode
+
+SET = "test"  # the name of the only set of images
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,13 @@ def find_images(folder: Path) -> list[TestImage]:
         raise UserError(f"'{missing}' has no label map '{folder / 'labels' / missing.name}'")
     patients = _patients(folder.parent / "manifest.csv")
     return [TestImage(file.stem, file, folder / "labels" / file.name, patients.get(file.stem, "")) for file in files]
+
+
+def patients_of(images: Sequence[TestImage]) -> Patients:
+    """The patients of the images; where one has none, each image counts as a patient."""
+    if all(image.patient for image in images):
+        return Patients({SET: {image.name: image.patient for image in images}})
+    return Patients({SET: {image.name: image.name for image in images}}, "the manifest does not name the patients")
 
 
 def _patients(manifest: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
-from mihatp_arch.evaluation.nuclei.downstream_images import TestImage
+from mihatp_arch.evaluation.nuclei.downstream_images import SET, TestImage, patients_of
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import BICUBIC, HR, DownstreamRow
 from mihatp_arch.evaluation.nuclei.downstream_scores import COUNTS, ImageScores, over_images
@@ -16,7 +16,6 @@ from mihatp_arch.evaluation.results.csv_file import write_csv
 from mihatp_arch.evaluation.results.differences import FEWEST, Difference, difference
 from mihatp_arch.evaluation.results.patients import Patients
 
-_SET = "test"
 _COLUMNS = {
     "dice": ("Dice", ".3f", "nuclei against background, mean over the images"),
     "acc": ("ACC", ".3f", "share of the paired nuclei with the right type; lost nuclei do not lower it"),
@@ -58,7 +57,7 @@ def write_tables(
     Raises:
         OSError: a file cannot be written.
     """
-    patients = _patients(images)
+    patients = patients_of(images)
     tables = [_table(scale, scores, patients) for scale in options.scales]
     path = output / "table2.md"
     write(tables, path)
@@ -82,12 +81,6 @@ def write_tables(
     return path
 
 
-def _patients(images: Sequence[TestImage]) -> Patients:
-    if all(image.patient for image in images):
-        return Patients({_SET: {image.name: image.patient for image in images}})
-    return Patients({_SET: {image.name: image.name for image in images}}, "the manifest does not name the patients")
-
-
 def _table(scale: int, scores: Sequence[RowScores], patients: Patients) -> Table:
     of_scale = [each for each in scores if each.row.scale in (1, scale)]
     reference = next(each for each in of_scale if each.row.method == BICUBIC)
@@ -109,7 +102,7 @@ def _table(scale: int, scores: Sequence[RowScores], patients: Patients) -> Table
 
 
 def _difference(each: RowScores, reference: RowScores, patients: Patients) -> Difference:
-    first, second = ({"pq": {_SET: {n: s.values["pq"] for n, s in row.images.items()}}} for row in (each, reference))
+    first, second = ({"pq": {SET: {n: s.values["pq"] for n, s in row.images.items()}}} for row in (each, reference))
     return difference(first, second, patients, metric="pq")
 
 

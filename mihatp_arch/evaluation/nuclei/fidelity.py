@@ -3,20 +3,27 @@
 Source of the limits of agreement: Bland and Altman, Lancet 1986. All differences are SR minus HR.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from math import nan
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
+from mihatp_arch.evaluation.results.differences import Interval, pooled_intervals
 from mihatp_arch.inference.nuclei.morphometry import FEATURES, Nuclei, joined, measure
 from mihatp_arch.nuclei.matching import Match, match
 
 RADIUS = 3.0  # µm, 12 px at 40x: nuclei whose centres are farther apart are not the same
 MPP = 0.25  # µm/px at 40x
 _LIMITS = 1.96  # standard deviations: 95 % of normally distributed differences
+ESTIMATES = ("bias", "low", "high", "wasserstein")  # of `Agreement`; they have intervals
+_NOT_NEGATIVE = {"lost", "invented", "wasserstein"}
+
+S = TypeVar("S", "Counts", "Agreement")
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,13 @@ class Comparison:
     Attributes:
         name: of the image.
         hr, sr: the nuclei; both have the same upper left corner.
+        patient: empty: the image counts as a patient of its own.
     """
 
     name: str
     hr: Nuclei
     sr: Nuclei
+    patient: str = ""
 
     @cached_property
     def match(self) -> Match:
@@ -86,6 +95,7 @@ class Agreement:
         bias: mean of SR minus HR.
         low, high: 95 % limits of agreement, bias ∓ 1.96 standard deviations of the difference; NaN for one pair.
         wasserstein: distance of the distributions of HR and SR, in the unit of the feature.
+        intervals: `bias`, `low`, `high`, `wasserstein` -> 95 % interval for other patients; None: too few patients.
     """
 
     n: int
@@ -94,6 +104,7 @@ class Agreement:
     low: float
     high: float
     wasserstein: float
+    intervals: Mapping[str, Interval | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,21 +114,23 @@ class Counts:
     Attributes:
         hr, sr: in HR and in SR.
         matched: in both.
+        intervals: `lost`, `invented` -> 95 % interval for other patients; None: too few patients.
     """
 
     hr: int
     sr: int
     matched: int
+    intervals: Mapping[str, Interval | None] = field(default_factory=dict)
 
     @property
     def lost(self) -> float:
         """Nuclei of HR without a partner in SR, for 1000 nuclei of HR; NaN where there is none."""
-        return 1000 * (self.hr - self.matched) / self.hr if self.hr else float("nan")
+        return 1000 * (self.hr - self.matched) / self.hr if self.hr else nan
 
     @property
     def invented(self) -> float:
         """Nuclei of SR without a partner in HR, for 1000 nuclei of HR; NaN where there is none."""
-        return 1000 * (self.sr - self.matched) / self.hr if self.hr else float("nan")
+        return 1000 * (self.sr - self.matched) / self.hr if self.hr else nan
 
 
 @dataclass(frozen=True)
@@ -127,17 +140,90 @@ class Fidelity:
     Attributes:
         counts: numbers of nuclei.
         agreement: by feature.
+        patients: their number.
+        of_type: type -> the same for the nuclei of this type; empty where nuclei are not classified.
     """
 
     counts: Counts
     agreement: dict[str, Agreement]
+    patients: int
+    of_type: Mapping[int, "Fidelity"] = field(default_factory=dict)
 
 
 def fidelity(images: Sequence[Comparison]) -> Fidelity:
-    """Pool the nuclei of all images, and summarise how SR agrees with HR."""
+    """Pool the nuclei of all images, and summarise how SR agrees with HR; also for each type of nuclei.
+
+    A pair has the type of its nucleus in HR.
+    """
+    kinds = {kind for image in images for side in (image.hr, image.sr) for kind in side.types.tolist() if kind > 0}
+    of_type = {kind: _summary(images, kind) for kind in sorted(kinds)}
+    return replace(_summary(images, None), of_type=of_type)
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """The nuclei of a patient.
+
+    Attributes:
+        lost, invented: numbers of nuclei.
+        hr, sr: feature -> the values of the pairs, [P] each.
+    """
+
+    lost: int
+    invented: int
+    hr: Mapping[str, NDArray[np.float64]]
+    sr: Mapping[str, NDArray[np.float64]]
+
+
+def _summary(images: Sequence[Comparison], kind: int | None) -> Fidelity:
+    """The summary of the nuclei of one type; None: of all nuclei."""
+    by_patient: dict[str, list[Comparison]] = {}
+    for image in images:
+        by_patient.setdefault(image.patient or image.name, []).append(image)
+    patients = [_patient(of_patient, kind) for of_patient in by_patient.values()]
+    counts = _with_intervals(patients, _counts, ("lost", "invented"))
+    agreements = {name: _with_intervals(patients, partial(_agreement, name), ESTIMATES) for name in FEATURES}
+    return Fidelity(counts, agreements, len(patients))
+
+
+def _patient(images: Sequence[Comparison], kind: int | None) -> _Patient:
     hr, sr = matched(images)
-    counts = Counts(sum(len(image.hr) for image in images), sum(len(image.sr) for image in images), len(hr))
-    return Fidelity(counts, {name: agreement(hr.features[name], sr.features[name]) for name in FEATURES})
+    if kind is not None:
+        hr, sr = hr.chosen(hr.types == kind), sr.chosen(hr.types == kind)
+    lost = [each for image in images for each in image.hr.types[image.match.only_first].tolist()]
+    invented = [each for image in images for each in image.sr.types[image.match.only_second].tolist()]
+    return _Patient(_number(lost, kind), _number(invented, kind), hr.features, sr.features)
+
+
+def _number(types: list[int], kind: int | None) -> int:
+    return len(types) if kind is None else types.count(kind)
+
+
+def _counts(patients: Sequence[_Patient]) -> Counts:
+    pairs = sum(len(patient.hr["area"]) for patient in patients)
+    lost, invented = (sum(getattr(patient, name) for patient in patients) for name in ("lost", "invented"))
+    return Counts(pairs + lost, pairs + invented, pairs)
+
+
+def _agreement(feature: str, patients: Sequence[_Patient]) -> Agreement:
+    hr, sr = (np.concatenate([getattr(patient, side)[feature] for patient in patients]) for side in ("hr", "sr"))
+    return agreement(hr, sr)
+
+
+def _with_intervals(
+    patients: Sequence[_Patient], summary: Callable[[Sequence[_Patient]], S], names: Sequence[str]
+) -> S:
+    """The summary of the patients, with the intervals of the numbers of these names."""
+
+    def numbers(some: Sequence[_Patient]) -> NDArray[np.float64]:
+        summed = summary(some)
+        return np.array([getattr(summed, name) for name in names])
+
+    intervals = dict(zip(names, pooled_intervals(patients, numbers), strict=True))
+    for name in _NOT_NEGATIVE & intervals.keys():
+        found = intervals[name]
+        intervals[name] = None if found is None else (max(0.0, found[0]), found[1])
+    return replace(summary(patients), intervals=intervals)
 
 
 def matched(images: Sequence[Comparison]) -> tuple[Nuclei, Nuclei]:
@@ -149,8 +235,8 @@ def matched(images: Sequence[Comparison]) -> tuple[Nuclei, Nuclei]:
 def agreement(hr: NDArray[np.float64], sr: NDArray[np.float64]) -> Agreement:
     """How well the values of pairs agree, [P] each."""
     if not len(hr):
-        return Agreement(0, *[float("nan")] * 5)
+        return Agreement(0, nan, nan, nan, nan, nan)
     difference = sr - hr
     bias = float(difference.mean())
-    half = _LIMITS * float(difference.std(ddof=1)) if len(hr) > 1 else float("nan")
+    half = _LIMITS * float(difference.std(ddof=1)) if len(hr) > 1 else nan
     return Agreement(len(hr), float(hr.mean()), bias, bias - half, bias + half, float(wasserstein_distance(hr, sr)))

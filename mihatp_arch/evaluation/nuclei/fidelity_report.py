@@ -7,8 +7,9 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.fidelity import MPP, RADIUS, Comparison, Fidelity, Names, fidelity
 from mihatp_arch.evaluation.nuclei.fidelity_plots import bland_altman
-from mihatp_arch.evaluation.nuclei.fidelity_tables import agreement_table, counts_table, write_tables
+from mihatp_arch.evaluation.nuclei.fidelity_tables import Kinds, agreement_table, counts_table, write_tables
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField, draw_worst
+from mihatp_arch.evaluation.results.differences import FEWEST
 from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MATCHED, NucleusClass, write_nuclei
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 
@@ -22,6 +23,7 @@ def write_fidelity(
     read: Mapping[str, ReadField],
     *,
     names: Names = _NAMES,
+    kinds: Kinds | None = None,
     mpp: float | None = MPP,
 ) -> dict[str, Fidelity]:
     """Write the comparison of one or more methods with HR, or of one slide with another.
@@ -35,6 +37,7 @@ def write_fidelity(
         images: method -> its images.
         read: method -> reads its fields.
         names: of the images.
+        kinds: names of the types of nuclei.
         mpp: µm per pixel of the images that the GeoJSON is for; None: no GeoJSON is written.
 
     Returns:
@@ -45,34 +48,43 @@ def write_fidelity(
     """
     results = {method: fidelity(compared) for method, compared in images.items()}
     try:
-        write_tables(folder, images, results, names)
+        write_tables(folder, images, results, names, kinds or {})
         for method, compared in images.items():
             if results[method].counts.matched:
                 bland_altman(compared, folder / f"{method}.bland_altman.png", title=method, names=names)
             draw_worst(compared, read[method], folder / f"{method}.worst.png", title=method, names=names)
             if mpp is not None:
                 _write_geojson(folder / method, compared, mpp)
-        write_file(folder / TABLES, markdown(results, names).encode())
+        write_file(folder / TABLES, markdown(results, names, kinds or {}).encode())
     except OSError as error:
         raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return results
 
 
-def markdown(results: Mapping[str, Fidelity], names: Names = _NAMES) -> str:
+def markdown(results: Mapping[str, Fidelity], names: Names, kinds: Kinds) -> str:
     """Both tables, and the words to read them."""
+    patients = max((result.patients for result in results.values()), default=0)
+    intervals = [f"In brackets: the 95 % interval for other patients, from the {patients} of these images.", ""]
+    if patients < FEWEST:
+        few = f"{patients} patients are too few for intervals: {FEWEST} are needed."
+        intervals = [few, ""] if patients > 1 else []
+    typed = any(result.of_type for result in results.values())
+    of_type = f"Nuclei in both have the type of {names.reference}. " if typed else ""
     return "\n".join(
         [
-            counts_table(results, names),
+            counts_table(results, names, kinds),
             "",
             f"A nucleus of {names.reference} is lost, and one of {names.other} is invented, where the other image has "
             f"no nucleus whose centre is within {RADIUS:g} µm. Both numbers are for 1000 nuclei of {names.reference}. "
             "The same network segments both images: its own mistakes count too.",
             "",
-            agreement_table(results, names),
+            agreement_table(results, names, kinds),
             "",
-            f"Over the nuclei in both images; differences are {names.other} minus {names.reference}. 95 % of them lie "
-            "within the limits of agreement. Texture is the standard deviation of hematoxylin in the nucleus.",
+            f"{of_type}Over the nuclei in both images; differences are {names.other} minus {names.reference}. "
+            "95 % of them lie within the limits of agreement. Texture is the standard deviation of hematoxylin in the "
+            "nucleus.",
             "",
+            *intervals,
         ]
     )
 

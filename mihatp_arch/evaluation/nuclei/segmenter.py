@@ -9,6 +9,7 @@ from datasets_prep.common.files import sha256_of
 from mihatp_arch.archs.hovernet_arch import HoVerNet
 from mihatp_arch.bundled_weights import bundled_weights
 from mihatp_arch.errors import UserError
+from mihatp_arch.inference.nuclei.geojson import classes_of
 from mihatp_arch.inference.nuclei.load import load_nuclei_network, nuclei_weights
 from mihatp_arch.nuclei.postprocess import segment_typed
 from mihatp_arch.nuclei.predict import predict
@@ -48,6 +49,15 @@ class Segmenter:
     def classifies(self) -> bool:
         """Whether nuclei get types."""
         return self.network.nr_types is not None
+
+    @property
+    def kinds(self) -> dict[int, str]:
+        """Type of nuclei -> its name."""
+        return {
+            kind: each.name
+            for kind, each in enumerate(classes_of(self.network.nr_types, mode=self.network.mode))
+            if kind > 0
+        }
 
     @property
     def identity(self) -> str:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from mihatp_arch.evaluation.nuclei.fidelity import agreement, compare_images, fidelity
+from mihatp_arch.evaluation.nuclei.fidelity import Comparison, Names, agreement, compare_images, fidelity
 from mihatp_arch.evaluation.nuclei.fidelity_report import markdown, write_fidelity
 from mihatp_arch.evaluation.nuclei.worst_fields import SIDE, crop_of, worst_fields
-from mihatp_arch.inference.nuclei.morphometry import FEATURES
+from mihatp_arch.inference.nuclei.morphometry import FEATURES, measure
 
 CENTRES = [(x, y) for y in (40, 120, 200, 280) for x in (40, 120, 200, 280, 360)]
 RADIUS = 10
@@ -89,6 +89,54 @@ def test_the_files(comparison, pictures, tmp_path):
     assert all(cv2.imread(str(tmp_path / name)).std() > 10 for name in pngs)
 
 
+def test_types_are_rows_of_their_own(pictures, tmp_path):
+    """The first ten nuclei of HR have type 1, the others type 2; SR has 2 lost ones of type 1, and an invented one."""
+    hr, sr = drawn(CENTRES, RADIUS), drawn([*CENTRES[2:], (80, 80)], RADIUS)
+    types = np.where(hr > 10, 2, 1).astype(np.uint8)
+    of_sr = np.ones_like(types)  # a pair has the type of HR
+    measured = [measure(hr, pictures[0], mpp=0.25, types=types), measure(sr, pictures[1], mpp=0.25, types=of_sr)]
+    compared = Comparison("tile", *measured)
+    result = fidelity([compared])
+    assert result.counts.matched == 18
+    first, second = result.of_type[1].counts, result.of_type[2].counts
+    assert (first.hr, first.matched, first.lost, first.invented) == (10, 8, 200, 100)
+    assert (second.hr, second.matched, second.lost, second.invented) == (10, 10, 0, 0)
+    assert result.of_type[2].agreement["area"].n == 10
+    write_fidelity(tmp_path, {"a": [compared]}, {"a": lambda *field: pictures}, kinds={1: "Inflammatory nucleus"})
+    text = (tmp_path / "nuclei.md").read_text()
+    assert "| a | all | 20 | 19 | 18 | 100.0 | 50.0 |" in text
+    assert "| a | Inflammatory nucleus | 10 | 9 | 8 | 200.0 | 100.0 |" in text and "| a | type 2 | 10 |" in text
+    with (tmp_path / "fidelity.csv").open() as file:
+        kinds = [row["nuclei"] for row in csv.DictReader(file)]
+    assert kinds == [kind for kind in ("all", "Inflammatory nucleus", "type 2") for _ in FEATURES]
+
+
+def test_intervals_are_those_of_patients(pictures):
+    """Six patients, two images each; in the nuclei of patient n the radius grows by 1 px where n is odd."""
+
+    def image(patient, name):
+        sr = drawn([(x + 2, y) for x, y in CENTRES[patient:]], RADIUS + patient % 2)
+        compared = compare_images(name, hr=drawn(CENTRES, RADIUS), sr=sr, hr_rgb=pictures[0], sr_rgb=pictures[1])
+        return Comparison(name, compared.hr, compared.sr, f"P{patient}")
+
+    images = [image(patient, f"{patient}{part}") for patient in range(6) for part in "ab"]
+    result = fidelity(images)
+    assert result.patients == 6
+    area = result.agreement["area"]
+    for name in ("bias", "low", "high", "wasserstein"):
+        low, high = area.intervals[name]
+        assert low < getattr(area, name) < high
+    low, high = result.counts.intervals["lost"]
+    assert 0 <= low < result.counts.lost == 125 < high
+    assert result.counts.intervals["invented"] == (0, 0)
+    assert fidelity(images[:10]).agreement["area"].intervals["bias"] is None  # five patients
+    alone = [Comparison(each.name, each.hr, each.sr) for each in images]
+    lows = [fidelity(given).agreement["area"].intervals["bias"][0] for given in (alone, images)]
+    assert lows[0] > lows[1]  # as twelve patients of one image each, the interval would be too small
+    text = markdown({"a": result}, Names(), {})
+    assert f"125.0 [{low:.1f} … {high:.1f}]" in text and "from the 6 of these images" in text
+
+
 def test_the_worst_fields(comparison):
     fields = worst_fields([comparison])
     assert [field.wrong for field in fields] == [3]  # the lost ones at 40 and 120 px, the invented one at 80
@@ -117,7 +165,7 @@ def test_no_nuclei_at_all(pictures, tmp_path):
     comparison = compare_images("tile", hr=empty, sr=empty, hr_rgb=pictures[0], sr_rgb=pictures[1])
     result = fidelity([comparison])
     assert math.isnan(result.counts.lost)
-    assert "| a | 0 | 0 | 0 | – | – |" in markdown({"a": result})
+    assert "| a | 0 | 0 | 0 | – | – |" in markdown({"a": result}, Names(), {})
     write_fidelity(tmp_path, {"a": [comparison]}, {"a": lambda *field: pytest.fail("nothing is read")})
     assert set(result.agreement) == set(FEATURES)
 

@@ -12,6 +12,7 @@ from mihatp_arch.evaluation.results.differences import (
     bootstrap_interval,
     difference,
     patient_means,
+    pooled_intervals,
     signed_rank_p,
     with_holm,
 )
@@ -127,3 +128,19 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(count):
 def test_an_interval_is_the_same_in_every_run():
     values = np.random.default_rng(0).normal(size=12)
     assert bootstrap_interval(values) == bootstrap_interval(values) != bootstrap_interval(values, seed=1)
+
+
+def test_the_interval_of_a_pooled_mean_is_that_of_equally_large_patients():
+    values = np.random.default_rng(0).normal(1, 1, (8, 5))
+    (mean, twice) = pooled_intervals(list(values), lambda some: np.array([1, 2]) * np.concatenate(some).mean())
+    assert mean == pytest.approx(bootstrap_interval(values.mean(axis=1)))
+    assert twice == pytest.approx(tuple(2 * end for end in mean))
+
+
+def test_no_interval_of_few_patients_or_of_a_number_that_is_not_defined():
+    def numbers(some):
+        return np.array([np.mean(some), 1.0 if 0 in some else math.nan])
+
+    assert pooled_intervals(list(range(FEWEST - 1)), numbers) == [None, None]
+    mean, only_first = pooled_intervals(list(range(FEWEST)), numbers)
+    assert mean is not None and only_first is None
