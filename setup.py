@@ -37,7 +37,7 @@ setup(
     package_data={
         "datasets_prep": ["py.typed"],
         "mihatp_arch": ["py.typed"],
-        "mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html"],
+        "mihatp_arch.evaluation.report": ["page.css", "page.js", "page.html", "tables.html"],
         "mihatp_arch.inference.weights": ["*.safetensors", "*.md"],
         "mihatp_cli": ["py.typed"],
         "mihatp_viewer": ["py.typed", "page/*"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mihatp_arch.evaluation.report import figure, plots, table
+from mihatp_arch.evaluation.report.added_tables import added_tables
 from mihatp_arch.evaluation.report.page import Crop, write_report
 from mihatp_arch.evaluation.results.examples import example_images, tissue
 from mihatp_arch.evaluation.results.scores import Scores, read_images, read_picture
@@ -41,6 +42,7 @@ def draw(
         figures=figures | dict(more),
         left=next(iter(scores)),
         right=plan.ours if plan.ours in scores else list(scores)[-1],
+        added=added_tables(folder),
     )
     return folder / "report.html"
 

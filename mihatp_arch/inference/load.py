@@ -68,7 +68,7 @@ def load_network(
 
 
 def _check_output(network: Network, *, source: str) -> None:
-    """Raise `UserError` unless the network makes SR images of LR images alone, as a diffusion network does not."""
+    """Raise `UserError` unless the network makes SR images of LR images, as an autoencoder does not."""
     side = 16
     try:
         sr = network(torch.zeros(1, 3, side, side))

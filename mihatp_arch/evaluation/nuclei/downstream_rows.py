@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets_prep.common.downscale import reduce_patch
@@ -27,6 +27,7 @@ class DownstreamRow:
         kernel: how its LR is made from HR; empty for HR.
         identity: what its pictures depend on besides HR, such as the hash of the weights.
         picture: HR -> the picture that is segmented, [H, W, 3] RGB both.
+        benchmark: folder of the benchmark that trained the network; None: it is of no benchmark.
     """
 
     method: str
@@ -34,6 +35,7 @@ class DownstreamRow:
     kernel: str
     identity: str
     picture: Callable[[RGBImage], RGBImage]
+    benchmark: Path | None = None
 
     @property
     def name(self) -> str:
@@ -44,7 +46,7 @@ class DownstreamRow:
 def find_rows(options: DownstreamOptions, say: Callable[[str], object]) -> list[DownstreamRow]:
     """HR, then for each scale bicubic interpolation and the networks.
 
-    Networks that cannot be applied tile by tile, such as diffusion networks, are left out with a line.
+    Networks of a benchmark that make no SR, such as first stages, are left out with a line.
 
     Raises:
         UserError: weights cannot be loaded, two rows have one name, or no row has a wanted scale.
@@ -56,7 +58,7 @@ def find_rows(options: DownstreamOptions, say: Callable[[str], object]) -> list[
             raise UserError(f"benchmarks: '{folder}' has no trained network in experiments/")
         for experiment in found:
             try:
-                networks.append(_network_row(str(experiment), options.kernel))
+                networks.append(replace(_network_row(str(experiment), options.kernel), benchmark=folder))
             except UserError as error:
                 say(f"left out: {error}")
     wrong = next((row for row in networks[: len(options.weights)] if row.scale not in options.scales), None)

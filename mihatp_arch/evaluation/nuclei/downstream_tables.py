@@ -9,6 +9,7 @@ from mihatp_arch.evaluation.nuclei.downstream_images import SET, TestImage, pati
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import BICUBIC, HR, DownstreamRow
 from mihatp_arch.evaluation.nuclei.downstream_scores import COUNTS, ImageScores, over_images
+from mihatp_arch.evaluation.report.added_tables import add_tables
 from mihatp_arch.evaluation.report.comparison import interval
 from mihatp_arch.evaluation.report.page import write_report
 from mihatp_arch.evaluation.report.table import Table, write
@@ -47,6 +48,8 @@ def write_tables(
 ) -> Path:
     """Write `table2.md`, `.tex`, `.csv`, `downstream_images.csv` and `downstream.html`; returns the Markdown file.
 
+    Each benchmark gets the tables of its scales in its own report.
+
     Args:
         scores: of all rows.
         images: the test images.
@@ -56,9 +59,11 @@ def write_tables(
 
     Raises:
         OSError: a file cannot be written.
+        UserError: the report of a benchmark cannot be written.
     """
     patients = patients_of(images)
-    tables = [_table(scale, scores, patients) for scale in options.scales]
+    by_scale = {scale: _table(scale, scores, patients) for scale in options.scales}
+    tables = list(by_scale.values())
     path = output / "table2.md"
     write(tables, path)
     _write_csv(scores, images, output)
@@ -78,6 +83,9 @@ def write_tables(
         left=BICUBIC,
         right=HR,
     )
+    for folder in options.benchmarks:
+        of_folder = {each.row.scale for each in scores if each.row.benchmark == folder}
+        add_tables(folder, [table for scale, table in by_scale.items() if scale in of_folder])
     return path
 
 

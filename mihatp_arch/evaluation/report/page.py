@@ -24,7 +24,15 @@ ZOOMS = (1, 2, 4)
 NUMBER = re.compile(r"([-+]?(?:\d+(?:[ ,]\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan))(?=$|[ %±(*])", re.IGNORECASE)
 SPACES = str.maketrans("\N{MINUS SIGN}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", "-   ")
 _BLANK = {"", "-", "\N{EN DASH}", "\N{EM DASH}", "nan"}
+_MARKS = ("<!-- nuclei -->", "<!-- end of nuclei -->")  # around the tables that are added later
+
+
+def _resource(name: str) -> str:
+    return (files("mihatp_arch.evaluation.report") / name).read_text(encoding="utf-8")
+
+
 _TEMPLATES = jinja2.Environment(
+    loader=jinja2.FunctionLoader(_resource),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -58,6 +66,7 @@ def write_report(
     figures: Mapping[str, Path],
     left: str,
     right: str,
+    added: Sequence[Table] = (),
 ) -> None:
     """Write one HTML file without a reference to anything outside it, whole or not at all.
 
@@ -70,16 +79,19 @@ def write_report(
         figures: title -> PNG.
         left: label of the image that is left of the divider at first.
         right: label of the image right of it.
+        added: tables of nuclei, below the others (`added_tables.py`).
 
     Raises:
         UserError: crops that cannot be compared, a figure that cannot be read, or `path` cannot be written.
     """
     _check(crops, left, right)
     css, js = _resource("page.css"), _resource("page.js")
-    page = _TEMPLATES.from_string(_resource("page.html")).render(
+    page = _TEMPLATES.get_template("page.html").render(
         title=title,
         summary=summary,
         tables=[_table(table) for table in tables],
+        added=[_table(table) for table in added],
+        marks=_MARKS,
         crops=[_crop(crop) for crop in crops],
         figures=[_figure(*figure) for figure in figures.items()],
         labels=list(crops[0].images) if crops else [],
@@ -95,6 +107,17 @@ def write_report(
         write_file(path, page.encode())
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def with_added(page: str, tables: Sequence[Table]) -> str:
+    """The text of a report with other tables of nuclei; a report of an older version, without their place, as it is."""
+    before, begin, rest = page.partition(_MARKS[0])
+    _, end, after = rest.partition(_MARKS[1])
+    if not end:
+        return page
+    macros: Any = _TEMPLATES.get_template("tables.html").module
+    section = macros.section_of("Nuclei", [_table(table) for table in tables])
+    return f"{before}{begin}\n{section}{end}{after}"
 
 
 def number(cell: str) -> float | None:
@@ -124,10 +147,6 @@ def _check(crops: Sequence[Crop], left: str, right: str) -> None:
                     f"crop '{crop.title}': '{label}' is {is_a} {image.dtype}, not {wanted} uint8 as '{labels[0]}':"
                     " cut the same place of every method at the same scale"
                 )
-
-
-def _resource(name: str) -> str:
-    return (files("mihatp_arch.evaluation.report") / name).read_text(encoding="utf-8")
 
 
 def _csp_hash(text: str) -> str:

@@ -6,8 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
+from helpers.small_idm import SMALL, small
+from helpers.small_ldm import STAGE
 
 from datasets_prep.synthetic import synthesize
+from mihatp_arch.archs.autoencoder_arch import Autoencoder
 from mihatp_arch.archs.hovernet_arch import HoVerNet
 from mihatp_arch.evaluation.nuclei import downstream
 from mihatp_arch.nuclei.coded_labels import encode
@@ -65,6 +69,29 @@ def test_the_tables(data, tmp_path, capsys):
     assert "Table 2, x8" in (tmp_path / "out/downstream.html").read_text()
     for scale in ("2", "8"):
         assert "bicubic" in (tmp_path / f"out/fidelity_x{scale}/nuclei.md").read_text()
+
+
+def experiment(folder, network, **options):
+    """An experiment of a benchmark at x2."""
+    (folder / "models").mkdir(parents=True)
+    torch.save({"params": network.state_dict(), "kernel": "bicubic"}, folder / "models/net_g_2.pth")
+    (folder / f"{folder.name}.yml").write_text(yaml.safe_dump({"scale": 2, "network_g": options}))
+
+
+def test_the_networks_of_a_benchmark(data, tmp_path, capsys):
+    """A diffusion network is a row; a first stage is not. The report of the benchmark shows the table of its scale."""
+    bench = tmp_path / "bench"
+    options = SMALL | {"upscale": 2, "mult": [1, 2, 2], "attention_levels": [2]}
+    experiment(bench / "experiments/IDM_x2", small(upscale=2), type="IDM", **options)
+    experiment(bench / "experiments/VQF4_x2", Autoencoder(**STAGE), type="Autoencoder", **STAGE)
+    (bench / "report.html").write_text("<h1>A</h1><!-- nuclei --><!-- end of nuclei --><p>B</p>")
+    assert run(data, tmp_path / "out", "--benchmarks", str(bench)) == 0
+    assert "left out: 'VQF4_x2' makes [1, 3, 16, 16]" in capsys.readouterr().err
+    rows = [(row["method"], row["scale"], row["kernel"]) for row in rows_of(tmp_path / "out/table2.csv")]
+    assert rows == [("HR", "1", ""), ("bicubic", "2", "area"), ("IDM", "2", "bicubic"), ("bicubic", "8", "area")]
+    report = (bench / "report.html").read_text()
+    assert report.startswith("<h1>A</h1>") and report.endswith("<p>B</p>")
+    assert "<h3>Table 2, x2</h3>" in report and ">IDM</th>" in report and "x8" not in report
 
 
 def test_a_run_that_was_stopped_goes_on(data, tmp_path, monkeypatch):
