@@ -11,7 +11,7 @@ export PIP_CONSTRAINT := file://$(subst $(space),%20,$(CURDIR))/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench gpu clean
 
 demo: $(VENV)/installed
 	$(BIN)/mihatp demo
@@ -31,6 +31,10 @@ bench: $(VENV)/installed-dev
 	for question in networks step branches blocks tiles data; do \
 	    $(BIN)/python benchmarks/$$question.py --quick || exit; \
 	done
+
+# Installs nothing, because a machine with a GPU may have no network: the Python of .venv where there is one, else PYTHON.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/gpu_check.py $(GPU_OPTIONS)
 
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -7,13 +7,13 @@ BasicSR runs along for orientation: another network, with less to compute. On a 
 `--graphs` adds ours replayed as a CUDA graph, with its blocks compiled and not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 from children import fresh
 from comparison import Question, evaluation, infer, matrix_peaks, memory_rows, time_rows
-from contenders import Contender, Size, build_all, lineup
+from contenders import Contender, Size, build_all, gflop, lineup
 from machine import DTYPES
 from report import Report, Row, Settings, arguments, positive, settings
 from timing import alternate, ratio, spread
@@ -35,7 +35,7 @@ def replayed(call: Callable[[], object]) -> Callable[[], object]:
     return graph.replay
 
 
-def graph_rows(size: Size, settings: Settings) -> list[Row]:
+def graph_rows(size: Size, settings: Settings, peaks: Mapping[str, float]) -> list[Row]:
     """The peer call by call, ours as graphs: of the network as it is, and of its compiled blocks."""
     settings.apply()
     peers = [Contender("peer", precision) for precision in DTYPES]
@@ -49,16 +49,19 @@ def graph_rows(size: Size, settings: Settings) -> list[Row]:
         calls[f"{one.name} {one.precision}{', compiled' if one.graphs else ''}{way}"] = replayed(call) if way else call
     found = alternate(calls, repeats=settings.repeats, device="cuda", what=str(size))
     rows: list[Row] = []
+    flops = 1e9 * gflop(ours[0], size, lambda network, lq, gt: infer(ours[0], network, lq, gt))
     for name, seconds in found.items():
-        against = ratio(found["peer fp32"], seconds)
+        against, median = ratio(found["peer fp32"], seconds), spread(seconds).median
+        peak = peaks["bf16" if "bf16" in name else "fp32"]
         rows.append(
             {
                 "size": str(size),
                 "contender": name,
-                "ms": 1e3 * spread(seconds).median,
+                "ms": 1e3 * median,
                 "x peer fp32": against.median,
                 "range": against.range(),
                 "x peer bf16": ratio(found["peer bf16"], seconds).median,
+                "of the peak": flops / peak / median,
             }
         )
     return rows
@@ -94,7 +97,7 @@ def main() -> None:
         part="memory",
     )
     if args.graphs:
-        rows = [row for question in questions for row in fresh(graph_rows, question.size, chosen)]
+        rows = [row for question in questions for row in fresh(graph_rows, question.size, chosen, peaks)]
         report.table("Inference: CUDA graphs", rows, part="graphs")
     report.choices()
 

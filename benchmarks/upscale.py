@@ -14,7 +14,8 @@ one is all tissue, a quarter of the other is.
 
 import cProfile
 import pstats
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,6 +95,29 @@ def split(call: Callable[[], object]) -> dict[str, float]:
     return shares
 
 
+def upscaled(network: Network, slide: Path, outline: Path, output: Path) -> None:
+    """`mihatp upscale` of a slide."""
+    options = SlideOptions(tissue=outline, overwrite=True)
+    upscale_slide(network, slide, output, options=options, tiles=TileOptions(), say=None, progress=False)
+
+
+def slide_rows(networks: Mapping[str, Network], side: int, chosen: Settings) -> list[Row]:
+    """Rates of `mihatp upscale` alone, on a slide of `side` LR pixels that is all tissue."""
+    tissue, _ = synthesize(side, side, seed=0)
+    rows: list[Row] = []
+    for name, network in networks.items():
+        scale = network.info.scale
+        with TemporaryDirectory() as folder:
+            mpp = (network.info.mpp or 0.25) * scale
+            slide, outline = write_slide(Path(folder), tissue, (side, side), mpp=mpp)
+            call = partial(upscaled, network, slide, outline, Path(folder) / "sr.tiff")
+            seconds = alternate({name: call}, repeats=chosen.repeats, device=chosen.device, what=name)[name]
+            shares = split(call)
+        median = spread(seconds).median
+        rows.append({"network": name, "s": median, "MP/s": (side * scale) ** 2 / 1e6 / median, **shares})
+    return rows
+
+
 def rows_of(
     name: str, network: Network, plain: nn.Module, tissue: NDArray[np.uint8], side: int, chosen: Settings
 ) -> list[Row]:
@@ -106,10 +130,7 @@ def rows_of(
         image = torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255
         output = Path(folder) / "sr.tiff"
 
-        def ours() -> None:
-            options = SlideOptions(tissue=outline, overwrite=True)
-            upscale_slide(network, slide, output, options=options, tiles=TileOptions(), say=None, progress=False)
-
+        ours = partial(upscaled, network, slide, outline, output)
         calls: dict[str, Callable[[], object]] = {
             "mihatp upscale": ours,
             "tile_process": lambda: tile_process(plain, image, scale=scale, tile_size=TILE - 2 * PAD, tile_pad=PAD),

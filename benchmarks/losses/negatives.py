@@ -1,6 +1,6 @@
 """Are the negatives worse than SR, and does the contrastive loss pull SR towards HR? Pools beside each other.
 
-    python benchmarks/negatives.py --data FOLDER [--scale 2 4 8] [--layers 5] [--images 33] [--network FILE]
+    python benchmarks/losses/negatives.py --data FOLDER [--scale 2 4 8] [--layers 5] [--images 33] [--network FILE]
 
 FOLDER has HR images at 40x; the middle 192×192 of each is used. LR is the area mean of HR. As SR stands an image that
 is 0.8 dB better than bicubic interpolation, on the way from it to HR; the positive is the same image. With `--network`,
