@@ -47,6 +47,7 @@ def test_mihatp_trains_both_branches_and_logs_every_term(trained):
     assert log.count("vgg19 has random weights") == 1  # checking the options built the loss too, in silence
 
 
+@pytest.mark.slow
 def test_what_basicsr_test_logs_is_the_mean_of_what_the_tables_read(trained, data):
     folder, training_log = trained
     forced = ["--force_yml", *ONE_SET, "val:save_img=true"]

@@ -80,6 +80,7 @@ def first_stages(small, tmp_path_factory) -> dict[str, Path]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("method", DIFFUSION)
 def test_every_diffusion_method_trains_resumes_and_is_tested(

@@ -35,6 +35,7 @@ def somewhere(path: Path, count: int) -> list[int]:
     return [0, 1, size - 1, size - 30, size - 80, *random.Random(path.name).sample(range(size), count)]
 
 
+@pytest.mark.slow
 def test_every_byte_of_a_file_of_a_training_counts(tmp_path):
     path = tmp_path / "5.state"
     save_whole(CONTENT, path)

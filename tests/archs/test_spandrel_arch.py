@@ -87,6 +87,7 @@ def test_every_parameter_is_trained(compact):
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_a_file_is_fine_tuned_resumed_exported_and_recognised_again(tmp_path, embedded_data, compact, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = changed(edsr(), "network_g", to={"type": "Spandrel", "file": "compact.pth"})

@@ -75,6 +75,7 @@ def test_the_records_have_the_command_that_was_typed(trained):
     assert f"# CMD:\n# {' '.join(typed)} --force_yml" in recorded and "/basicsr-" not in recorded
 
 
+@pytest.mark.slow
 def test_the_log_has_no_layers_but_in_debug_mode(trained, tmp_path):
     _, run = trained
     assert "Network: EDSR, with parameters: " in run.stderr and "(conv_first)" not in run.stdout + run.stderr
@@ -114,6 +115,7 @@ def test_auto_resume_goes_on_from_the_newest_state_without_a_gpu(trained, tmp_pa
     assert [path.name for path in (folder / "experiments").iterdir()] == [NAME]
 
 
+@pytest.mark.slow
 def test_iterations_are_as_many_as_wanted_and_belong_to_one_experiment(tmp_path):
     """Six images in batches of four: an epoch is one iteration, not two, and a validation has its own number."""
     write_data(tmp_path / "datasets" / "toy")

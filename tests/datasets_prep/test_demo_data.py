@@ -53,6 +53,7 @@ def test_splits_share_no_patch_no_pixel_and_no_slide(demo):
                 assert abs(x - x2) >= 192 or abs(y - y2) >= 192
 
 
+@pytest.mark.slow
 def test_second_call_builds_nothing_and_damage_is_mended(demo, tmp_path):
     copy = tmp_path / "data"
     shutil.copytree(demo, copy)

@@ -105,6 +105,7 @@ def test_what_was_cut_off_before_its_first_state_starts_anew_and_is_kept(tmp_pat
     assert (archived / "models" / "net_g_1.pth").read_bytes() == b"cut off"
 
 
+@pytest.mark.slow
 def test_weights_are_tested_as_they_are(tmp_path, benchmark):
     import torch
     from basicsr.archs import build_network
@@ -156,6 +157,7 @@ def test_without_the_consistency_projection(tmp_path, benchmark):
     assert "SRCNN was trained on LR made by area: another kernel alone can change its PSNR by 2 dB." in printed
 
 
+@pytest.mark.slow
 def test_a_network_of_others_is_tested_without_training(tmp_path, benchmark):
     import torch
     from basicsr.archs.srvgg_arch import SRVGGNetCompact

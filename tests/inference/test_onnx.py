@@ -72,12 +72,14 @@ def test_a_picture_is_upscaled_by_onnx(tmp_path):
             mihatp_arch.load(str(output), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_transformers_are_exported(tmp_path, name):
     source = exported({"type": name} | NETWORKS[name], tmp_path / f"{name}.safetensors")
     assert written(source, tmp_path / f"{name}.onnx", 16) == 0  # it compares the results
 
 
+@pytest.mark.slow
 def test_dat_is_exported(tmp_path):
     options = {"img_size": 16, "embed_dim": 48, "split_size": [4, 8], "depth": [3], "num_heads": [4], "upscale": 2}
     torch.save(DAT(**options, upsampler="pixelshuffledirect").state_dict(), tmp_path / "dat.pth")

@@ -167,6 +167,7 @@ def test_bicubic_on_a_real_slide_loses_what_was_measured(shared):
     assert ratios == pytest.approx([0.952, 0.807, 0.627], abs=0.01)
 
 
+@pytest.mark.slow
 def test_bicubic_on_real_tiles_loses_more_at_each_scale(shared):
     """Tiles at a true 40x; they are less sharp than the slide, thus lose less."""
     found = []

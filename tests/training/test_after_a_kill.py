@@ -78,6 +78,7 @@ def _networks(folder: Path) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_first_state_starts_anew(here, capsys):
     _killed(_options(), "basicsr.models.base_model", "BaseModel", "save_training_state", 1)
     experiment = here / "experiments" / NAME
@@ -93,6 +94,7 @@ def test_a_kill_before_the_first_state_starts_anew(here, capsys):
     assert "has networks but no training state to go on from" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_best_result_is_lost_and_each_point_is_there_once(here):
     """Killed between the best results and the table, then in the second validation after a state."""
     pytest.importorskip("tensorboard")
@@ -160,6 +162,7 @@ def test_the_last_validation_runs_once(here):
     assert next((folder.parent / "other").glob("*.log")).read_text().count("Validation toy_val") == 2
 
 
+@pytest.mark.slow
 def test_partial_files_of_dead_processes_go(here):
     _killed(_options(), "pathlib", "Path", "replace", 2)
     experiment = here / "experiments" / NAME

@@ -104,6 +104,7 @@ def test_hats_own_file_trains_resumes_and_is_tested(data, tmp_path):
     assert tested.returncode == 0 and "# psnr:" in tested.stdout + tested.stderr
 
 
+@pytest.mark.slow
 def test_the_best_and_the_newest_are_kept_and_every_value_counts(data, tmp_path):
     forced = [*ONE_SET, *schedule(6), "val:val_freq=2", "val:keep_best=psnr", "logger:keep_checkpoints=2"]
     forced += ["train:deterministic=true", "train:optim_g:type=AdamW", "train:precision=bf16"]

@@ -13,6 +13,8 @@ from viewer.conftest import EDGE, command
 from mihatp_viewer.export import export_scene
 from mihatp_viewer.scene import open_scene
 
+pytestmark = pytest.mark.slow
+
 VIEW = "#x=176&y=176&px=0.25&smooth=0"  # the centre; a pixel of HR for each of the screen
 
 

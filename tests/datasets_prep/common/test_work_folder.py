@@ -92,6 +92,7 @@ def test_a_worker_that_dies_is_one_clear_error():
         list(run_all(pool, die, [(0, (0,))], at_once=1))
 
 
+@pytest.mark.slow  # Dask waits for a scheduler
 def test_no_workers_and_no_scheduler_are_refused():
     with pytest.raises(UserError, match="at least 1"), open_executor(workers=0, scheduler=None):
         pass

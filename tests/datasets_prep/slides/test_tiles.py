@@ -74,6 +74,7 @@ def test_no_patient_in_two_splits(tiles, tmp_path):
     assert len(splits) == 8 and all(len(found) == 1 for found in splits.values())
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_other_seed_other_split(tiles, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         build(tiles, tmp_path / name, seed=seed)

@@ -71,6 +71,7 @@ def test_nothing_is_written_where_no_tile_can_be_used(tiles, tmp_path):
     assert "out" not in left_over(tmp_path)
 
 
+@pytest.mark.slow
 def test_failure_while_writing_leaves_the_old_data_set(tiles, tmp_path):
     """Equal pixels of two patients pass the scan; the writer finds them."""
     build(tiles, tmp_path / "out")

@@ -25,6 +25,7 @@ def tiles(shared):
     return [read_rgb(path) for path in sorted((shared / "data/monuseg/images").glob("*.png"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reduce", "overviews"), [(16, 6), (32, 16), (64, 24)])
 def test_strokes_are_found_and_tissue_is_not_lost(measure, tiles, reduce, overviews):
     found, area = Counter(), Counter()

@@ -48,6 +48,7 @@ def test_a_failure_names_the_log_and_quotes_its_last_line(tmp_path):
     assert job.log.read_text().splitlines()[-1] == line
 
 
+@pytest.mark.slow
 def test_it_waits_for_another_process_at_work_on_the_same(tmp_path):
     lock = tmp_path / "HAT.lock"
     job = Job("train HAT", ["train", "-opt", "absent.yml"], tmp_path, lock, tmp_path / "train.log", 1)

@@ -71,6 +71,7 @@ def test_the_file_says_what_it_is(network, slide, finished):
         assert part in text
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_gives_the_same_bytes(network, weights, slide, finished, tmp_path):
     with open_executor(workers=2, scheduler=None) as (executor, _):
         result = upscaled(network, slide, tmp_path / "out.tif", workers=Workers(executor, 2, weights))
