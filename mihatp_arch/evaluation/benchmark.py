@@ -24,6 +24,7 @@ def run_benchmark(
     date: str | None = None,
     against: Path | None = None,
     figures: Mapping[str, Path] | None = None,
+    views: Mapping[str, str] | None = None,
 ) -> int:
     """Train and test all methods of `plan`, and write tables, pictures and the report into the folder of `setup`.
 
@@ -32,7 +33,7 @@ def run_benchmark(
         setup: where and how to train.
         date: of the report; None: today, UTC.
         against: a frozen test list that the test sets must agree with.
-        figures: title -> PNG of more pictures in the report.
+        figures, views: title -> PNG of more pictures, or relative link to more views, in the report.
 
     Returns:
         0, or 3 where methods failed.
@@ -72,9 +73,9 @@ def run_benchmark(
         summary=[*verdicts, note],
         tables=tables,
         more=figures or {},
+        views=views or {},
     )
-    print(table.markdown(tables))
-    print(f"report: {report}")
+    print(table.markdown(tables), f"report: {report}", sep="\n")
     return 3 if outcome.failures else 0
 
 

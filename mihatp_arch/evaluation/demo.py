@@ -38,11 +38,12 @@ def run_demo(*, output: Path, iterations: int = 500) -> int:
         changes={"name": "demo", "total_iter": iterations},
     )
     workers = min(usable_cores(), len(plan.trained))  # small networks gain little from threads
-    super_resolved, picture = upscale_demo_slide(output)
+    super_resolved, picture, view = upscale_demo_slide(output)
     status = run_benchmark(
         plan,
         Setup(output.resolve(), workers=workers, threads=1),
         figures={f"A synthetic slide from 10x to 40x by {WEIGHTS}, which was trained on real slides": picture},
+        views={} if view is None else {"the slide at 10x, super-resolved, and at 40x": view},
     )
     print(f"slide: {super_resolved} (mihatp upscale {output / 'slide.tiff'} -o {super_resolved} --scale 4)")
     return status

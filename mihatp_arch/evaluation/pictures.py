@@ -11,6 +11,7 @@ from mihatp_arch.evaluation.results.scores import Scores, read_images, read_pict
 from mihatp_arch.evaluation.results.statistics import MethodResult
 from mihatp_arch.evaluation.run.plan import Plan
 from mihatp_arch.evaluation.run.trainings import run_name
+from mihatp_arch.evaluation.views import view_patches
 from mihatp_arch.metrics.images import BGRImage
 
 _PATCHES = "Worst, median and best patch by the error on tissue of all methods, and the crop with the greatest error"
@@ -27,12 +28,21 @@ def draw(
     summary: Sequence[str],
     tables: Sequence[table.Table],
     more: Mapping[str, Path],
+    views: Mapping[str, str],
 ) -> Path:
-    """Draw Figure 2 and the cost plot, write the report with them and the pictures `more`, and return its path."""
+    """Draw Figure 2 and the cost plot, write the report with them, the pictures `more` and links to views.
+
+    Returns:
+        The path of the report.
+    """
     patches = example_patches(plan, scores, folder)
     figures = {_PATCHES: folder / "figure2.png", "Quality against cost": folder / "cost.png"}
     figure.draw_crops(patches, folder / "figure2.png")
     plots.quality_against_cost(results, folder / "cost.png", baseline=baseline)
+    right = plan.ours if plan.ours in scores else list(scores)[-1]
+    left = next(iter(scores))
+    link = view_patches(patches, folder, scale=plan.scale, first=list(dict.fromkeys([left, right])))
+    own = {} if link is None else {"the example patches of every method": link}
     write_report(
         folder / "report.html",
         title=title,
@@ -40,8 +50,9 @@ def draw(
         tables=tables,
         crops=[_crop(patch) for patch in patches],
         figures=figures | dict(more),
-        left=next(iter(scores)),
-        right=plan.ours if plan.ours in scores else list(scores)[-1],
+        views=own | dict(views),
+        left=left,
+        right=right,
         added=added_tables(folder),
     )
     return folder / "report.html"

@@ -64,11 +64,12 @@ def write_report(
     tables: Sequence[Table],
     crops: Sequence[Crop],
     figures: Mapping[str, Path],
+    views: Mapping[str, str] | None = None,
     left: str,
     right: str,
     added: Sequence[Table] = (),
 ) -> None:
-    """Write one HTML file without a reference to anything outside it, whole or not at all.
+    """Write one HTML file, whole or not at all. It needs nothing outside it; only the links to views lead elsewhere.
 
     Args:
         path: of the HTML.
@@ -77,6 +78,7 @@ def write_report(
         tables: a click on a header sorts its table.
         crops: under the slider; all with the same labels.
         figures: title -> PNG.
+        views: title -> link to a view, relative to `path`.
         left: label of the image that is left of the divider at first.
         right: label of the image right of it.
         added: tables of nuclei, below the others (`added_tables.py`).
@@ -94,6 +96,7 @@ def write_report(
         marks=_MARKS,
         crops=[_crop(crop) for crop in crops],
         figures=[_figure(*figure) for figure in figures.items()],
+        views=views or {},
         labels=list(crops[0].images) if crops else [],
         left=left,
         right=right,

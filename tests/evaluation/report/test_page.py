@@ -100,6 +100,13 @@ def test_nothing_refers_to_anything_outside_the_file(tmp_path, figure):
     )
 
 
+def test_the_only_links_are_those_to_views(tmp_path):
+    views = {"the patches <of> all": "view/index.html", "a slide": "slide/index.html"}
+    page = report(tmp_path / "report.html", views=views)
+    assert [tag["href"] for tag in page.tags if "href" in tag][1:] == ["view/index.html", "slide/index.html"]
+    assert "the patches &lt;of&gt; all</a>," in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_policy_allows_this_script_and_this_style_alone(tmp_path):
     page = report(tmp_path / "report.html")
     (policy,) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
