@@ -7,10 +7,9 @@ from typing import Literal, TypeAlias
 
 from datasets_prep.common.files import remove_dead_partials
 from datasets_prep.common.processes.progress import progress_bar
-from datasets_prep.slides.find_slides import real_path
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
-from mihatp_arch.inference.inputs import Inputs, refuse_inputs
+from mihatp_arch.inference.inputs import Inputs, followed, refuse_clashes
 from mihatp_arch.inference.network import NetworkInfo
 from mihatp_arch.inference.upscale import Upscaler
 from mihatp_arch.inference.write_images import SUFFIXES, check_writable, format_to_write, write_picture
@@ -71,7 +70,7 @@ def plan(
         UserError: an output exists, is an input, or lies in a given folder; two inputs have the same output.
     """
     for path in paths:
-        if path.is_dir() and _real(output).is_relative_to(_real(path)):
+        if path.is_dir() and followed(output).is_relative_to(followed(path)):
             raise UserError(f"the output {output} lies in the input {path}: give a folder outside of it")
     if len(paths) == 1 and not paths[0].is_dir() and not output.is_dir():
         format_to_write(output)
@@ -81,7 +80,7 @@ def plan(
     else:
         targets = {source: output / _renamed(source, name, suffix) for source, name in inputs.pictures.items()}
     jobs = [Job(source, target) for source, target in targets.items()]
-    _refuse_clashes(jobs)
+    refuse_clashes(targets)
     done = [job for job in jobs if job.target.exists()]
     if done and existing == "refuse":
         more = f" and {len(done) - 1} more" if len(done) > 1 else ""
@@ -157,24 +156,3 @@ def _format_of(source: Path) -> str | None:
         return format_of(source)
     except OSError:
         return None
-
-
-def _refuse_clashes(jobs: Sequence[Job]) -> None:
-    targets: dict[Path, Job] = {}
-    for job in jobs:
-        target = _real(job.target)
-        other = targets.setdefault(target, job)
-        if other is not job:
-            raise UserError(
-                f"{other.source} and {job.source} have the same output {job.target}: "
-                "rename one of them, or upscale them one after another"
-            )
-    refuse_inputs({job.source: job.target for job in jobs})
-
-
-def _real(path: Path) -> Path:
-    """`path` with every link followed. Raises `UserError` for an impossible path."""
-    try:
-        return real_path(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{str(path)!r} is no path of a file ({error})") from error

@@ -83,12 +83,37 @@ def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:
     return "slide" if path.suffix.lower() in slide_suffixes() else None
 
 
-def refuse_inputs(outputs: Mapping[Path, Path]) -> None:
-    """Raise `UserError` where an output is one of the inputs, by any path. `outputs`: input -> output."""
-    inputs = set(map(real_path, outputs))
+def name_in_output(path: Path, given: Sequence[Path]) -> Path:
+    """The name of a file in the folder of the outputs: its path in the folder that was given, or its own name."""
+    for folder in given:
+        for whole, part in ((folder.absolute(), path.absolute()), (folder.resolve(), path.resolve())):
+            if folder.is_dir() and part.is_relative_to(whole):
+                return part.relative_to(whole)
+    return Path(path.name)
+
+
+def refuse_clashes(outputs: Mapping[Path, Path]) -> None:
+    """Raise `UserError` where two inputs have one output, or an output is an input. `outputs`: input -> output."""
+    source_of: dict[Path, Path] = {}
+    for source, output in outputs.items():
+        other = source_of.setdefault(followed(output), source)
+        if other is not source:
+            raise UserError(
+                f"{other} and {source} have the same output {output}: rename one of them, or give them one after "
+                "another"
+            )
+    inputs = set(map(followed, outputs))
     for output in outputs.values():
-        if real_path(output) in inputs:
+        if followed(output) in inputs:
             raise UserError(f"the output {output} is an input too: give another folder or name")
+
+
+def followed(path: Path) -> Path:
+    """`path` with every link followed. Raises `UserError` for an impossible path."""
+    try:
+        return real_path(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(path)!r} is no path of a file ({error})") from error
 
 
 def kind_of(path: Path) -> Kind | None:

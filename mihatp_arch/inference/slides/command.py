@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
-from mihatp_arch.inference.inputs import refuse_inputs
+from mihatp_arch.inference.inputs import name_in_output, refuse_clashes
 from mihatp_arch.inference.pyramid import Flavour
 from mihatp_arch.inference.slides.batch import Batch, upscale_slides
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
@@ -77,7 +77,7 @@ def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
         resume=args.resume,
     )
     outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
-    refuse_inputs(outputs)
+    refuse_clashes(outputs)
     return SlidesRun(batch, outputs, folder)
 
 
@@ -109,21 +109,8 @@ def _outputs(
             f"-o {output}: a slide is written as {', '.join(_FILES)}; a folder needs to exist, or no ending"
         )
     folder = output.absolute()
-    outputs = {path.absolute(): folder / _named(path, given).with_suffix(suffix) for path in paths}
-    twice = [path for path, times in Counter(outputs.values()).items() if times > 1]
-    if twice:
-        first, second, *_ = (path for path, target in outputs.items() if target == twice[0])
-        raise UserError(f"{first} and {second} would both be written to {twice[0]}: upscale one of them alone")
+    outputs = {path.absolute(): folder / name_in_output(path, given).with_suffix(suffix) for path in paths}
     return outputs, folder
-
-
-def _named(path: Path, given: Sequence[Path]) -> Path:
-    """The name of a slide: its path in the folder that was given, or its own name."""
-    for folder in given:
-        for whole, part in ((folder.absolute(), path.absolute()), (folder.resolve(), path.resolve())):
-            if folder.is_dir() and part.is_relative_to(whole):
-                return part.relative_to(whole)
-    return Path(path.name)
 
 
 def _report(records: Sequence[Record], output: Path, folder: Path | None) -> int:
