@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from mihatp_arch.inference.nuclei.level import NucleiLevel
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, find_nuclei
 from mihatp_arch.inference.nuclei.store import NucleiStore
+from mihatp_arch.inference.slides.tissue import Frame
 
 _FILES = (TABLES, "A.geojson", "B.geojson", "nuclei.csv", "fidelity.csv")
 _NAMES = Names("A", "B")
@@ -64,7 +65,7 @@ def compare_slides(
     existing = next((name for name in _FILES if (folder / name).exists()), None)
     if existing is not None and not overwrite:
         raise UserError(f"{folder} has a {existing} already: name another folder, or give --overwrite")
-    _refuse_other_fields(first, second, options)
+    options = replace(options, frame=_frame_of_both(first, second, options))
     stores = [folder / f".{name}.tiles" for name in ("A", "B")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,21 +90,23 @@ def compare_slides(
     return Compared(results["B"], folder / TABLES, tuple(notes))
 
 
-def _refuse_other_fields(first: Path, second: Path, options: NucleiOptions) -> None:
-    """Raise `UserError` where the slides differ in their size in µm, before anything is computed."""
-    sizes = []
+def _frame_of_both(first: Path, second: Path, options: NucleiOptions) -> Frame:
+    """The frame of slide A. Raises `UserError` where the slides differ in their size in µm."""
+    sizes, frames = [], []
     for path in (first, second):
         with options.open(path) as slide:
             mpp = options.resolution_of(slide).mpp
             if mpp is None:
                 raise UserError(f"{path} does not state its µm per pixel: give --assume-mpp (0.25 at 40x)")
             sizes.append(np.array(slide.level_sizes[0]) * mpp)
+            frames.append(Frame(mpp, slide.facts.origin))
     if (np.abs(sizes[0] - sizes[1]) > np.maximum(_SHARE * sizes[0], _LEAST)).any():
         (width, height), (other_width, other_height) = sizes[0].tolist(), sizes[1].tolist()
         raise UserError(
             f"{first} shows {width:.0f}×{height:.0f} µm and {second} shows {other_width:.0f}×{other_height:.0f} µm: "
             "give two slides of the same field"
         )
+    return frames[0]
 
 
 def _in_both(slide: SlideNuclei, other: SlideNuclei) -> Nuclei:

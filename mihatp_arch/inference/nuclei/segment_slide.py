@@ -33,7 +33,7 @@ from mihatp_arch.inference.nuclei.stitch import stitched
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_arch.inference.nuclei.tile_nuclei import TilePredictor, nuclei_of
 from mihatp_arch.inference.pyramid import store_path
-from mihatp_arch.inference.slides.tissue import slide_tissue
+from mihatp_arch.inference.slides.tissue import Frame, slide_tissue
 from mihatp_arch.inference.tiling import Tiling
 from mihatp_arch.nuclei.windows import is_window, windows_of
 
@@ -52,6 +52,7 @@ class NucleiOptions:
         override_mpp: µm per level-0 px of all slides, whatever they state.
         force: enlarge slides whose pixels are too large.
         tissue: GeoJSON with outlines of the tissue, level-0 px; None: it is segmented.
+        frame: of the outlines; None: the slide itself.
         whole: compute the glass too.
         workers: processes of the post-processing; None: one for each core but one, 8 at most.
         batch: windows in one call of the network.
@@ -65,6 +66,7 @@ class NucleiOptions:
     override_mpp: float | None = None
     force: bool = False
     tissue: Path | None = None
+    frame: Frame | None = None
     whole: bool = False
     workers: int | None = None
     batch: int = 1
@@ -198,7 +200,7 @@ def _computed(
         level.plan,
         like,
         outlines=options.tissue,
-        origin=slide.facts.origin,
+        frame=options.frame or Frame(level.mpp, slide.facts.origin),
         whole=options.whole or (is_picture and options.tissue is None),
     )
     notes = (*level.plan.notes, *tissue.notes)

@@ -16,7 +16,7 @@ from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells, describe
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide, slide_tiling
 from mihatp_arch.inference.slides.task import SlideTask
-from mihatp_arch.inference.slides.tissue import SlideTissue, slide_tissue
+from mihatp_arch.inference.slides.tissue import Frame, SlideTissue, slide_tissue
 from mihatp_arch.inference.slides.warnings import warnings
 
 _LOWEST_QUALITY = 70  # of JPEG in the training of the bundled weights (`train.lq_augment`)
@@ -66,9 +66,8 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     damaged = _damage(slide, plan, skip=options.skip_damaged)
     tiling = slide_tiling(info.scale, tile=info.side(tiles.tile), multiple=info.multiple, block=tiles.block)
     readable = SkippingSlide(slide) if damaged else slide
-    tissue = slide_tissue(
-        readable, plan, tiling, outlines=options.tissue, origin=slide.facts.origin, whole=options.whole
-    )
+    frame = Frame(plan.mpp / plan.downsample, slide.facts.origin)
+    tissue = slide_tissue(readable, plan, tiling, outlines=options.tissue, frame=frame, whole=options.whole)
     task = SlideTask(
         path=slide.path,
         assume_mpp=options.stated_mpp,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from datasets_prep.slides.levels import overview
 from datasets_prep.slides.protocol import Pyramid
-from datasets_prep.tissue.clam import AREA_UNIT, clam_regions
+from datasets_prep.tissue.clam import AREA_UNIT, Region, clam_regions
 from datasets_prep.tissue.coverage import coverage
 from datasets_prep.tissue.outlines import Outlines, read_outlines
 from datasets_prep.tissue.pen_marks import find_artefacts
@@ -19,6 +19,19 @@ from mihatp_arch.inference.tiling import Tiling
 
 _SMALLEST = 64.0  # µm, side of the smallest area of tissue that is computed
 _MARGIN = 32.0  # µm around segmented tissue that is computed too: the segmentation is this exact
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The slide that outlines were drawn on.
+
+    Attributes:
+        mpp: µm per level-0 px.
+        origin: (x, y) level-0 px where the coordinates of the outlines begin (`SlideFacts.origin`).
+    """
+
+    mpp: float
+    origin: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ def slide_tissue(
     tiling: Tiling,
     *,
     outlines: Path | None = None,
-    origin: tuple[int, int] = (0, 0),
+    frame: Frame | None = None,
     whole: bool = False,
 ) -> SlideTissue:
     """Find the tissue of a slide, and the tiles that hold some of it.
@@ -56,7 +69,7 @@ def slide_tissue(
         plan: which level is computed.
         tiling: the tiles of that level.
         outlines: GeoJSON with outlines of the tissue in level-0 px; None: the tissue is segmented.
-        origin: (x, y) where the coordinates of the outlines begin (`SlideFacts.origin`).
+        frame: the slide of the outlines, which shows the same field; None: this slide, with its origin at (0, 0).
         whole: compute all tiles.
 
     Raises:
@@ -64,7 +77,7 @@ def slide_tissue(
     """
     rgb, scale = overview(slide)
     mpp = plan.mpp / plan.downsample
-    drawn = None if outlines is None else read_outlines(outlines, origin=origin)
+    drawn = None if outlines is None else _drawn(outlines, frame or Frame(mpp), mpp)
     found = _tissue(rgb, scale, mpp, drawn)
     # An outline is exact to a pixel of the overview.
     margin = max(scale) if outlines is not None else _MARGIN / mpp
@@ -72,6 +85,21 @@ def slide_tissue(
     computed = _covered(found, scale, plan, tiling, margin=margin)
     computed = np.ones_like(tiles) if whole else computed
     return SlideTissue(tiles, computed, found.pen_share, found.black_share, drawn.notes if drawn else ())
+
+
+def _drawn(path: Path, frame: Frame, mpp: float) -> Outlines:
+    """The outlines in level-0 px of a slide with `mpp` µm per px."""
+    drawn, zoom = read_outlines(path, origin=frame.origin), frame.mpp / mpp
+    if zoom == 1:
+        return drawn
+
+    def scaled(ring: NDArray[np.int32]) -> NDArray[np.int32]:
+        return np.rint(ring * zoom).astype(np.int32)
+
+    def enlarged(regions: list[Region]) -> list[Region]:
+        return [Region(scaled(region.outer), tuple(map(scaled, region.holes))) for region in regions]
+
+    return replace(drawn, regions=enlarged(drawn.regions), excluded=enlarged(drawn.excluded))
 
 
 def _covered(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -54,6 +55,17 @@ def test_slides_of_two_resolutions_are_compared_by_position(scan, options, tmp_p
     np.testing.assert_allclose(np.mean(invented[0], axis=0), np.array((130, 130)) / 1.1, atol=2)  # px of B
     with pytest.raises(UserError, match="already: name another folder"):
         compare_slides(scan, other, tmp_path / "out", options)
+
+
+def test_outlines_of_a_count_in_both(scan, options, tmp_path):
+    """Outlines around six nuclei of A, whose px are smaller than those of B; tiles have cores of 200 px."""
+    other = write_pyramid(tmp_path / "sr.tif", [picture(CENTRES, fraction=0.25 / 0.3)], resolution=(1e4 / 0.3,) * 2)
+    ring = [[205, 5], [300, 5], [300, 150], [205, 150], [205, 5]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}}
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    chosen = replace(options, whole=False, tile=328, tissue=tmp_path / "a.geojson")
+    counts = compare_slides(scan, other, tmp_path / "out", chosen).result.counts
+    assert (counts.hr, counts.sr, counts.matched) == (6, 6, 6)
 
 
 def test_a_shift_is_said(scan, options, tmp_path):

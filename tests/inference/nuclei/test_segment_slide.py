@@ -181,3 +181,27 @@ def test_the_command(slide, disc_weights, discs, tmp_path, capsys):
     )
     assert main([*arguments, "--overwrite", "--tissue", "x.geojson"]) == 2
     assert "give one of them" in capsys.readouterr().err
+
+
+def test_folders_are_mirrored_and_failures_are_listed(slide, disc_weights, tmp_path, capsys):
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    for name in ("a/scan.tif", "b/scan.tif"):
+        (scans / name).parent.mkdir(parents=True)
+        write_pyramid(scans / name, [np.full((300, 300, 3), 243, np.uint8)])
+    (scans / "broken.svs").write_bytes(b"no slide")
+    arguments = ["nuclei", "segment", str(scans), str(slide), "-o", str(out), "--weights", str(disc_weights)]
+    arguments += ["--window", "256", "--tile", "500", "--workers", "1", "--device", "cpu"]
+    assert main(arguments) == 3
+    captured = capsys.readouterr()
+    assert f"{out}: slides: 3 segmented, 1 failed" in captured.out
+    assert "1 of 4 slides could not be segmented:\n  " in captured.err and "broken.svs" in captured.err
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    assert names == ["a/scan.geojson", "b/scan.geojson", "discs.geojson"]
+    assert main(arguments) == 2
+    assert "exists: --resume leaves it, --overwrite replaces it" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 3
+    assert "slides: 3 existed, 1 failed" in capsys.readouterr().out
+    assert main([*arguments, "--overwrite", "--tissue", "x.geojson"]) == 2
+    assert "it outlines one slide, and there are 4" in capsys.readouterr().err
+    assert main([*arguments[:-10], "--weights", "he-light-x2", "-o", str(tmp_path / "new")]) == 2
+    assert "he-light" in (error := capsys.readouterr().err) and error.count("\n") == 1
