@@ -17,6 +17,8 @@ DAMAGED = (
     *(RuntimeError, struct.error, zlib.error),
 )
 
+RADIUS = 6.0  # px, of the disc of a point
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -32,7 +34,7 @@ class ReadOptions:
     classes: Sequence[str] | None = None
     typed: bool = True
     raw_types: bool = False
-    radius: float = 6.0
+    radius: float = RADIUS
 
     def type_of(self, name: str, where: str) -> int:
         """The type of a class: its number, 1 to 255, or 0 for no class.

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from datasets_prep.common.text import markdown_table
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import read_picture
 from mihatp_arch.nuclei.coded_labels import encode
-from mihatp_arch.nuclei.data.annotation import Annotation, ReadOptions
+from mihatp_arch.nuclei.data.annotation import RADIUS, Annotation, ReadOptions
 from mihatp_arch.nuclei.data.consep import read_consep
 from mihatp_arch.nuclei.data.outlines import read_label_picture, read_outlines
 from mihatp_arch.nuclei.data.points import discs, with_types
@@ -88,6 +88,7 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
     found, notes = find_sources(path)
     sources, more = with_splits(found, seed=options.seed)
     notes += more
+    _refuse_unused(sources, options)
     twice = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if twice:
         raise UserError(f"{path}: {len(twice)} names of images occur twice, for example {twice[0]}: rename them")
@@ -99,6 +100,19 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
             rows.append(_write(source, partial, options, notes))
         (partial / "manifest.csv").write_text(_manifest(rows), encoding="utf-8")
     return Report(rows, notes)
+
+
+def _refuse_unused(sources: Sequence[Source], options: PrepareOptions) -> None:
+    """Raise `UserError` for an option that no label file is read by."""
+    endings = {source.labels.suffix.lower() for source in sources}
+    named = {".csv", ".json", ".geojson"} & endings or any(source.points for source in sources)
+    for option, is_unused, labels in (
+        ("--radius", options.radius != RADIUS and ".csv" not in endings, "points (.csv) without outlines"),
+        ("--classes", options.classes is not None and not named, "points (.csv) or GeoJSON"),
+        ("--raw-types", options.raw_types and ".mat" not in endings, "labels of CoNSeP (.mat)"),
+    ):
+        if is_unused:
+            raise UserError(f"{option} is for {labels}, and the labels are {', '.join(sorted(endings))}: leave it out")
 
 
 def _write(source: Source, folder: Path, options: PrepareOptions, notes: list[str]) -> dict[str, str]:

@@ -189,3 +189,9 @@ def test_damaged_label_pictures(monuseg, tmp_path, capsys):
     capsys.readouterr()
     tiff.write_bytes(tiff.read_bytes()[:60])
     assert tiff.name in refused(monuseg, tmp_path / "out", capsys)
+
+
+@pytest.mark.parametrize("given", [("--radius", "5"), ("--classes", "Tumor", "Stroma"), ("--raw-types",)])
+def test_an_option_that_no_label_file_is_read_by_is_contradicted(monuseg, tmp_path, capsys, given):
+    line = refused(monuseg, tmp_path / "out", capsys, *given)
+    assert f"{given[0]} is for " in line and "and the labels are .png: leave it out" in line
