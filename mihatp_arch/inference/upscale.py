@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
@@ -127,6 +127,7 @@ class Upscaler:
         Raises:
             UserError: the slide or the output cannot be used; the message says why.
         """
+        from mihatp_arch.inference.slides.keywords import errors_in_python, in_python
         from mihatp_arch.inference.slides.options import SlideOptions, TileOptions  # OpenSlide and image codecs
         from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 
@@ -134,7 +135,9 @@ class Upscaler:
         batch = self.batch or batch_for(self.network, side)
         tiles = TileOptions(side, batch, ensemble=self.ensemble, consistent=self.consistent)
         chosen = options or SlideOptions()
-        return upscale_slide(self.network, Path(path), Path(output), options=chosen, tiles=tiles, say=None)
+        with errors_in_python():
+            result = upscale_slide(self.network, Path(path), Path(output), options=chosen, tiles=tiles, say=None)
+        return replace(result, notes=tuple(map(in_python, result.notes)))
 
     def tiled(self, width: int, height: int) -> TiledNetwork:
         """The network with the tiles that suit an LR image of `width`×`height` px."""

@@ -52,13 +52,13 @@ class SlideOptions:
 
     def __post_init__(self) -> None:
         if self.to_mpp is not None and not 0 < self.to_mpp < float("inf"):
-            raise UserError(f"--to-mpp {self.to_mpp}: give µm per pixel, such as 0.25")
+            raise UserError(f"to_mpp {self.to_mpp}: give µm per pixel, such as 0.25")
         if self.glass not in GLASS:
-            raise UserError(f"--glass {self.glass}: choose from {', '.join(GLASS)}")
+            raise UserError(f"glass {self.glass}: choose from {', '.join(GLASS)}")
         if self.flavour not in FLAVOURS:
-            raise UserError(f"--format {self.flavour}: choose from {', '.join(FLAVOURS)}")
+            raise UserError(f"flavour {self.flavour}: choose from {', '.join(FLAVOURS)}")
         if self.whole and self.tissue is not None:
-            raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
+            raise UserError("whole computes everything, tissue only its outlines: give one of them")
         Jpeg(self.quality)  # checks its range
 
     @property
