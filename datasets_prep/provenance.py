@@ -10,6 +10,7 @@ from typing import Any
 import openslide
 
 from datasets_prep.common.files import sha256_of
+from datasets_prep.common.png import encoder
 from datasets_prep.common.work_folder import VERSION
 from datasets_prep.patches.scanning import Drawn
 from datasets_prep.patches.source_state import SourceState
@@ -25,6 +26,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "openslide": openslide.__library_version__,
         **{name: _version(name) for name in _PACKAGES},
+        "png": encoder(),
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.png import encoder
 from datasets_prep.common.work_folder import VERSION, digest, read_result
 from datasets_prep.patches.extract import Patch, ShardResult, extract_shard, read_shard
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions
@@ -102,7 +103,7 @@ class Extraction:
             chosen = order[candidates.examined : candidates.examined + count]
             for shard in shards(chosen, coordinates, size=_SHARD):
                 named = (state.source.name, state.source.key, state.source.patient)
-                key = digest(VERSION, state.results.name, named, self.options, self.quality, shard.tolist())
+                key = digest(VERSION, encoder(), state.results.name, named, self.options, self.quality, shard.tolist())
                 results = self.work / f"shard-{key}"
                 self._shards[index].append(results)
                 finished = read_result(results.with_suffix(".json"), ShardResult)
