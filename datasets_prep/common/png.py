@@ -24,7 +24,7 @@ def encoder() -> str:
 def encode_png(rgb: NDArray[np.uint8]) -> bytes:
     """Encode an image, [H, W, 3] uint8 RGB, as PNG bytes that `cv2.imdecode` (thus BasicSR) reads as BGR.
 
-    One filter for all rows and libdeflate take less than half of OpenCV's time, and are decoded in three quarters of it.
+    One filter for all rows and libdeflate take less than half of OpenCV's time, and decoding three quarters of it.
     The files are 7 % larger on tissue.
 
     Raises:
@@ -36,7 +36,7 @@ def encode_png(rgb: NDArray[np.uint8]) -> bytes:
         raise UserError(f"an image of shape {rgb.shape}, {rgb.dtype}, could not be encoded as PNG")
     height, width, _ = rgb.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, not interlaced
-    pixels = imagecodecs.deflate_encode(_filtered(rgb), level=COMPRESS_LEVEL, raw=False)
+    pixels = bytes(imagecodecs.deflate_encode(_filtered(rgb).data, level=COMPRESS_LEVEL, raw=False))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
