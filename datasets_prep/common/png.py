@@ -36,7 +36,7 @@ def encode_png(rgb: NDArray[np.uint8]) -> bytes:
         raise UserError(f"an image of shape {rgb.shape}, {rgb.dtype}, could not be encoded as PNG")
     height, width, _ = rgb.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, not interlaced
-    pixels = bytes(imagecodecs.deflate_encode(_filtered(rgb).data, level=COMPRESS_LEVEL, raw=False))
+    pixels = bytes(imagecodecs.deflate_encode(_filtered(rgb).tobytes(), level=COMPRESS_LEVEL, raw=False))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
