@@ -63,6 +63,25 @@ def test_peak_of_a_process_counts_tensors_that_exist_at_once():
     assert 60 < float(run.stdout.splitlines()[-1]) < 80 or not Path("/proc/self/clear_refs").exists()
 
 
+def test_tables_name_the_processor_and_what_calibration_chose(monkeypatch, capsys, tmp_path):
+    from children import OWN
+    from report import Report, Settings
+
+    from mihatp_arch.archs.fast.choice_file import add_choice, default_file, machine_key, processor
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("MIHATP_FAST", "calibrated")
+    for threads in (1, 2):
+        add_choice(default_file(), machine_key(), f"linear {threads}x8x8, {threads} threads", "blas", ("blas",))
+    report = Report("name", Settings("cpu", 2, 1, 1, True, (OWN,), tmp_path))
+    report.table("Title", [{"ms": 1.5}])
+    report.choices()
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert ["1.5", processor()] in [[cell for cell in line if cell] for line in lines]
+    assert ["linear 2x8x8", "blas", processor()] in [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert not any("1x8x8" in cell for line in lines for cell in line)
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_wrong_argument_is_one_line_and_exit_code_2(name, monkeypatch, capsys, tmp_path):
     for arguments, code in ((["--help"], 0), (["--threads", "0"], 2)):

@@ -234,3 +234,12 @@ def test_an_ome_tiff_in_the_layout_of_qupath_is_upscaled(network, tmp_path):
     with openslide.OpenSlide(tmp_path / "out.tif") as handle:
         assert handle.color_profile.tobytes() == profile
         assert float(handle.properties["openslide.mpp-x"]) == pytest.approx(0.25)
+
+
+def test_another_setting_of_the_fast_ways_is_another_job(network, slide, monkeypatch):
+    configs = []
+    for text in ("fixed", "attention=sdpa"):
+        monkeypatch.setenv("MIHATP_FAST", text)
+        with open_slide(slide) as reader:
+            configs.append(prepare_job(network, reader, LOSSLESS, TILES).config)
+    assert {key for key, value in configs[0].items() if configs[1][key] != value} == {"fast"}
