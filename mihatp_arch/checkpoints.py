@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -140,13 +141,16 @@ def newest_network(folder: Path) -> Path | None:
     return latest if latest.stat().st_mtime_ns >= newest.stat().st_mtime_ns else newest
 
 
-def find_training_state(opt: dict[str, Any], folder: Path, *, newest: bool) -> tuple[TrainingState | None, str]:
+def find_training_state(
+    opt: dict[str, Any], folder: Path, *, newest: bool, unfit: Mapping[Path, str] = MappingProxyType({})
+) -> tuple[TrainingState | None, str]:
     """The training state to resume from, and a report of the choice; None for a new training.
 
     Args:
         opt: the options; `path.resume_state` names a state.
         folder: of the experiment, with `models` and `training_states` in it.
         newest: take the newest state of the experiment that can be resumed, where it has any state.
+        unfit: states that `newest` passes over, and why.
 
     Raises:
         UserError: the named state is missing or damaged, or does not fit its networks or the options; with `newest`,
@@ -159,6 +163,9 @@ def find_training_state(opt: dict[str, Any], folder: Path, *, newest: bool) -> t
         return state, f"{named or 'no training state yet, starting from iteration 0'}"
     reasons: list[str] = []
     for path in paths:
+        if path in unfit:
+            reasons.append(unfit[path])
+            continue
         try:
             state = _read_state(opt, path, folder / "models")
         except UserError as error:

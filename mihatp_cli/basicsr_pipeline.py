@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mihatp_arch.config.overlays import with_own_overlays
 from mihatp_arch.config.read import Options, force, read_options, replace_data_root
 from mihatp_arch.errors import UserError
 from mihatp_arch.training.data.worker_deaths import worker_deaths_named
+from mihatp_arch.training.resuming import passing_over_unfit_states
 from mihatp_arch.training.run_record import typed_command
 from mihatp_arch.training.stopping import signals_noted
 from mihatp_cli.data_root import data_root, write_errors
@@ -155,13 +157,16 @@ def _call(
         command_line = ["-opt", str(file), "--launcher", arguments.launcher]
         command_line += ["--auto_resume"] * arguments.auto_resume + ["--debug"] * arguments.debug
         typed_command.set(tuple(typed))
-        with _command_line(command_line), signals_noted():
-            try:
-                with worker_deaths_named():
-                    pipeline(os.getcwd())
-            finally:
-                if torch.distributed.is_initialized():
-                    torch.distributed.destroy_process_group()
+        with _command_line(command_line), signals_noted(), worker_deaths_named():
+            passing_over_unfit_states(partial(_run, pipeline))
+
+
+def _run(pipeline: Callable[[str], None]) -> None:
+    try:
+        pipeline(os.getcwd())
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 @contextmanager

@@ -191,6 +191,39 @@ def test_a_crafted_state_of_an_optimizer_is_one_line(trained, capsys, key, value
     assert "1.state': its optimizers are not those of these options" in error and message in error
 
 
+@pytest.mark.parametrize("crafted", ["shape", "group", "generators"])
+def test_auto_resume_passes_over_a_state_that_does_not_fit(trained, capsys, crafted):
+    """The networks of the state are sound, and so is its hash: what it says of them shows when the model is built."""
+    newest = trained / "training_states" / "2.state"
+    expected = torch.load(newest, weights_only=True)
+    state = torch.load(newest, weights_only=True)
+    if crafted == "shape":
+        state["optimizers"][0]["state"][0]["exp_avg"] = torch.zeros(3)
+    elif crafted == "group":
+        state["optimizers"][0]["param_groups"][0]["params"].append(77)
+    else:
+        state["generators"] = [{"python": 1}]
+    torch.save(state, newest)
+    capsys.readouterr()
+    assert _resume() == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "1.state, for " in line]
+    assert line.startswith("--auto_resume: ") and "2.state'" in line.partition(" for ")[2]
+    again = torch.load(newest, weights_only=True)
+    for before, after in zip(expected["optimizers"], again["optimizers"], strict=True):
+        for number, remembered in before["state"].items():
+            assert all(torch.equal(value, after["state"][number][key]) for key, value in remembered.items())
+
+
+def test_a_named_state_that_does_not_fit_is_not_passed_over(trained, capsys):
+    path = trained / "training_states" / "2.state"
+    state = torch.load(path, weights_only=True)
+    state["optimizers"][0]["state"][0]["exp_avg"] = torch.zeros(3)
+    torch.save(state, path)
+    capsys.readouterr()
+    assert main(["train", "-opt", "o.yml", "--force_yml", f"path:resume_state={path}"]) == 2
+    assert "2.state': its optimizers are not those of these options" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "crafted", [{"best_metric_results": 3}, {"best_metric_results": {"toy_val": 3}}, {"served": "x"}, {"generators": 3}]
 )
