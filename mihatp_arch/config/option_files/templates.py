@@ -43,7 +43,7 @@ datasets:
     num_worker_per_gpu: 4
     batch_size_per_gpu: $batch_size
     dataset_enlarge_ratio: 1
-    persistent_workers: true  # without it BasicSR repeats the same flips in every epoch
+    persistent_workers: true  # the loader processes are not started again in every epoch
     pin_memory: true
     prefetch_mode: ~
 $data_sets
