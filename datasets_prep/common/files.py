@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from datasets_prep.common.errors import UserError
+
+_START = 2**20  # bytes, in which the mark of a file of this program is looked for
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -70,6 +74,26 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path`, whole or not at all. Raises `OSError` when it cannot be written."""
     with replacing(path) as partial:
         partial.write_bytes(data)
+
+
+def refuse_foreign(path: Path, mark: bytes) -> None:
+    """Raise `UserError` where something is at `path` that this program did not write, so that nobody replaces it.
+
+    Args:
+        path: the file that a command would replace.
+        mark: bytes that the first MiB of each file of this kind has. An empty file may be replaced.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError:  # a folder, a link that leads nowhere, or a file of someone else
+        start = b"?"
+    if start and mark not in start:
+        raise UserError(
+            f"{path} is no file of this program, so it stays: move it away, or give another name for the output"
+        )
 
 
 def sha256_of(path: Path) -> str:

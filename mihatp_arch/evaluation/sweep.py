@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 
+from datasets_prep.common.files import refuse_foreign
 from datasets_prep.common.text import did_you_mean
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.benchmark import budget_note
@@ -23,6 +24,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "beta": ("network_g", "beta"),
     "lambda": ("train", "contrastive_opt", "loss_weight"),
 }
+_COLUMNS = ("parameter", "value", "psnr", "ssim")  # of sweep.csv
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str |
     Raises:
         UserError: an unknown parameter, a value that is no number, no MiHATP, other options than the storage has.
     """
+    refuse_foreign(setup.folder / "sweep.csv", ",".join(_COLUMNS).encode())
     plan = replace(plan, projected=False)
     method = plan.mihatp("--sweep")
     grid = read_grid(wanted)
@@ -141,7 +144,7 @@ def _write(
     ]
     table.write(tables, folder / "sweep")
     numbers = [[point.parameter, point.value, point.psnr, point.ssim] for point in points]
-    write_csv(folder / "sweep.csv", ["parameter", "value", "psnr", "ssim"], numbers)
+    write_csv(folder / "sweep.csv", _COLUMNS, numbers)
     plots.sweep(
         {name: [(point.value, point.psnr, point.ssim) for point in curve] for name, curve in curves.items()},
         folder / "figure3.png",

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from datasets_prep.common.files import remove_dead_partials
+from datasets_prep.common.files import refuse_foreign, remove_dead_partials
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
 from mihatp_arch.inference.inputs import Inputs, followed, refuse_clashes
 from mihatp_arch.inference.network import NetworkInfo
 from mihatp_arch.inference.upscale import Upscaler
-from mihatp_arch.inference.write_images import SUFFIXES, check_writable, format_to_write, write_picture
+from mihatp_arch.inference.write_images import MARK, SUFFIXES, check_writable, format_to_write, write_picture
 
 Existing: TypeAlias = Literal["refuse", "skip", "overwrite"]
 
@@ -67,7 +67,8 @@ def plan(
         existing: what happens to outputs that exist.
 
     Raises:
-        UserError: an output exists, is an input, or lies in a given folder; two inputs have the same output.
+        UserError: an output exists (with `overwrite`: a file that this program did not write), is an input, or lies in
+            a given folder; two inputs have the same output.
     """
     for path in paths:
         if path.is_dir() and followed(output).is_relative_to(followed(path)):
@@ -85,6 +86,9 @@ def plan(
     if done and existing == "refuse":
         more = f" and {len(done) - 1} more" if len(done) > 1 else ""
         raise UserError(f"the output {done[0].target}{more} exists: --resume leaves it, --overwrite replaces it")
+    if existing == "overwrite":
+        for job in done:
+            refuse_foreign(job.target, MARK)
     finished = set(done) if existing == "skip" else set()
     return Plan([job for job in jobs if job not in finished], len(finished))
 

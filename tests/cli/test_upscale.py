@@ -80,7 +80,12 @@ def test_resume_and_overwrite(folder, upscale, capsys):
     assert (folder / "out/a.png").read_text() == "old" and (folder / "out/sub/b.tif").read_bytes() == first
     assert upscale("in", "-o", "out", "--resume") == 0
     assert "2 existed" in capsys.readouterr().out
-    assert upscale("in", "-o", "out", "--overwrite") == 0
+    assert upscale("in", "-o", "out", "--overwrite") == 2
+    assert "out/a.png is no file of this program, so it stays: move it away" in capsys.readouterr().err
+    assert (folder / "out/a.png").read_text() == "old"
+    (folder / "out/a.png").unlink()
+    for _ in range(2):
+        assert upscale("in", "-o", "out", "--overwrite") == 0
     assert Image.open("out/a.png").size == (20, 16)
 
 

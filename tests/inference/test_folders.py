@@ -12,6 +12,7 @@ from mihatp_arch.inference.choose_network import ChooseNetwork
 from mihatp_arch.inference.folders import Job, plan, upscale_pictures
 from mihatp_arch.inference.images import Picture, read_picture
 from mihatp_arch.inference.inputs import find_inputs
+from mihatp_arch.inference.write_images import write_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
 
@@ -89,6 +90,10 @@ def test_outputs_that_exist(folder, tmp_path):
         planned([folder], out)
     resumed = planned([folder], out, existing="skip")
     assert len(resumed.jobs) == 3 and resumed.finished == 2
+    with pytest.raises(UserError, match=r"a\.png is no file of this program, so it stays"):
+        planned([folder], out, existing="overwrite")
+    for name in ("a.png", "sub/c.tif"):
+        write_picture(Picture(RGB), out / name, description="by MiHATP")
     assert len(planned([folder], out, existing="overwrite").jobs) == 5
 
 

@@ -9,18 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import refuse_foreign
 from datasets_prep.slides.protocol import Levels
 from mihatp_arch.evaluation.nuclei.fidelity import RADIUS, Comparison, Fidelity, Names
 from mihatp_arch.evaluation.nuclei.fidelity_report import TABLES, write_fidelity
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField
-from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MATCHED, NucleusClass, write_nuclei
+from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MARK, MATCHED, NucleusClass, write_nuclei
 from mihatp_arch.inference.nuclei.level import NucleiLevel
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, find_nuclei
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_arch.inference.slides.tissue import Frame
 
-_FILES = (TABLES, "A.geojson", "B.geojson", "nuclei.csv", "fidelity.csv")
+_FILES = {  # and a mark of each
+    TABLES: b"is invented, where the other image has",
+    "A.geojson": MARK,
+    "B.geojson": MARK,
+    "nuclei.csv": b"method,image,status,",
+    "fidelity.csv": b"method,feature,unit,",
+}
 _NAMES = Names("A", "B")
 _IMAGE = "slide"
 _SHARE, _LEAST = 0.02, 20.0  # of the size, and µm: larger differences of the sizes are other fields
@@ -65,6 +72,8 @@ def compare_slides(
     existing = next((name for name in _FILES if (folder / name).exists()), None)
     if existing is not None and not overwrite:
         raise UserError(f"{folder} has a {existing} already: name another folder, or give --overwrite")
+    for name, mark in _FILES.items():
+        refuse_foreign(folder / name, mark)
     options = replace(options, frame=_frame_of_both(first, second, options))
     stores = [folder / f".{name}.tiles" for name in ("A", "B")]
     try:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from datasets_prep.common.files import sha256_of, write_file
+from datasets_prep.common.files import refuse_foreign, sha256_of, write_file
 from datasets_prep.common.png import encode_png
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
@@ -28,6 +28,8 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     Raises:
         UserError: data or networks cannot be used, or `output` cannot be written.
     """
+    for name in ("table2.csv", "downstream_images.csv"):
+        refuse_foreign(output / name, b"method,scale,kernel,")
     images = find_images(options.data)
     segmenter = load_segmenter(options.segmenter, window=options.window)
     rows = find_rows(options, say)

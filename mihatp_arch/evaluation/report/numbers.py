@@ -15,6 +15,9 @@ _COST = ("parameters", "frozen_parameters", "gflops", "ms_per_patch", "peak_mib"
 _FACTS = ("iterations", "training_seconds", "first_stage_training_seconds", "trained_on", "kernel")
 
 
+RESULTS_MARK = b"_sd_over_seeds,"  # in the first line of each file of `write_results`
+
+
 def write_results(results: Sequence[MethodResult], path: Path) -> None:
     """Write all numbers of all methods, in full, as CSV. Raises `OSError`."""
     metrics = [row.name for row in METRIC_ROWS if row.name in results[0].means]

@@ -34,6 +34,9 @@ _CONSEP = (  # HoVer-Net's types, with CoNSeP's merged
 _OTHERS = ((220, 40, 40), (40, 160, 40), (40, 80, 220), (230, 160, 0), (150, 60, 200), (0, 160, 160))
 
 
+MARK = b'{"type":"FeatureCollection","features":[\n'  # how a file of `write_nuclei` begins
+
+
 def classes_of(nr_types: int | None, *, mode: str) -> list[NucleusClass]:
     """The class of each type of a network, from type 0; `nr_types` counts the background, None: no types.
 
@@ -65,7 +68,7 @@ def write_nuclei(
     features = (feature for nuclei, classes in groups for feature in _features(nuclei, classes, mpp, origin))
     # One by one: a million nuclei as Python objects would take gigabytes.
     with replacing(path) as partial, partial.open("wb") as file:
-        file.write(b'{"type":"FeatureCollection","features":[')
+        file.write(MARK.rstrip())
         for number, feature in enumerate(features):
             file.write((b",\n" if number else b"\n") + msgspec.json.encode(feature))
         file.write(b"\n]}\n")

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.files import sha256_of
+from datasets_prep.common.files import refuse_foreign, sha256_of
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
 from datasets_prep.slides.resolution import Resolution, stated_resolution
-from mihatp_arch.inference.nuclei.geojson import NucleusClass, classes_of, write_nuclei
+from mihatp_arch.inference.nuclei.geojson import MARK, NucleusClass, classes_of, write_nuclei
 from mihatp_arch.inference.nuclei.level import (
     SIDE,
     NucleiLevel,
@@ -143,6 +143,7 @@ def segment_slide(
         raise UserError(f"-o {output}: it is the file of --tissue: name another file")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
+    refuse_foreign(output, MARK)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         result = find_nuclei(path, store_path(output), options, progress=progress)

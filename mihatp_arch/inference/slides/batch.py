@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
+from datasets_prep.common.files import refuse_foreign
 from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
 from mihatp_arch.inference.load import bundled_scales
@@ -18,6 +19,7 @@ from mihatp_arch.inference.slides.record import (
     DONE,
     EXISTED,
     FAILED,
+    MARK,
     NAME,
     Record,
     read_records,
@@ -105,9 +107,12 @@ def upscale_slides(
         say: shows a line to the user.
 
     Raises:
-        UserError: the network cannot be loaded, there is no such cluster, or the CSV cannot be written.
+        UserError: the network cannot be loaded, there is no such cluster, or the CSV cannot be written, or is a file of
+            someone else.
     """
     _ = batch.digest  # before the work: outlines that cannot be read show at once
+    if folder is not None:
+        refuse_foreign(folder / NAME, MARK)
     earlier = read_records(folder / NAME) if folder else {}
     records: dict[Path, Record] = {}
     todo: list[tuple[Path, Path]] = []

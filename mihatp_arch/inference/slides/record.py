@@ -11,6 +11,7 @@ from datasets_prep.common.files import write_file
 from mihatp_arch.inference.slides.upscale_slide import SlideResult
 
 NAME = "upscale.csv"
+MARK = b"slide,output,status,"  # its first line, of any version
 DONE, EXISTED, FAILED = "done", "existed", "failed"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import refuse_foreign
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
@@ -20,6 +21,7 @@ from mihatp_arch.inference.slides.pixels import open_for_reading
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
 from mihatp_arch.inference.tiled_network import Sums, as_codes
+from mihatp_arch.inference.write_images import MARK
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,13 @@ def upscale_slide(
 
 
 def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> None:
-    """Raise `UserError` where the output exists, unless its finished store says that a kill came just after it."""
+    """Raise `UserError` where the output exists, unless its finished store says that a kill came just after it.
+
+    A file that this program did not write is refused in any case.
+    """
     if output.exists() and not options.overwrite and not finished:
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
+    refuse_foreign(output, MARK)
 
 
 def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore:

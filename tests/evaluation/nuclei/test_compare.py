@@ -81,6 +81,15 @@ def test_other_fields_are_refused_before_any_work(scan, options, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["nuclei.csv", "A.geojson", "nuclei.md"])
+def test_files_of_the_user_are_not_replaced(scan, options, tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name} is no file of this program, so it stays"):
+        compare_slides(scan, scan, tmp_path / "out", options, overwrite=True)
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
 def test_no_nuclei_is_one_line(options, tmp_path):
     white = [write_pyramid(tmp_path / f"{name}.tif", [np.full((200, 200, 3), 240, np.uint8)]) for name in "ab"]
     with pytest.raises(UserError, match="have no nuclei where both have tissue"):

@@ -179,6 +179,9 @@ def test_the_command(slide, disc_weights, discs, tmp_path, capsys):
         capsys.readouterr().err
         == f"mihatp: error: {output} exists: delete it, name another file, or give --overwrite\n"
     )
+    output.write_text('{"type":"FeatureCollection","features":[{"type":"Feature"}]}')  # of QuPath
+    assert main([*arguments, "--overwrite"]) == 2
+    assert "discs.geojson is no file of this program, so it stays" in capsys.readouterr().err
     assert main([*arguments, "--overwrite", "--tissue", "x.geojson"]) == 2
     assert "give one of them" in capsys.readouterr().err
 

@@ -114,6 +114,16 @@ def test_outputs_of_other_options_are_not_taken_for_those_wanted(weights, folder
     assert rows_of(output)["a.tif"]["options"] != before
 
 
+def test_a_table_of_the_user_is_not_replaced(weights, folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "upscale.csv").write_text("slide,patient\na.tif,P1\n")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"upscale\.csv is no file of this program, so it stays"):
+            upscaled(slides_in(folder), given(weights, folder, output=out, overwrite=overwrite))
+    assert os.listdir(out) == ["upscale.csv"] and "P1" in (out / "upscale.csv").read_text()
+
+
 def test_a_slide_with_its_outlines(weights, slide, tmp_path):
     square = Region(np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32))
     write_geojson(tmp_path / "tissue.geojson", [square])

@@ -136,6 +136,10 @@ def test_an_output_that_exists_stays(network, slide, finished, tmp_path):
         upscaled(network, slide, output)
     assert output.read_bytes() == b"mine"
     assert os.listdir(tmp_path) == ["out.tif"]
+    with pytest.raises(UserError, match=r"out\.tif is no file of this program, so it stays"):
+        upscaled(network, slide, output, replace(LOSSLESS, overwrite=True))
+    assert output.read_bytes() == b"mine"
+    output.write_bytes(finished.output.read_bytes()[:-1])
     upscaled(network, slide, output, replace(LOSSLESS, overwrite=True))
     assert output.read_bytes() == finished.output.read_bytes()
 
