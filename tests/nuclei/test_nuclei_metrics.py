@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from datasets_prep.synthetic import synthesize
 from mihatp_arch.nuclei.metrics import aji, aji_plus, dice, dice_2, overlaps, panoptic
 
 # Three nuclei of 8, 4 and 4 px. The prediction has 6 of the first (and 2 px beside it), the whole second in two parts
@@ -91,3 +92,23 @@ def test_nothing_on_one_side_is_zero(true, pred):
 def test_two_sizes_are_refused():
     with pytest.raises(ValueError, match="cannot be compared"):
         overlaps(TRUE, PRED[:, :-1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_numbers_are_those_of_cellseg_metrics(seed):
+    """Shifted, lost and invented nuclei; there, AJI takes the largest intersection: here, it has the best IoU too."""
+    oracle = pytest.importorskip("cellseg_metrics", reason="cellseg-metrics is not installed: pip install it")
+    true = synthesize(200, 220, seed=seed)[1].astype(int)
+    others = synthesize(200, 220, seed=seed + 50)[1].astype(int)
+    pred = np.roll(true, (seed + 1, 2 - seed), (0, 1))
+    pred[pred % 4 == 1] = 0
+    pred = np.where((others > 0) & (others % 3 == 0), others + 500, pred)
+    expected = {
+        "dice": oracle.dice_coef(*oracle.get_stats(true > 0, pred > 0)),
+        "dice_2": oracle.dice2(true, pred),
+        "aji": oracle.aggregated_jaccard_index(true, pred),
+        **oracle.panoptic_quality(true, pred),
+    }
+    ours = scores(true, pred)
+    assert {name: ours[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert 0.2 < expected["pq"] < 0.8
