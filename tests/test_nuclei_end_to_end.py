@@ -4,7 +4,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from helpers.end_to_end import OPTIONS, basicsr, equal, logged
+import torch
+from helpers.end_to_end import OPTIONS, basicsr, equal, logged, python, weights
 from PIL import Image
 
 from datasets_prep.synthetic.image import synthesize
@@ -49,3 +50,17 @@ def test_a_training_on_synthetic_nuclei_resumes_and_is_tested(folder):
     assert logged("dice", tested) == pytest.approx(logged("dice", log), abs=1e-4)
     (picture,) = (folder / "results" / "whole" / "visualization" / "test").glob("*.png")
     decode(cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[..., ::-1])
+
+
+@pytest.mark.slow
+def test_two_processes_train_both_phases(folder):
+    """The encoder, which has no gradients in the first two iterations, is trained in the third one."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mihatp_arch"]
+    given = ["name=two", "find_unused_parameters=true", "train:frozen_iterations=2", "train:total_iter=3", "val=null"]
+    short = ["num_gpu=0", "logger:save_checkpoint_freq=1", "logger:print_freq=1", "train:scheduler:periods=[4]"]
+    log = python(folder, *torchrun, "train", "--launcher", "pytorch", *FILES, "--force_yml", *given, *short)
+    assert "World size (gpu number): 2" in log
+    first, second, third = (weights(folder / f"experiments/two/models/net_g_{number}.pth") for number in (1, 2, 3))
+    encoder, decoder = "conv0./.weight", "decoder.np.u0.conv.weight"
+    assert torch.equal(first[encoder], second[encoder]) and not torch.equal(second[encoder], third[encoder])
+    assert not torch.equal(first[decoder], second[decoder]) and not torch.equal(second[decoder], third[decoder])
