@@ -1,4 +1,4 @@
-"""How strongly the tiles of a TIFF slide were compressed: the quality that its JPEG tables stand for."""
+"""The JPEG tiles of a TIFF slide: how strongly they were compressed, and whether they are whole."""
 
 import struct
 from pathlib import Path
@@ -16,6 +16,9 @@ _LUMINANCE = (
     *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
 )  # fmt: skip
 _DQT, _START_OF_SCAN = 0xDB, 0xDA
+_END = b"\xff\xd9"  # of the image
+_PADDING = 16  # bytes that some writers leave behind the end
+_NOT_UNDERSTOOD = (OSError, ValueError, LookupError, TypeError, struct.error)  # tifffile's errors, or it is no TIFF
 
 
 def jpeg_quality(path: Path, *, width: int, height: int) -> int | None:
@@ -25,17 +28,49 @@ def jpeg_quality(path: Path, *, width: int, height: int) -> int | None:
     """
     try:
         with silent_log("tifffile"), tifffile.TiffFile(path) as tiff:
-            for page in tiff.pages:
-                if isinstance(page, tifffile.TiffPage) and (page.imagewidth, page.imagelength) == (width, height):
-                    return _quality_of(tiff, page)
-    except (OSError, ValueError, LookupError, TypeError, struct.error):
-        return None  # no TIFF, or one that tifffile does not understand: the slide reader says what is wrong
+            page = _jpeg_page(tiff, (width, height))
+            return None if page is None else _quality_of(tiff, page)
+    except _NOT_UNDERSTOOD:
+        return None  # the slide reader says what is wrong
+
+
+def cut_off_tiles(path: Path, *, width: int, height: int) -> list[tuple[int, int]]:
+    """(x, y) of the JPEG tiles without an end, in the level of this size: decoders make the missing part grey.
+
+    It reads the last bytes of each tile. Damage in the middle of a tile is not found. Where most tiles have no end,
+    their writer leaves it out, and none is damaged.
+    """
+    try:
+        with silent_log("tifffile"), tifffile.TiffFile(path) as tiff:
+            page = _jpeg_page(tiff, (width, height))
+            if page is None or not page.is_tiled:
+                return []
+            columns = -(-width // page.tilewidth)
+            cut_off = [index for index in range(len(page.databytecounts)) if _is_cut_off(tiff, page, index)]
+    except _NOT_UNDERSTOOD:
+        return []
+    if 2 * len(cut_off) > len(page.databytecounts):
+        return []
+    return [(index % columns * page.tilewidth, index // columns * page.tilelength) for index in cut_off]
+
+
+def _is_cut_off(tiff: tifffile.TiffFile, page: tifffile.TiffPage, index: int) -> bool:
+    """Whether a tile that has data does not end as JPEG."""
+    count = page.databytecounts[index]
+    last = min(count, len(_END) + _PADDING)
+    tiff.filehandle.seek(page.dataoffsets[index] + count - last)
+    return count > 0 and _END not in tiff.filehandle.read(last)
+
+
+def _jpeg_page(tiff: tifffile.TiffFile, size: tuple[int, int]) -> tifffile.TiffPage | None:
+    """The page of this (width, height), if it is JPEG."""
+    for page in tiff.pages:
+        if isinstance(page, tifffile.TiffPage) and (page.imagewidth, page.imagelength) == size:
+            return page if page.compression == tifffile.COMPRESSION.JPEG else None
     return None
 
 
 def _quality_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> int | None:
-    if page.compression != tifffile.COMPRESSION.JPEG:
-        return None
     stored = next(index for index, count in enumerate(page.databytecounts) if count)
     tiff.filehandle.seek(page.dataoffsets[stored])
     data = tiff.filehandle.read(page.databytecounts[stored])

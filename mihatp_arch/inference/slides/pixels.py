@@ -13,6 +13,7 @@ from datasets_prep.slides.levels import Box
 from datasets_prep.slides.open import open_slide
 from datasets_prep.slides.openslide import OpenSlideReader
 from datasets_prep.slides.protocol import Levels, Pyramid, SlideReader
+from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
 
 Cell: TypeAlias = tuple[int, int]  # row, column
 
@@ -104,6 +105,19 @@ def damaged_cells(slide: Levels, level: int) -> Iterator[Cell]:
             box = (left, top, min(step, width - left), min(step, height - top))
             if not _decodes(slide, level, box):
                 yield from (cell for cell in _cells_of(box) if not is_readable(slide, level, cell))
+
+
+def cut_off(slide: SlideReader, level: int, *, besides: Sequence[Cell] = ()) -> str:
+    """Which JPEG tiles of a level end early, so that decoders fill them with grey, for a person; empty: none does.
+
+    Tiles in the cells `besides`, which cannot be decoded at all, are left out.
+    """
+    width, height = slide.level_sizes[level]
+    found = cut_off_tiles(slide.path, width=width, height=height)
+    tiles = [(x, y) for x, y in found if (y // CELL, x // CELL) not in besides]
+    shown = ", ".join(f"x {x} y {y}" for x, y in tiles[:4])
+    more = f" and {len(tiles) - 4} more" if len(tiles) > 4 else ""
+    return f"{len(tiles)} JPEG tiles of level {level} end early ({shown}{more}), their rest is grey" if tiles else ""
 
 
 def is_readable(slide: Levels, level: int, cell: Cell) -> bool:

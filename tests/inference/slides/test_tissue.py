@@ -6,12 +6,14 @@ from itertools import product
 import numpy as np
 import pytest
 import tifffile
+from helpers.slides import write_pyramid
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.open import open_slide
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.slides.job import prepare_job
+from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells, open_for_reading
 
@@ -45,6 +47,37 @@ def test_outlines_decide_where_they_are_given(network, slide, tmp_path):
     assert np.array_equal(tissue.computed, tissue.tiles)
     with pytest.raises(UserError, match="give one of them"):
         SlideOptions(whole=True, tissue=tmp_path / "tissue.geojson")
+
+
+@pytest.fixture
+def half_a_tile(tmp_path):
+    """A slide of 3×2 JPEG tiles; the second half of the data of tile (1, 1) is zeros, and decodes as grey."""
+    pixels = np.random.default_rng(0).integers(0, 255, (512, 700, 3), dtype=np.uint8)
+    path = write_pyramid(tmp_path / "half.tif", [pixels], tile=(256, 256), compression="jpeg", **RESOLUTION)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        start, length = file.pages[0].dataoffsets[4], file.pages[0].databytecounts[4]
+    data[start + length // 2 : start + length] = bytes(length - length // 2)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_tile_that_ends_early_is_refused(network, half_a_tile):
+    with open_for_reading(half_a_tile, assume_mpp=None) as opened:
+        assert list(damaged_cells(opened, 0)) == []  # libjpeg decodes it, with a warning that nobody sees
+    with pytest.raises(UserError, match=r"1 JPEG tiles of level 0 end early \(x 256 y 256\), their rest is grey: "):
+        job_of(network, half_a_tile)
+    job = job_of(network, half_a_tile, skip_damaged=True)
+    assert job.notes[0] == "1 JPEG tiles of level 0 end early (x 256 y 256), their rest is grey"
+
+
+def test_a_writer_that_leaves_all_ends_out_is_no_damage(half_a_tile):
+    data = bytearray(half_a_tile.read_bytes())
+    with tifffile.TiffFile(half_a_tile) as file:
+        for start, length in zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True):
+            data[start + length - 2 : start + length] = b"  "
+    half_a_tile.write_bytes(data)
+    assert cut_off_tiles(half_a_tile, width=700, height=512) == []
 
 
 def test_glass_is_interpolated_or_white(network, slide):
