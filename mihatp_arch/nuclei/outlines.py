@@ -20,6 +20,8 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     from skimage.measure import find_contours  # heavy
 
     contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
-    points = max(contours, key=len)[:-1, ::-1].astype(np.float32) - 0.5  # a pixel of padding; centres lie at 0.5
+    # By area: a ragged hole can have more points than the outline around it.
+    rings = [contour[:-1, ::-1].astype(np.float32) - 0.5 for contour in contours]  # a pixel of padding; centres at 0.5
+    points = max(rings, key=lambda ring: cv2.contourArea(np.ascontiguousarray(ring)))
     simple = np.reshape(cv2.approxPolyDP(np.ascontiguousarray(points)[:, None], _TOLERANCE, True), (-1, 2))
     return np.asarray(simple if len(simple) >= 3 else points, np.float32)

@@ -73,3 +73,11 @@ def test_no_nuclei():
 def test_two_sizes_are_a_fault():
     with pytest.raises(ValueError, match="label map of"):
         measure(np.zeros((4, 4), np.int32), np.zeros((4, 5, 3), np.uint8), mpp=1)
+
+
+def test_a_ragged_hole_is_not_the_outline():
+    """The hole, a comb, has more points than the square around it."""
+    mask = np.ones((41, 41), bool)
+    mask[2:39, 3:38:2] = False
+    mask[20, 3:38] = False
+    assert cv2.contourArea(outline(mask)) == pytest.approx(41 * 41, abs=2)
