@@ -1,4 +1,4 @@
-"""A view as a folder of files, which any web server, or a browser from the disk, shows without this program."""
+"""A view as a folder of files. A browser shows it from the disk or from any web server, without this program."""
 
 import shutil
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def export_scene(scene: Scene, folder: Path, *, overwrite: bool = False, quality
     Args:
         scene: what is shown.
         folder: new; `index.html` is the page.
-        overwrite: whether a view that is there may be replaced.
+        overwrite: whether an older view in `folder` may be replaced.
         quality: of JPEG; None: PNG, without loss.
 
     Returns:

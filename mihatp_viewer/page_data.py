@@ -1,4 +1,4 @@
-"""What the page needs to know: a script with the scene, and a script for the outlines of each layer."""
+"""The data of the page: a script with the scene, and a script for the outlines of each layer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def scene_script(scene: Scene, *, encoding: Encoding) -> bytes:
     """A script that sets `MiHATP.scene`: sizes, resolutions, and where the tiles are.
 
     The first image is 1 wide in the view. `width` of another image is its physical width against that of the first, or
-    1 where one of them has an unknown resolution.
+    1 where the resolution of either is unknown.
     """
     images = scene.tiles[: scene.images]
     data = {

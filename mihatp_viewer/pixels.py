@@ -1,7 +1,6 @@
 """The pixels of an image for `openslide.deepzoom`: OpenSlide's own, or those of another reader behind its interface."""
 
 import threading
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -13,12 +12,13 @@ from PIL import Image
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits
-from datasets_prep.slides.levels import Box, overview, read_padded
+from datasets_prep.slides.levels import Box, read_padded
 from datasets_prep.slides.open import open_slide
 from datasets_prep.slides.openslide import OpenSlideReader
 from datasets_prep.slides.protocol import SlideFacts, SlideReader
 from datasets_prep.slides.tiff_reader import TiffReader
 from datasets_prep.slides.tiles import TileReader
+from mihatp_viewer.overview import tolerant_overview
 
 _OVERVIEW = 4096  # px; a slide whose coarsest level is larger gets an overview in memory
 _OVERVIEW_PIXELS = 2**22
@@ -70,16 +70,16 @@ def is_slide(path: Path) -> bool:
 
 
 def deepzoom_pixels(path: Path, reader: Reader) -> openslide.AbstractSlide:
-    """What `DeepZoomGenerator` reads: OpenSlide itself where it sees all levels, for it reads in parallel.
+    """The pixels for `DeepZoomGenerator`: OpenSlide where it sees all levels, because it reads in parallel.
 
     Args:
         path: the file.
-        reader: the open file. It is used where OpenSlide is not, else closed.
+        reader: the open file. The result takes it over, or it is closed because OpenSlide opens the file.
     """
     if isinstance(reader, OpenSlideReader) and max(reader.level_sizes[-1]) <= _OVERVIEW:
         reader.close()
         return openslide.OpenSlide(path)
-    return ReadSlide(reader)
+    return ReadSlide(reader, name=path.name)
 
 
 def open_reader(path: Path, *, assume_mpp: float) -> Reader:
@@ -110,14 +110,18 @@ def _open_picture(path: Path) -> Reader:
 class ReadSlide(openslide.AbstractSlide):
     """The levels of a reader, as OpenSlide would give them. One thread at a time reads.
 
-    Where the coarsest level is large, a smaller one is computed in memory when it is first needed: without it, the view
-    of the whole slide would decode all of it for each tile.
+    Where the coarsest level is large, a smaller one is computed in memory, which may take minutes: without it, the view
+    of the whole slide would decode all of it for each tile. It is computed at once, before a page can ask for a tile.
 
     Args:
         reader: the open slide or picture.
+        name: of the file, for the progress bar.
+
+    Attributes:
+        damage: a line for each block that is white in the overview, because it cannot be decoded.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, *, name: str) -> None:
         super().__init__()
         self._reader = reader
         self._lock = threading.Lock()
@@ -126,17 +130,15 @@ class ReadSlide(openslide.AbstractSlide):
         n = 1
         while -(-width // n) * -(-height // n) > _OVERVIEW_PIXELS:
             n += 1
-        self._has_overview = max(width, height) > _OVERVIEW and n > 1
-        if self._has_overview:
+        self.damage: list[str] = []
+        self._overview: NDArray[np.uint8] | None = None
+        if max(width, height) > _OVERVIEW and n > 1:
+            self._overview, self.damage = tolerant_overview(reader, name=name, max_pixels=_OVERVIEW_PIXELS)
             self._sizes.append((-(-width // n), -(-height // n)))
 
     @classmethod
     def detect_format(cls, filename: object) -> None:
         """Nothing: `open_reader` chooses the reader."""
-
-    @cached_property
-    def _overview(self) -> NDArray[np.uint8]:
-        return overview(self._reader, max_downsample=float("inf"), max_pixels=_OVERVIEW_PIXELS)[0]
 
     @property
     def level_count(self) -> int:
@@ -173,10 +175,10 @@ class ReadSlide(openslide.AbstractSlide):
         """An RGBA image; `location` is in px of level 0, `size` in px of `level`. Raises `UserError` for damage."""
         factor = self.level_downsamples[level]
         x, y = (round(at / factor) for at in location)
-        with self._lock:
-            if self._has_overview and level == len(self._sizes) - 1:
-                rgb = self._overview[y : y + size[1], x : x + size[0]]
-            else:
+        if self._overview is not None and level == len(self._sizes) - 1:
+            rgb = self._overview[y : y + size[1], x : x + size[0]]
+        else:
+            with self._lock:
                 rgb = self._reader.read(x, y, *size, level=level)
         return Image.fromarray(rgb).convert("RGBA")
 

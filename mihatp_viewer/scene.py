@@ -1,4 +1,4 @@
-"""What a view shows: images in the order given, and layers above them."""
+"""The scene of a view: images in the order given, and layers above them."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,6 +98,8 @@ def open_scene(
 
 
 def _file(path: Path) -> Path:
+    if str(path) != str(path).encode("utf-8", "replace").decode("utf-8"):
+        raise UserError(f"{str(path)!r} is no name in UTF-8: rename it, or give a link to it")
     if not path.exists():
         raise UserError(f"{str(path)!r} does not exist: give a slide or a picture")
     if not path.is_file():
@@ -128,13 +130,15 @@ def _add_layer(scene: Scene, path: Path, images: Sequence[Path], tile_size: int)
 
 
 def _image_of(path: Path, images: Sequence[Path]) -> int:
-    """The image to which a layer belongs: that whose name begins the name of the layer most closely, else the first."""
+    """The image of a layer: the longest name of an image that begins the name of the layer, else the first image."""
     stems = [image.with_suffix("").name for image in images]
     fits = [number for number, stem in enumerate(stems) if path.name.startswith(f"{stem}.")]
     return max(fits, key=lambda number: len(stems[number]), default=0)
 
 
 def _notes(scene: Scene) -> Iterator[str]:
+    for tiles in scene.tiles:
+        yield from tiles.notes
     images = scene.tiles[: scene.images]
     known = [tiles for tiles in images if tiles.mpp is not None]
     if 0 < len(known) < len(images):

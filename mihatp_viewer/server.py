@@ -6,6 +6,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -19,16 +20,34 @@ from mihatp_viewer.scene import Scene
 from mihatp_viewer.tiles import Encoding, GoneError, NoTileError
 
 HOST = "127.0.0.1"
-_NAMES = (HOST, "localhost")  # of this machine; another host name may be a foreign page that was pointed at it
+_NAMES = (HOST, "localhost")  # of this machine; a foreign page may point a name of its own at 127.0.0.1
 _ENCODING: Encoding = "png"  # without loss: the view is for comparing pixels
 _MEDIA = {"png": "image/png", "jpg": "image/jpeg"}
 _HEADERS = [
-    (b"content-security-policy", b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+    ),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),  # no copies of patients' tissue in the browser's cache on disk
 ]
+
+
+class _Index(Convertor[int]):
+    """A number of the path; Python refuses to read one of thousands of digits."""
+
+    regex = "[0-9]{1,9}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("index", _Index())
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -51,7 +70,7 @@ class _Headers:
 
 
 def application(scene: Scene) -> Starlette:
-    """The application that serves a scene. Nothing but the page and the tiles of the scene can be asked for."""
+    """The application that serves a scene: the page, the tiles and the outlines, and no other file."""
 
     def scene_js(request: Request) -> Response:
         return _script(scene_script(scene, encoding=_ENCODING))
@@ -82,8 +101,8 @@ def application(scene: Scene) -> Starlette:
     return Starlette(
         routes=[
             Route(f"/{SCENE}", scene_js),
-            Route("/layers/{layer:int}.js", layer_js),
-            Route("/tiles/{image:int}/{level:int}/{column:int}_{row:int}.{encoding}", tile),
+            Route("/layers/{layer:index}.js", layer_js),
+            Route("/tiles/{image:index}/{level:index}/{column:index}_{row:index}.{encoding}", tile),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=list(_NAMES))],
@@ -110,7 +129,7 @@ def listen(port: int | None) -> socket.socket:
 
 
 def serve(scene: Scene, listening: socket.socket) -> None:
-    """Serve a scene until Ctrl-C. Requests that came before wait in the socket."""
+    """Serve a scene until Ctrl-C. Earlier requests wait in the socket."""
     config = uvicorn.Config(
         application(scene), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +15,13 @@ from openslide.deepzoom import DeepZoomGenerator
 from PIL import Image
 
 from datasets_prep.common.errors import UserError
-from mihatp_viewer.pixels import deepzoom_pixels, open_reader
+from datasets_prep.common.png import encode_png
+from mihatp_viewer.pixels import ReadSlide, deepzoom_pixels, open_reader
 
 Encoding: TypeAlias = Literal["png", "jpg"]
 
 TILE_SIZES = (64, 2048)  # px, smallest and largest side of a tile
-OVERLAP = 1  # px that a tile shares with each neighbour, so that no seam shows at fractions of the zoom
+OVERLAP = 1  # px that a tile shares with each neighbour: without them, fractions of the zoom show seams
 _DECODED_BYTES = 2**26  # of one slide, held by OpenSlide
 _ENCODED_BYTES = 2**26  # of one slide, held here
 _UNKNOWN_MPP = 1.0  # stands for an unknown resolution while a slide is opened
@@ -35,7 +37,7 @@ class GoneError(UserError):
 
 @dataclass(frozen=True)
 class _State:
-    """What identifies the content of a file."""
+    """Facts about a file that change with its content."""
 
     inode: int
     size: int
@@ -62,6 +64,7 @@ class Tiles:
         size: (width, height) of level 0, px.
         mpp: µm per level-0 pixel; None where it is unknown.
         origin: (x, y) px of level 0 where the coordinates of QuPath begin.
+        notes: lines about damage that the user should read.
 
     Raises:
         UserError: the file cannot be opened, or `tile_size` is not in `TILE_SIZES`.
@@ -81,8 +84,10 @@ class Tiles:
         self.path = path
         self.tile_size = tile_size
         self._heat = heat
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the encoded tiles
+        self._reopening = threading.Lock()
         self._encoded: OrderedDict[tuple[int, int, int, Encoding], bytes] = OrderedDict()
+        self._damaged: dict[tuple[int, int, int], str] = {}  # tile -> why it cannot be decoded
         self._room = _ENCODED_BYTES
         self._state = _State.of(path) if path.exists() else None
         reader = open_reader(path, assume_mpp=assume_mpp or _UNKNOWN_MPP)
@@ -90,13 +95,18 @@ class Tiles:
         own = assume_mpp if reader.mpp_source in ("", "assumed") else reader.mpp
         self.mpp: float | None = own if mpp is None else mpp
         self.origin = reader.facts.origin
-        self._open(deepzoom_pixels(path, reader))
+        pixels = deepzoom_pixels(path, reader)
+        self.notes = _notes(path, pixels.damage) if isinstance(pixels, ReadSlide) else []
+        self._open(pixels)
 
     def _open(self, pixels: openslide.AbstractSlide) -> None:
         if isinstance(pixels, openslide.OpenSlide):
             pixels.set_cache(openslide.OpenSlideCache(_DECODED_BYTES))
         self._pixels = pixels
-        self._zoom = DeepZoomGenerator(pixels, self.tile_size - 2 * OVERLAP, OVERLAP, limit_bounds=False)
+        self._zoom = self._cut(pixels)
+
+    def _cut(self, pixels: openslide.AbstractSlide) -> DeepZoomGenerator:
+        return DeepZoomGenerator(pixels, self.tile_size - 2 * OVERLAP, OVERLAP, limit_bounds=False)
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -145,15 +155,34 @@ class Tiles:
             raise GoneError(f"{self.path} has changed since it was opened: start again")
 
     def _tile(self, level: int, column: int, row: int) -> Image.Image:
+        if (level, column, row) in self._damaged:
+            raise UserError(self._damaged[level, column, row])
+        zoom = self._zoom
         try:
-            return self._zoom.get_tile(level, (column, row))
-        except openslide.OpenSlideError as error:
-            with self._lock:  # after one error, every read of a handle fails
+            return zoom.get_tile(level, (column, row))
+        except openslide.OpenSlideError:
+            # After one error, every read of a handle fails, those of other threads too.
+            return self._tile_alone(level, column, row, failed=zoom)
+
+    def _tile_alone(self, level: int, column: int, row: int, *, failed: DeepZoomGenerator) -> Image.Image:
+        """The tile by a handle that no other thread uses; a failed handle is replaced."""
+        with self._reopening:
+            if self._zoom is failed:
                 self._open(openslide.OpenSlide(self.path))
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{self.path}: tile {column}, {row} of level {level} cannot be decoded ({reason})"
-            ) from error
+            with openslide.OpenSlide(self.path) as alone:
+                try:
+                    return self._cut(alone).get_tile(level, (column, row))
+                except openslide.OpenSlideError as error:
+                    reason = " ".join(str(error).split())
+                    why = f"{self.path}: tile {column}, {row} of level {level} cannot be decoded ({reason})"
+                    self._damaged[level, column, row] = why
+                    raise UserError(why) from error
+
+
+def _notes(path: Path, damage: Sequence[str]) -> list[str]:
+    if not damage:
+        return []
+    return [f"{path.name} is damaged: {len(damage)} parts of its overview are white ({damage[0]})"]
 
 
 def _encode(tile: Image.Image, *, encoding: Encoding, quality: int, heat: bool) -> bytes:
@@ -161,7 +190,7 @@ def _encode(tile: Image.Image, *, encoding: Encoding, quality: int, heat: bool) 
     if heat:
         Image.fromarray(_heat(np.asarray(tile.convert("L")))).save(data, "PNG", compress_level=1)
     elif encoding == "png":
-        tile.save(data, "PNG", compress_level=1)
+        return encode_png(np.asarray(tile))
     else:
         tile.save(data, "JPEG", quality=quality, subsampling=0)
     return data.getvalue()

@@ -10,10 +10,11 @@ MiHATP.address = (() => {
   function read(hash, images, layers) {
     const given = new URLSearchParams(hash.replace(/^#/, ""));
     const settings = {};
+    const farthest = 1e9; // µm or px; no slide is so large
     for (const name of Object.keys(numbers)) {
       const text = given.get(name);
       const value = Number(text);
-      if (text === null || text.trim() === "" || !Number.isFinite(value)) continue;
+      if (text === null || text.trim() === "" || !(Math.abs(value) <= farthest)) continue;
       settings[name] = value;
     }
     for (const name of ["left", "right"]) {

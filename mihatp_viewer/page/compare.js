@@ -1,4 +1,4 @@
-/* The ways to compare: which pane shows which image, and panes that move together. */
+/* The ways to compare: choose the image of each pane, and move all panes together. */
 "use strict";
 
 MiHATP.Compare = class {
@@ -42,7 +42,7 @@ MiHATP.Compare = class {
       return;
     }
     if (mode === "blink") {
-      // Both are drawn at the same time, so that neither has to be loaded when the eye changes.
+      // Both are drawn at the same time: a blink loads nothing.
       this.main.show({ ...common, left, right, opacity: settings.blink ? 1 : 0, curtain: null });
       this.main.name(settings.blink ? right : left, null, null);
       return;
@@ -63,7 +63,7 @@ MiHATP.Compare = class {
     pane.viewer.addHandler("viewport-change", () => this.follow(pane));
   }
 
-  /** Move all other panes to where `leader` is. */
+  /** Move all other panes to the position of `leader`, with as many µm for a screen pixel. */
   follow(leader) {
     if (this.moving || !this.others.length) return;
     this.moving = true;
@@ -72,7 +72,7 @@ MiHATP.Compare = class {
     for (const pane of this.panes) {
       if (pane === leader || !pane.viewer.isOpen()) continue;
       const to = pane.viewer.viewport;
-      const zoom = (from.getZoom(true) * leader.viewer.container.clientWidth) / pane.viewer.container.clientWidth;
+      const zoom = (from.getZoom(true) * from.getContainerSize().x) / to.getContainerSize().x;
       if (Math.abs(to.getZoom(true) / zoom - 1) > 1e-9) to.zoomTo(zoom, undefined, true);
       if (to.getCenter(true).distanceTo(centre) > 1e-12) to.panTo(centre, true);
     }

@@ -1,4 +1,4 @@
-/* The bar, the curtain's handle and the keys. They call `change(settings)` and actions, and show what the settings are. */
+/* The bar, the curtain's handle and the keys. They call `change(settings)` and actions, and show the settings. */
 "use strict";
 
 MiHATP.controls = (() => {
@@ -35,6 +35,7 @@ MiHATP.controls = (() => {
     get("one").addEventListener("click", oneToOne);
     get("smooth").addEventListener("click", () => toggle("smooth"));
     get("theme").addEventListener("click", () => toggle("theme"));
+    get("close-message").addEventListener("click", () => { get("message").hidden = true; });
     get("help").addEventListener("click", () => get("keys").showModal());
     connectCurtain(change);
     connectKeys({ change, toggle, zoom, fit, oneToOne, blink, settings });
@@ -92,6 +93,7 @@ MiHATP.controls = (() => {
       if (event.ctrlKey || event.metaKey || event.altKey || get("keys").open) return;
       if (event.target.matches("select, input[type=range], input[type=radio]") && event.key.startsWith("Arrow")) return;
       if (event.target.matches("select")) return;
+      if (event.key === " " && event.target.matches("input[type=checkbox]:focus-visible")) return; // reached by keys
       if (event.target === get("curtain") && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
         event.preventDefault();
         slide(event.key === "ArrowLeft" ? -STEP : STEP);
@@ -125,7 +127,7 @@ MiHATP.controls = (() => {
   }
 
   function say(text) {
-    get("message").textContent = text;
+    get("message").firstElementChild.textContent = text;
     get("message").hidden = false;
   }
 

@@ -25,7 +25,7 @@
   const width = () => compare.main.viewer.container.clientWidth;
   const pixel = () => (units * viewport().getBounds(true).width) / width(); // µm or px of a screen pixel
 
-  /** The centre and the scale of what is seen. */
+  /** The centre and the scale of the view. */
   function current() {
     const centre = viewport().getCenter(true);
     return { x: centre.x * units, y: centre.y * units, px: pixel() };
@@ -78,6 +78,12 @@
     viewport().panTo(to, true);
   }
 
+  /** Go to the place of an address, which may lie anywhere: the view stays within its limits. */
+  function visit(given) {
+    go(given);
+    viewport().applyConstraints(true);
+  }
+
   function oneToOne() {
     const finest = scene.images.reduce((one, other) =>
       (other.size[0] / other.width > one.size[0] / one.width ? other : one));
@@ -125,7 +131,7 @@
     addEventListener("hashchange", (event) => {
       const given = read(new URL(event.newURL).hash); // the end of an animation may have changed the address again
       change(given);
-      go(given);
+      visit(given);
     });
   }
 
@@ -144,7 +150,7 @@
     });
     connectViewer();
     const given = read(location.hash);
-    go(given);
+    visit(given);
     change(given);
   }
 

@@ -4,6 +4,8 @@
 MiHATP.outlines = (() => {
   const COLOURS = ["#00c853", "#ff4d4d", "#3d8bff", "#ffb300", "#c158dc", "#00bcd4", "#ff7043", "#9e9e9e"];
   const SMALLEST = 1.5; // screen px; a smaller outline becomes a dot
+  const STEP = 1; // screen px; nearer points of an outline are left out
+  const BATCH = 200; // outlines of a path: the time to stroke a path grows faster than its length
   const CELL = 1 / 64; // of the width of the first image: side of a cell of the index
 
   /** One layer: its rings in view coordinates, and an index of them. `width`: view units of a px of its image. */
@@ -49,29 +51,39 @@ MiHATP.outlines = (() => {
 
     /** Draw with `scale` and (x, y): screen px = view coordinate * scale + (x, y). */
     draw(context, { box, scale, x, y }) {
-      const paths = new Map();
+      const byClass = new Map();
       for (const number of this.inside(box)) {
         const one = this.rings[number];
         if (!meets(one.box, box)) continue;
-        if (!paths.has(one.kind)) paths.set(one.kind, new Path2D());
-        const path = paths.get(one.kind);
-        if (Math.max(one.box[2] - one.box[0], one.box[3] - one.box[1]) * scale < SMALLEST) {
-          path.rect(one.box[0] * scale + x, one.box[1] * scale + y, 1, 1);
-          continue;
-        }
-        one.points.forEach((at, index) => {
-          if (index % 2) return;
-          const point = [at * scale + x, one.points[index + 1] * scale + y];
-          if (index) path.lineTo(...point);
-          else path.moveTo(...point);
-        });
-        path.closePath();
+        if (!byClass.has(one.kind)) byClass.set(one.kind, []);
+        byClass.get(one.kind).push(one);
       }
-      for (const [kind, path] of paths) {
-        context.strokeStyle = COLOURS[kind % COLOURS.length];
-        context.stroke(path);
+      for (const [kind, rings] of byClass) {
+        context.strokeStyle = context.fillStyle = COLOURS[kind % COLOURS.length];
+        for (let first = 0; first < rings.length; first += BATCH) {
+          context.beginPath();
+          rings.slice(first, first + BATCH).forEach((one) => trace(context, one, scale, x, y));
+          context.stroke();
+        }
       }
     }
+  }
+
+  /** Add a ring to the path of `context`; a ring that is smaller than a screen px is filled at once. */
+  function trace(context, { box, points }, scale, x, y) {
+    if (Math.max(box[2] - box[0], box[3] - box[1]) * scale < SMALLEST) {
+      context.fillRect(box[0] * scale + x, box[1] * scale + y, SMALLEST, SMALLEST);
+      return;
+    }
+    let [lastX, lastY] = [points[0] * scale + x, points[1] * scale + y];
+    context.moveTo(lastX, lastY);
+    for (let at = 2; at < points.length; at += 2) {
+      const [nextX, nextY] = [points[at] * scale + x, points[at + 1] * scale + y];
+      if (Math.abs(nextX - lastX) < STEP && Math.abs(nextY - lastY) < STEP) continue;
+      context.lineTo(nextX, nextY);
+      [lastX, lastY] = [nextX, nextY];
+    }
+    context.closePath();
   }
 
   function ring(kind, flat, unit) {

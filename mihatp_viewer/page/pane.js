@@ -39,6 +39,8 @@ MiHATP.Pane = class {
     this.viewer.canvas.append(this.canvas);
     this.shown = { left: null, right: null };
     this.outlines = [];
+    this.explained = new Set();
+    this.silentUntil = 0; // ms
     this.viewer.addHandler("tile-load-failed", (event) => this.explain(event.tile.getUrl(), onMessage));
     this.viewer.addHandler("viewport-change", () => this.clip());
     this.viewer.addHandler("update-viewport", () => this.drawOutlines());
@@ -78,15 +80,21 @@ MiHATP.Pane = class {
     });
   }
 
-  /** Say why a tile is missing: the server answers with a line. */
+  /** Say why a tile is missing: the server answers with a line. Of many tiles of an image, the first is explained. */
   async explain(url, onMessage) {
+    if (performance.now() < this.silentUntil) return;
+    this.silentUntil = performance.now() + 2000;
     if (location.protocol === "file:") {
       onMessage(`${url} is missing: write the view again`);
       return;
     }
     try {
       const answer = await fetch(url);
-      if (!answer.ok) onMessage(await answer.text());
+      const [image] = url.match(/^tiles\/\d+/);
+      const reason = `${image} ${answer.status}`; // that one tile is damaged, or that the file is gone
+      if (answer.ok || this.explained.has(reason)) return;
+      this.explained.add(reason);
+      onMessage(await answer.text());
     } catch {
       onMessage("The server does not answer: start mihatp view again.");
     }

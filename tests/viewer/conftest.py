@@ -11,6 +11,7 @@ import pytest
 from helpers.slides import reduced, write_pyramid
 
 HR_SIDE = 1408  # px at 0.25 µm/px
+STARTED = "!!window.MiHATP && !!MiHATP.compare && location.hash.includes('mode=')"
 EDGE = 701  # px at 0.25 µm/px where the scene turns dark: in the middle of an LR pixel
 
 
@@ -28,6 +29,15 @@ def slides(tmp_path_factory):
         write_pyramid(folder / "lr.tif", levels[1:], **per_cm),
         write_pyramid(folder / "hr.tif", levels),
     )
+
+
+def until(page, expression):
+    """Wait until an expression is true; the page forbids the evaluation of text, which Playwright's own wait needs."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not in 10 s: {expression}")
 
 
 @contextmanager
@@ -49,6 +59,26 @@ def command(*arguments):
         process.wait(20)
         process.stdout.close()
         process.stderr.close()
+
+
+@contextmanager
+def visit(browser, address, **options):
+    """A page without errors that asks for nothing elsewhere."""
+    wrong, asked = [], []
+    page = browser.new_page(**{"viewport": {"width": 900, "height": 701}, **options})
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    until(page, STARTED)
+    page.wrong = wrong
+    try:
+        yield page
+        assert wrong == []
+        base = address.partition("#")[0].rpartition("/")[0]
+        assert [url for url in asked if not url.startswith((base, "data:", "blob:"))] == []
+    finally:
+        page.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The page in a real browser: pixels, curtain, scales that lie on each other, no error, no foreign request."""
 
-from contextlib import contextmanager
 from io import BytesIO
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.slides import by_openslide
 from PIL import Image
-from viewer.conftest import EDGE, command
+from viewer.conftest import EDGE, STARTED, command, until, visit
 
 from mihatp_viewer.export import export_scene
 from mihatp_viewer.scene import open_scene
@@ -16,38 +15,6 @@ from mihatp_viewer.scene import open_scene
 pytestmark = pytest.mark.slow
 
 VIEW = "#x=176&y=176&px=0.25&smooth=0"  # the centre; a pixel of HR for each of the screen
-
-
-def until(page, expression):
-    """Wait until an expression is true; the page forbids the evaluation of text, which Playwright's own wait needs."""
-    for _ in range(200):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"not in 10 s: {expression}")
-
-
-STARTED = "!!window.MiHATP && !!MiHATP.compare && location.hash.includes('mode=')"
-
-
-@contextmanager
-def visit(browser, address, **options):
-    """A page without errors that asks for nothing elsewhere."""
-    wrong, asked = [], []
-    page = browser.new_page(**{"viewport": {"width": 900, "height": 701}, **options})
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
-    until(page, STARTED)
-    page.wrong = wrong
-    try:
-        yield page
-        assert wrong == []
-        base = address.partition("#")[0].rpartition("/")[0]
-        assert [url for url in asked if not url.startswith((base, "data:", "blob:"))] == []
-    finally:
-        page.close()
 
 
 def settle(page):

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from helpers.slides import by_openslide, reduced, write_pyramid
@@ -50,6 +51,7 @@ def test_a_reduced_tile_is_the_reduced_level(served, slides):
         "tiles/0/99/0_0.png",
         "tiles/0/-1/0_0.png",
         "tiles/7/0/0_0.png",
+        f"tiles/0/{'9' * 5000}/0_0.png",
         "tiles/0/0/0_0.jpg",
         "tiles/0/10/0_0.png/../../../../server.py",
         "../server.py",
@@ -77,6 +79,7 @@ def test_nothing_is_left_in_caches_or_given_to_other_pages(served):
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
 def test_many_requests_at_once_are_answered(served):
@@ -99,17 +102,39 @@ def test_a_slide_that_goes_away_or_changes_is_a_line(tmp_path, slides):
         assert ask(address)[0] == 200
 
 
-def test_a_damaged_tile_is_a_line_and_the_others_are_shown(tmp_path, slides):
-    with tifffile.TiffFile(slides[0]) as file:
+def damaged_copy(slide, path):
+    """The slide with zeros for its first tile."""
+    with tifffile.TiffFile(slide) as file:
         offset, count = file.pages[0].dataoffsets[0], file.pages[0].databytecounts[0]
-    damaged = tmp_path / "damaged.tif"
-    data = bytearray(slides[0].read_bytes())
+    data = bytearray(slide.read_bytes())
     data[offset : offset + count] = bytes(count)
-    damaged.write_bytes(data)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_damaged_tile_is_a_line_and_the_others_are_shown(tmp_path, slides):
+    damaged = damaged_copy(slides[0], tmp_path / "damaged.tif")
     tiles = Tiles(damaged)
     with pytest.raises(UserError, match="tile 0, 0 of level 10 cannot be decoded"):
         tiles.encoded(10, 0, 0, encoding="png")
     assert np.array_equal(picture(tiles.encoded(10, 1, 1, encoding="png")), by_openslide(damaged, 509, 509, 195, 195))
+
+
+def test_a_damaged_tile_spoils_no_tile_that_is_read_at_the_same_time(tmp_path, slides):
+    damaged = damaged_copy(slides[0], tmp_path / "damaged.tif")
+    tiles = Tiles(damaged)
+    with pytest.raises(openslide.OpenSlideError):  # as another thread would, between the open handle and the read
+        tiles._pixels.read_region((0, 0), 0, (64, 64))
+    assert np.array_equal(picture(tiles.encoded(10, 1, 1, encoding="png")), by_openslide(damaged, 509, 509, 195, 195))
+
+
+def test_the_overview_of_a_damaged_slide_is_white_there(tmp_path):
+    image = np.full((2304, 4352, 3), 90, np.uint8)
+    damaged = damaged_copy(write_pyramid(tmp_path / "whole.tif", [image]), tmp_path / "flat.tif")
+    with open_scene([damaged]) as scene:
+        shown = picture(scene.tiles[0].encoded(9, 0, 0, encoding="png"))
+        assert (shown[:20, :20] == 255).all() and (shown[-100:, -100:] == 90).all()
+        assert "flat.tif is damaged: 1 parts of its overview are white" in scene.notes[0]
 
 
 def test_a_slide_of_one_level_gets_an_overview(tmp_path):

@@ -26,6 +26,7 @@ def geojson(path, rings=(SQUARE,), name="Nucleus"):
         (["nowhere.svs"], "'nowhere.svs' does not exist"),
         (["."], ". is no file"),
         (["text.txt"], "text.txt"),
+        (["bad\udcff.png"], r"bad\udcff.png' is no name in UTF-8: rename it"),
         (["a.png", "--tile-size", "10000"], "--tile-size 10000: give 64 to 2048 px"),
         (["a.png", "--port", "99999"], "--port 99999: give 1 to 65535"),
         (["a.png", "--assume-mpp", "0"], "--assume-mpp 0: give µm per pixel"),
