@@ -1,6 +1,7 @@
 """The JPEG tiles of a TIFF slide: how strongly they were compressed, and whether they are whole."""
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,19 @@ def _is_cut_off(tiff: tifffile.TiffFile, page: tifffile.TiffPage, index: int) ->
 
 def _jpeg_page(tiff: tifffile.TiffFile, size: tuple[int, int]) -> tifffile.TiffPage | None:
     """The page of this (width, height), if it is JPEG."""
-    for page in tiff.pages:
-        if isinstance(page, tifffile.TiffPage) and (page.imagewidth, page.imagelength) == size:
+    for page in _pages(tiff):
+        if (page.imagewidth, page.imagelength) == size:
             return page if page.compression == tifffile.COMPRESSION.JPEG else None
     return None
+
+
+def _pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+    """The pages of a file, each with those in its SubIFDs: the coarser levels of QuPath's and Bio-Formats' pyramids."""
+    for page in tiff.pages:
+        if isinstance(page, tifffile.TiffPage):
+            yield page
+            inner = page.pages if page.subifds and page.pages is not None else ()
+            yield from (level.aspage() if isinstance(level, tifffile.TiffFrame) else level for level in inner)
 
 
 def _quality_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> int | None:

@@ -111,6 +111,16 @@ def test_the_quality_of_jpeg_is_read_from_the_slide(tmp_path, quality):
     assert jpeg_quality(tmp_path / "no_tiff.png", width=280, height=300) is None
 
 
+def test_the_quality_of_a_level_in_a_subifd_is_read(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280, 3), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        jpeg = {"tile": (128, 128), "compression": "jpeg", "photometric": "rgb"}
+        file.write(noise, subifds=1, compressionargs={"level": 90}, metadata={"axes": "YXS"}, **jpeg)
+        file.write(noise[::2, ::2], subfiletype=1, compressionargs={"level": 30}, **jpeg)
+    assert jpeg_quality(tmp_path / "a.ome.tif", width=280, height=300) == 90
+    assert jpeg_quality(tmp_path / "a.ome.tif", width=140, height=150) == 30
+
+
 def test_strong_compression_is_a_line(network, tmp_path):
     tissue = synthesize(300, 300, seed=1)[0]
     resolution = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
