@@ -1,5 +1,6 @@
 """Tissue outlines as GeoJSON: QuPath shows them, and a person can correct them there."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def read_polygons(path: Path, *, nuclei: bool = False) -> list[tuple[str, list[N
 
 def _read(path: Path, left_out: Counter[str], *, outline: str = "geometry") -> Iterator[tuple[str, list[_Ring]]]:
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = _decoded(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): give a GeoJSON file") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -142,6 +143,17 @@ def _read(path: Path, left_out: Counter[str], *, outline: str = "geometry") -> I
             yield label, _rings(rings)
     except (_NotAPolygonError, RecursionError) as error:
         raise UserError(f"{path} holds {error}: keep polygons alone, and export them as GeoJSON") from error
+
+
+def _decoded(text: bytes) -> Any:
+    """Decode JSON without the garbage collector, which millions of new lists would start again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return msgspec.json.decode(text)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _moved(region: Region, origin: tuple[int, int]) -> Region:

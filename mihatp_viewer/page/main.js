@@ -140,16 +140,18 @@
     compare = new MiHATP.Compare(document.getElementById("panes"), scene, MiHATP.controls.say);
     MiHATP.compare = compare;
     await compare.open();
-    const home = compare.main.viewer.world.getItemAt(0).getBounds(true);
-    const fit = () => viewport().fitBounds(home, false);
-    viewport().fitBounds(home, true);
+    const given = read(location.hash);
+    Object.assign(settings, given);
+    const whole = () => compare.main.items[settings.left].getBounds(true)
+      .union(compare.main.items[settings.right].getBounds(true));
+    const fit = () => viewport().fitBounds(whole(), false);
+    viewport().fitBounds(whole(), true);
     MiHATP.controls.connect(scene, {
       change, toggle, fit, oneToOne, blink,
       zoom: (factor) => viewport().zoomBy(factor),
       settings: () => settings,
     });
     connectViewer();
-    const given = read(location.hash);
     visit(given);
     change(given);
   }

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from viewer.conftest import STARTED, command, until, visit
 
 pytestmark = pytest.mark.slow
@@ -32,6 +33,19 @@ def test_a_window_of_another_size_keeps_the_scale_in_all_panes(browser, served):
             assert "px=0.5&" in page.evaluate("location.hash")
             scale = "pane => pane.viewer.viewport.getBounds(true).width / pane.viewer.container.clientWidth"
             assert page.evaluate(f"MiHATP.compare.panes.map({scale})") == pytest.approx([0.5 / 352] * 2, rel=1e-3)
+
+
+def test_the_whole_of_the_shown_images_is_in_view(browser, tmp_path):
+    for name, width, height in (("tall", 2, 800), ("flat", 80, 60)):
+        Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    files = tmp_path / "tall.png", tmp_path / "flat.png"
+    with command(*files) as address, visit(browser, f"{address}#left=2&right=2") as page:
+        left, top, right, bottom = page.evaluate(BOUNDS)
+        assert -0.5 < left <= 0 and -0.5 < top <= 0 and 1 <= right < 1.5 and 0.75 <= bottom < 1.5
+        page.evaluate("location.hash = '#left=1&right=2'")
+        until(page, "MiHATP.compare.main.shown.left === 0")
+        page.keyboard.press("0")
+        until(page, f"{BOUNDS}[3] >= 399")
 
 
 def test_a_space_switches_a_layer_that_was_reached_by_keys(browser, slides, tmp_path):
