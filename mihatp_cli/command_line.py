@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -61,6 +63,9 @@ def run(prog: str, body: Callable[[], int | None], *, debug: bool) -> int:
             traceback.print_exc()
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output ended first, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left must not fail at exit
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             print(f"{prog}: error: too many open files: raise the limit (ulimit -n 1024)", file=sys.stderr)

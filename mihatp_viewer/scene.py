@@ -9,9 +9,10 @@ from types import TracebackType
 
 from datasets_prep.common.errors import UserError
 from mihatp_viewer import outlines
-from mihatp_viewer.tiles import Tiles
+from mihatp_viewer.tiles import CACHE_BYTES, Tiles
 
 _MAPS = ("inconsistency", "deviation")  # maps of trust, `<output>.<name>.tif` beside an output of `mihatp upscale`
+_CACHES = 2**29  # bytes of tiles, of all images together
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,14 @@ def open_scene(
         UserError: a file cannot be opened, or `tile_size` is wrong.
     """
     scene = Scene()
+    cache_bytes = min(CACHE_BYTES, _CACHES // max(1, len(images)))
     with ExitStack() as opened:
         opened.callback(scene.close)
         for path in images:
             stated = (mpp or {}).get(path)
-            scene.tiles.append(Tiles(_file(path), assume_mpp=assume_mpp, mpp=stated, tile_size=tile_size))
+            scene.tiles.append(
+                Tiles(_file(path), assume_mpp=assume_mpp, mpp=stated, tile_size=tile_size, cache_bytes=cache_bytes)
+            )
         scene.images = len(images)
         given = list(dict.fromkeys(layers))
         beside = [path for path in _beside(images) if path not in given]

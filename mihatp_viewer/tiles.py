@@ -22,8 +22,7 @@ Encoding: TypeAlias = Literal["png", "jpg"]
 
 TILE_SIZES = (64, 2048)  # px, smallest and largest side of a tile
 OVERLAP = 1  # px that a tile shares with each neighbour: without them, fractions of the zoom show seams
-_DECODED_BYTES = 2**26  # of one slide, held by OpenSlide
-_ENCODED_BYTES = 2**26  # of one slide, held here
+CACHE_BYTES = 2**27  # of one image: half of it decoded, held by OpenSlide, and half of it encoded, held here
 _UNKNOWN_MPP = 1.0  # stands for an unknown resolution while a slide is opened
 
 
@@ -58,12 +57,14 @@ class Tiles:
         mpp: µm per pixel, whatever the file states.
         tile_size: side of a tile with its shared pixels, px.
         heat: show grey values as colours from transparent to red, as for a map of trust.
+        cache_bytes: memory for tiles that may be asked for again.
 
     Attributes:
         path: the file.
         size: (width, height) of level 0, px.
         mpp: µm per level-0 pixel; None where it is unknown.
         origin: (x, y) px of level 0 where the coordinates of QuPath begin.
+        cache_bytes: as given.
         notes: lines about damage that the user should read.
 
     Raises:
@@ -78,6 +79,7 @@ class Tiles:
         mpp: float | None = None,
         tile_size: int = 512,
         heat: bool = False,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if not TILE_SIZES[0] <= tile_size <= TILE_SIZES[1]:
             raise UserError(f"--tile-size {tile_size}: give {TILE_SIZES[0]} to {TILE_SIZES[1]} px")
@@ -88,7 +90,8 @@ class Tiles:
         self._reopening = threading.Lock()
         self._encoded: OrderedDict[tuple[int, int, int, Encoding], bytes] = OrderedDict()
         self._damaged: dict[tuple[int, int, int], str] = {}  # tile -> why it cannot be decoded
-        self._room = _ENCODED_BYTES
+        self.cache_bytes = cache_bytes
+        self._room = cache_bytes // 2
         self._state = _State.of(path) if path.exists() else None
         reader = open_reader(path, assume_mpp=assume_mpp or _UNKNOWN_MPP)
         self.size: tuple[int, int] = reader.level_sizes[0]
@@ -101,7 +104,7 @@ class Tiles:
 
     def _open(self, pixels: openslide.AbstractSlide) -> None:
         if isinstance(pixels, openslide.OpenSlide):
-            pixels.set_cache(openslide.OpenSlideCache(_DECODED_BYTES))
+            pixels.set_cache(openslide.OpenSlideCache(self.cache_bytes // 2))
         self._pixels = pixels
         self._zoom = self._cut(pixels)
 

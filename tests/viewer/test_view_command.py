@@ -84,3 +84,12 @@ def test_a_stated_resolution_is_for_images_that_state_none(tmp_path, slides):
     with open_scene([slides[0], tmp_path / "a.png"], assume_mpp=2) as scene:
         data = json.loads(scene_script(scene, encoding="png")[15:-2])
         assert [image["width"] for image in data["images"]] == [1, 2]
+
+
+def test_caches_of_many_images_have_one_limit(tmp_path):
+    for number in range(8):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{number}.png")
+    with open_scene([tmp_path / f"{number}.png" for number in range(8)]) as scene:
+        assert sum(tiles.cache_bytes for tiles in scene.tiles) == 2**29
+    with open_scene([tmp_path / "0.png"]) as scene:
+        assert scene.tiles[0].cache_bytes == 2**27
