@@ -18,12 +18,15 @@ from datasets_prep.common.errors import UserError
 from mihatp_viewer.scene import open_scene
 from mihatp_viewer.tiles import Tiles
 
+# Without a proxy: another test may have left one in the opener that urllib keeps.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 def ask(address, path="", **headers):
     """Status and body."""
     request = urllib.request.Request(address + path, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with OPENER.open(request, timeout=20) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -75,7 +78,7 @@ def test_a_foreign_host_name_is_refused(served):
 
 
 def test_nothing_is_left_in_caches_or_given_to_other_pages(served):
-    with urllib.request.urlopen(served) as answer:
+    with OPENER.open(served) as answer:
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
