@@ -71,7 +71,8 @@ def test_a_run_repeats_itself_and_goes_on_where_it_stopped(trained, data, tmp_pa
 
     resume = [*command, *schedule(4), "--auto_resume"]
     job = Job("go on", resume, tmp_path, tmp_path / "resume.lock", tmp_path / "resume.log", threads=1, iterations=4)
-    monkeypatch.setattr(progress, "_PAUSE", 0)
+    for limit in ("_PAUSE", "_SHARE"):
+        monkeypatch.setattr(progress, limit, 0)
     job.run()
     assert "go on: 4 of 4 iterations" in capfd.readouterr().err  # it follows BasicSR's own lines
     log = job.log.read_text()
