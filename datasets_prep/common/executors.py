@@ -5,20 +5,18 @@ import multiprocessing
 import os
 import threading
 import time
-from asyncio import CancelledError as CancelledTask
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.processes.dask import CANCELLED, DaskExecutor, dask_executor
 from datasets_prep.common.processes.open_files import allow_open_files
 from datasets_prep.common.processes.signals import ignore_signals
-
-_ATTEMPTS = 2  # to find a Dask scheduler
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,7 +64,7 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
         raise UserError(f"--workers {workers}: at least 1 is needed")
     try:
         if scheduler is not None:
-            with _dask(scheduler) as (executor, threads):
+            with dask_executor(scheduler) as (executor, threads):
                 yield executor, 2 * threads
         elif workers == 1:
             with threadpool_limits(1, "blas"):  # the matrices are small: BLAS threads would only wait for one another
@@ -91,44 +89,6 @@ def open_executor(*, workers: int, scheduler: str | None) -> Iterator[tuple[Exec
         ) from error
 
 
-@contextmanager
-def _dask(address: str) -> Iterator[tuple[Executor, int]]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise UserError("--scheduler needs Dask: pip install 'mihatp[cluster]'") from error
-    client = _connected(address, Client)
-    with _still_there(address), client:
-        threads = sum(cast("dict[str, int]", client.nthreads()).values())
-        if not threads:
-            raise UserError(f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`")
-        yield client.get_executor(pure=False), threads
-
-
-def _connected(address: str, client: Callable[..., Any]) -> Any:
-    """A Dask client of the scheduler, which may start at the same time as this process. Raises `UserError`."""
-    for left in reversed(range(_ATTEMPTS)):
-        try:
-            return client(address, timeout=5, set_as_default=False)
-        except (OSError, ValueError) as error:
-            if not left or isinstance(error, ValueError):
-                raise UserError(f"there is no Dask scheduler at {address}: {error}") from error
-            time.sleep(1)
-    raise AssertionError("_ATTEMPTS is at least 1")
-
-
-@contextmanager
-def _still_there(address: str) -> Iterator[None]:
-    """Inside the block, tasks that are cancelled become a `UserError`: their scheduler went away."""
-    try:
-        yield
-    except (CancelledError, CancelledTask) as error:
-        raise UserError(
-            f"the Dask scheduler at {address} went away, or has cancelled the tasks: start it again, and run the same "
-            "command again to go on"
-        ) from error
-
-
 def run_all(
     executor: Executor, function: Callable[..., R], tasks: Iterable[tuple[T, tuple[Any, ...]]], *, at_once: int
 ) -> Iterator[tuple[T, R]]:
@@ -139,14 +99,26 @@ def run_all(
         function: the job.
         tasks: (label, arguments) of each job; taken one by one, when a job can be submitted.
         at_once: at most so many jobs wait or run at a time. This bounds the memory.
+
+    A Dask scheduler that goes away is awaited once, and the unfinished jobs are submitted again: a job may run twice.
     """
-    waiting: dict[Future[R], T] = {}
+    waiting: dict[Future[R], tuple[T, tuple[Any, ...]]] = {}
     rest = iter(tasks)
     while True:
         for label, arguments in itertools.islice(rest, at_once - len(waiting)):
-            waiting[executor.submit(function, *arguments)] = label
+            waiting[executor.submit(function, *arguments)] = label, arguments
         if not waiting:
             return
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
         for future in done:
-            yield waiting.pop(future), future.result()
+            try:
+                result = future.result()
+            except CANCELLED:
+                if not isinstance(executor, DaskExecutor):
+                    raise
+                executor.find_again()
+                rest = itertools.chain(list(waiting.values()), rest)
+                waiting.clear()
+                break
+            label, _ = waiting.pop(future)
+            yield label, result
