@@ -137,6 +137,7 @@ def test_rows_of_other_weights_are_not_taken_over(here):
     assert table.read_bytes() == expected and len(list(table.parent.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_two_starts_of_one_name_are_refused_and_nothing_is_archived(here, capsys):
     write_options(here / "o.yml", options(100_000))
     process = start(here)

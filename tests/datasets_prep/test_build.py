@@ -86,6 +86,7 @@ def test_provenance(slides, built):
     assert all(source["bytes"] > 0 for source in settings["sources"].values())
 
 
+@pytest.mark.slow
 def test_a_slide_without_an_accepted_patch_is_not_ok(slides, tmp_path):
     folder = tmp_path / "slides"
     shutil.copytree(slides, folder)
@@ -102,6 +103,7 @@ def test_a_slide_without_an_accepted_patch_is_not_ok(slides, tmp_path):
     assert {row["status"] for row in rows.values()} == {"ok"}
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_whoever_works(slides, built, tmp_path):
     for name, options in (("again", {}), ("processes", {"workers": 2}), ("seed", {"seed": 1})):
         build(slides, tmp_path / name, **options)

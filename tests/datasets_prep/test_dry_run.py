@@ -21,6 +21,7 @@ def command(*arguments):
     return main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_it_says_what_the_build_then_does(slides, tmp_path, capsys):
     assert command(slides, "-o", tmp_path / "out", *FEW, "--dry-run") == 0
     said = capsys.readouterr().out

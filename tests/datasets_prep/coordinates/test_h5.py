@@ -81,6 +81,7 @@ def test_patches_lie_in_the_slide_and_do_not_overlap(tmp_path):
         chosen([[5000, 0]], side=192)
 
 
+@pytest.mark.slow
 def test_a_build_has_the_stated_patches_and_gives_them_back(tmp_path):
     (tmp_path / "slides").mkdir()
     (tmp_path / "coords").mkdir()

@@ -37,6 +37,7 @@ def with_arrays(monkeypatch):
     monkeypatch.setattr(readers, "SLIDE_READERS", (ArrayReader, *readers.SLIDE_READERS))
 
 
+@pytest.mark.slow
 def test_a_reader_of_another_format_is_used_by_a_build(with_arrays, tmp_path):
     (tmp_path / "slides").mkdir()
     slides = {f"{barcode(index)}.npy": synthesize(700, 800, seed=index)[0] for index in range(4)}

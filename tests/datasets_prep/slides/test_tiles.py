@@ -117,6 +117,7 @@ def test_transparent_pixels_are_glass(tmp_path):
     assert (rgb[:2] == (200, 100, 150)).all() and (rgb[2:] == 255).all()
 
 
+@pytest.mark.slow
 def test_real_tiles_with_their_manifest(shared, tmp_path):
     data = shared / "data/monuseg"
     built = build(

@@ -93,6 +93,7 @@ def one_patient(*tiles):
     return [["image", "patient"], *rows, *([tile, "both"] for tile in tiles)]
 
 
+@pytest.mark.slow
 def test_existing_output_is_kept_unless_overwritten(tiles, tmp_path):
     build(tiles, tmp_path / "out")
     before = hashes(tmp_path / "out")
