@@ -27,12 +27,12 @@ import time
 from pathlib import Path
 
 import mihatp_arch  # noqa: F401  it mends what the imports below need
+from datasets_prep.common.cores import usable_cores
 
 # isort: split
 import torch
 from children import OWN
 from gpu.part import Check, Results
-from machine import cores
 from report import Settings, positive
 
 from datasets_prep.common.files import write_file
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=positive, default=480, help="of all parts together (default: 480)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=positive, default=cores(), help="of torch on the CPU")
+    parser.add_argument("--threads", type=positive, default=usable_cores(), help="of torch on the CPU")
     parser.add_argument("--data", type=Path, help="data for the weights (default: datasets/monuseg_480)")
     default = Path(__file__).with_name("results") / "gpu"
     parser.add_argument("--output", type=Path, default=default, help="folder of the tables")

@@ -10,16 +10,12 @@ import torch.nn.functional as F
 from timing import seconds
 from torch.utils.flop_counter import FlopCounterMode
 
+from datasets_prep.common.cores import usable_cores
 from mihatp_arch.archs.fast.choice_file import processor
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _REPEATS = 8
 _ROUNDS = 4  # a second apart: one of them finds the machine idle
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hardware(device: str) -> str:
@@ -30,7 +26,7 @@ def hardware(device: str) -> str:
 def describe(device: str, threads: int) -> str:
     """One line: processor, threads, load, versions."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    of = f"{threads} of {cores()} cores{load}"
+    of = f"{threads} of {usable_cores()} cores{load}"
     return f"{hardware(device)}, {of}, torch {torch.__version__}, Python {platform.python_version()}"
 
 

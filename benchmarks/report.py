@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 from children import ALLOCATORS
-from machine import cores, describe, hardware
+from machine import describe, hardware
 from matplotlib.figure import Figure
 
+from datasets_prep.common.cores import usable_cores
 from mihatp_arch.archs.fast.choice_file import default_file, machine_key, read_choices
 from mihatp_arch.archs.fast.fast_setting import fast_setting
 
@@ -42,7 +43,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a minute: fewer sizes, two rounds")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=positive, default=cores(), help="of torch on the CPU (default: all cores)")
+    parser.add_argument(
+        "--threads", type=positive, default=usable_cores(), help="of torch on the CPU (default: all cores)"
+    )
     parser.add_argument("--repeats", type=positive, help="rounds after warm-up (default: 5, quick: 2)")
     parser.add_argument("--groups", type=positive, default=6, help="groups of the networks; 6 is HAT's depth")
     parser.add_argument("--allocator", choices=[*ALLOCATORS, "both"], default="both", help="of memory on the CPU")

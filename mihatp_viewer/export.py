@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from datasets_prep.common.atomic_folder import Signature, atomic_folder, refuse_existing
 from datasets_prep.common.cores import usable_cores
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.processes.progress import progress_bar
 from mihatp_viewer.page_data import SCENE, outlines_script, page_files, scene_script
 from mihatp_viewer.scene import Scene
 from mihatp_viewer.tiles import Encoding, Tiles
@@ -64,7 +63,7 @@ def _write_tiles(scene: Scene, folder: Path, encoding: Encoding, quality: int | 
         (image / str(level)).mkdir(parents=True)
     with ThreadPoolExecutor(usable_cores()) as pool:
         written = pool.map(lambda job: _write_tile(*job), jobs)
-        for _ in tqdm(written, total=len(jobs), desc="tiles", unit="tile", disable=None):
+        for _ in progress_bar(written, total=len(jobs), desc="tiles", unit="tile"):
             pass
     return len(jobs)
 

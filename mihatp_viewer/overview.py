@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.slides.levels import overview
 from datasets_prep.slides.protocol import Pyramid
 
@@ -27,7 +28,7 @@ def tolerant_overview(slide: Pyramid, *, name: str, max_pixels: int) -> tuple[ND
         [H, W, 3] uint8 RGB, and a line for each damaged block, which is white.
     """
     width, height = slide.level_sizes[-1]
-    with tqdm(total=width * height, desc=f"overview of {name}", unit="px", unit_scale=True, disable=None) as progress:
+    with progress_bar(total=round(width * height / 1e6), desc=f"overview of {name}", unit="megapixel") as progress:
         tolerant = _Tolerant(slide, progress)
         return overview(tolerant, max_downsample=float("inf"), max_pixels=max_pixels)[0], tolerant.damage
 
@@ -49,7 +50,7 @@ class _Tolerant:
 
     def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
         rgb = self._read(x, y, width, height, level)
-        self.progress.update(width * height)
+        self.progress.update(width * height / 1e6)
         return rgb
 
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:

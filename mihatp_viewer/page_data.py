@@ -33,16 +33,12 @@ def scene_script(scene: Scene, *, encoding: Encoding) -> bytes:
         "layers": [_layer(scene, number, layer) for number, layer in enumerate(scene.layers)],
         "mpp": scene.tiles[0].mpp,
     }
-    return b"MiHATP.scene = " + _json(data) + b";\n"
+    return b"MiHATP.scene = " + msgspec.json.encode(data) + b";\n"
 
 
 def outlines_script(layer: Layer, number: int) -> bytes:
     """A script that gives the outlines of layer `number` to the page: a page from a disk may load no other file."""
     return b"MiHATP.addOutlines(%d, " % number + (layer.outlines or b"null") + b");\n"
-
-
-def _json(data: Any) -> bytes:
-    return msgspec.json.encode(data)
 
 
 def _width(tiles: Tiles, first: Tiles, otherwise: float) -> float:

@@ -3,7 +3,6 @@
 import threading
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
 
 import numpy as np
 import openslide
@@ -12,10 +11,9 @@ from PIL import Image
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits
-from datasets_prep.slides.levels import Box, read_padded
-from datasets_prep.slides.open import open_slide
+from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.openslide import OpenSlideReader
-from datasets_prep.slides.protocol import SlideFacts, SlideReader
+from datasets_prep.slides.protocol import SlideReader
 from datasets_prep.slides.tiff_reader import TiffReader
 from datasets_prep.slides.tiles import TileReader
 from mihatp_viewer.overview import tolerant_overview
@@ -25,40 +23,22 @@ _OVERVIEW_PIXELS = 2**22
 _GREY = ("1", "L", "LA")  # modes of Pillow that `TileReader` refuses
 
 
-class GreyPicture:
-    """A grey picture in memory, as one level of RGB; `TileReader` reads all other pictures.
+class GreyPicture(TileReader):
+    """A grey picture in memory, as one level of RGB. The dpi of the file is not read.
 
     Raises:
         UserError: it has more than 8 bits.
     """
 
-    facts = SlideFacts()
-    mpp = None
-    mpp_source = ""
-
-    def __init__(self, path: Path, image: Image.Image) -> None:
-        refuse_cut_bits(path, image)
-        self._rgb = np.asarray(image.convert("RGB"))
-        height, width, _ = self._rgb.shape
-        self.level_sizes: tuple[tuple[int, int], ...] = ((width, height),)
-
-    def best_level_for_downsample(self, downsample: float) -> int:
-        """The only level."""
-        return 0
-
-    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
-        """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the picture."""
-        return read_padded(self._read_inside, self.level_sizes[level], (x, y, width, height))
-
-    def _read_inside(self, box: Box) -> NDArray[np.uint8]:
-        x, y, width, height = box
-        return self._rgb[y : y + height, x : x + width]
-
-    def close(self) -> None:
-        """Nothing is open: the pixels are in memory."""
-
-
-Reader: TypeAlias = SlideReader | GreyPicture
+    def __init__(self, path: Path, *, assume_mpp: float | None = None) -> None:
+        with quiet_and_unlimited(), Image.open(path) as image:
+            refuse_cut_bits(path, image)
+            self._rgb = np.asarray(image.convert("RGB"))
+            self.level_sizes: tuple[tuple[int, int], ...] = (image.size,)
+        self.path = path
+        self.vendor = ""
+        self.mpp = assume_mpp
+        self.mpp_source = "" if assume_mpp is None else "assumed"
 
 
 def is_slide(path: Path) -> bool:
@@ -69,7 +49,7 @@ def is_slide(path: Path) -> bool:
         return False
 
 
-def deepzoom_pixels(path: Path, reader: Reader) -> openslide.AbstractSlide:
+def deepzoom_pixels(path: Path, reader: SlideReader) -> openslide.AbstractSlide:
     """The pixels for `DeepZoomGenerator`: OpenSlide where it sees all levels, because it reads in parallel.
 
     Args:
@@ -82,26 +62,23 @@ def deepzoom_pixels(path: Path, reader: Reader) -> openslide.AbstractSlide:
     return ReadSlide(reader, name=path.name)
 
 
-def open_reader(path: Path, *, assume_mpp: float) -> Reader:
+def open_reader(path: Path, *, assume_mpp: float) -> SlideReader:
     """Open a slide, or a picture. Raises `UserError`."""
     if not is_slide(path):
         return _open_picture(path)
     try:
-        reader = open_slide(path, assume_mpp=assume_mpp)
+        return open_for_reading(path, assume_mpp=assume_mpp)  # a damaged tile is a message, and the others are shown
     except UserError:
         if openslide.OpenSlide.detect_format(path) is not None:
             raise
         return _open_picture(path)  # such as a grey TIFF without tiles
-    if isinstance(reader, OpenSlideReader):
-        reader.tolerates_damage = True  # a damaged tile is a message, and the others are shown
-    return reader
 
 
-def _open_picture(path: Path) -> Reader:
+def _open_picture(path: Path) -> SlideReader:
     try:
         with quiet_and_unlimited(), Image.open(path) as image:
             if image.mode in _GREY:
-                return GreyPicture(path, image)
+                return GreyPicture(path)
     except (OSError, SyntaxError, ValueError, EOFError):
         pass  # the reader says what is wrong
     return TileReader(path)
@@ -121,7 +98,7 @@ class ReadSlide(openslide.AbstractSlide):
         damage: a line for each block that is white in the overview, because it cannot be decoded.
     """
 
-    def __init__(self, reader: Reader, *, name: str) -> None:
+    def __init__(self, reader: SlideReader, *, name: str) -> None:
         super().__init__()
         self._reader = reader
         self._lock = threading.Lock()

@@ -22,7 +22,6 @@ from mihatp_viewer.tiles import Encoding, GoneError, NoTileError
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")  # of this machine; a foreign page may point a name of its own at 127.0.0.1
 _ENCODING: Encoding = "png"  # without loss: the view is for comparing pixels
-_MEDIA = {"png": "image/png", "jpg": "image/jpeg"}
 _HEADERS = [
     (
         b"content-security-policy",
@@ -96,7 +95,7 @@ def application(scene: Scene) -> Starlette:
             return PlainTextResponse(str(error), 410)
         except UserError as error:
             return PlainTextResponse(str(error), 422)
-        return Response(data, media_type=_MEDIA[_ENCODING])
+        return Response(data, media_type=f"image/{_ENCODING}")
 
     return Starlette(
         routes=[

@@ -38,6 +38,14 @@ def open_slide(path: Path, *, assume_mpp: float | None = None) -> SlideReader:
     return reader(path, assume_mpp=assume_mpp)
 
 
+def open_for_reading(path: Path, *, assume_mpp: float | None) -> SlideReader:
+    """Open a slide whose damaged tiles fail one by one, when they are read. Raises `UserError`."""
+    slide = open_slide(path, assume_mpp=assume_mpp)
+    if isinstance(slide, OpenSlideReader):
+        slide.tolerates_damage = True
+    return slide
+
+
 def _beside_companions(path: Path) -> Path:
     """`path`, or the target of this link where a format of several files has its other files beside the target."""
     if path.suffix.lower() not in _OF_SEVERAL_FILES or not path.is_symlink():

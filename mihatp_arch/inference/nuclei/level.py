@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.text import with_hint
 from datasets_prep.slides.levels import Box
-from datasets_prep.slides.open import open_source
+from datasets_prep.slides.open import open_for_reading, open_source
 from datasets_prep.slides.protocol import Levels, SlideReader
 from datasets_prep.slides.resolution import Resolution
-from mihatp_arch.inference.slides.pixels import cut_off, damaged_cells, describe, open_for_reading
+from mihatp_arch.inference.slides.pixels import cut_off, damaged_cells, describe
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide
 
 _LARGEST = 1.25  # ratio of the resolution of a level to 0.25 µm/px up to which its pixels are taken as they are

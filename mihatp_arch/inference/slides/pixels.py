@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -10,8 +9,6 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.levels import Box
-from datasets_prep.slides.open import open_slide
-from datasets_prep.slides.openslide import OpenSlideReader
 from datasets_prep.slides.protocol import Levels, Pyramid, SlideReader
 from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
 
@@ -19,14 +16,6 @@ Cell: TypeAlias = tuple[int, int]  # row, column
 
 CELL = 256  # px, side of the squares that are either decoded or damaged
 _BLOCK = 8  # cells along a side of the blocks that are read at once
-
-
-def open_for_reading(path: Path, *, assume_mpp: float | None) -> SlideReader:
-    """Open a slide whose damaged tiles fail one by one, when they are read. Raises `UserError`."""
-    slide = open_slide(path, assume_mpp=assume_mpp)
-    if isinstance(slide, OpenSlideReader):
-        slide.tolerates_damage = True
-    return slide
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import refuse_foreign
 from datasets_prep.common.processes.progress import progress_bar
+from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
@@ -17,7 +18,6 @@ from mihatp_arch.inference.slides.disk import check_disk
 from mihatp_arch.inference.slides.job import SlideJob, description, prepare_job
 from mihatp_arch.inference.slides.maps import block_maps, write_maps
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.pixels import open_for_reading
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
 from mihatp_arch.inference.tiled_network import Sums, as_codes
