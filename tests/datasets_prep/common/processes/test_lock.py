@@ -13,14 +13,17 @@ import pytest
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.processes.lock import lock_beside, only_process, refuse_held
 
+# The worker itself prints its number: when it does, it has given up what it inherited.
 HOLD = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from datasets_prep.common.processes.lock import only_process
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(30)
 with only_process(Path(sys.argv[1]), "it", remedy="go"):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
+    worker = multiprocessing.get_context("fork").Process(target=work)
     worker.start()
-    print(worker.pid, flush=True)
     time.sleep(30)
 """
 
