@@ -31,9 +31,11 @@ from report import Report, Row, Settings, arguments, positive, settings
 from timing import Times, alternate, ratio, share, spread
 
 from mihatp_arch.config import yaml_files
+from mihatp_arch.training.parallel_branches import JoinedBranches, SequentialBranches
 
 OPTIONS = Path(__file__).parents[1] / "options"
 PEERS, HAT, BARE, WHOLE, T_IRR = "two peer steps", "HAT", "MiHATP, no contrastive loss", "MiHATP", "T_irr"
+SHARED = "MiHATP, one network, no contrastive loss"
 FAST: dict[str, dict[str, Any]] = {"cpu": {}, "cuda": {"compile": True, "cuda_graphs": True}}  # options of `train`
 Step = Callable[[Size], object]
 
@@ -94,7 +96,17 @@ def makers(size: Size, precision: str, settings: Settings) -> dict[str, Callable
     for way in ways(settings.device):
         name = ", ".join([BARE, *(f"{key} {value}".lower() for key, value in way.items())])
         found[name] = lambda way=way: model_step("MiHATP", size, precision, settings, contrastive_opt=None, **way)[1]
+    for name, branches in {"one batch": JoinedBranches, "two batches": SequentialBranches}.items():
+        found[f"{SHARED}, {name}"] = lambda branches=branches: shared_step(size, precision, settings, branches())
     return found
+
+
+def shared_step(size: Size, precision: str, settings: Settings, branches: JoinedBranches | SequentialBranches) -> Step:
+    """The step of one network for both branches, which run this way."""
+    train = FAST[settings.device] | {"share_branches": True, "contrastive_opt": None}
+    model, step = model_step("MiHATP", size, precision, settings, **train)
+    model.branches = branches
+    return step
 
 
 def step_times(size: Size, precision: str, settings: Settings) -> tuple[Times, float]:

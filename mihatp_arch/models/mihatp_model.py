@@ -27,7 +27,7 @@ class MiHATPModel(LossModel):
       without RTP: no contrastive branch, and every similarity to a positive is 1.
     * `irreversible_opt`: `k_n`, the negatives K_n, and `operations` of the pool. null is the ablation without ITP:
       every similarity to a negative is 1.
-    * `share_branches`: one network for both branches.
+    * `share_branches`: one network for both branches, which run as one batch.
     * `detach_positive`: no gradient of the contrastive loss into F_con.
     * `branch_threads`: on a CPU, F_base and F_con run at the same time in two threads (default true). They must be HAT
       or MiHATP, uncompiled, in one process. The random draws are the same either way.
@@ -102,7 +102,8 @@ class MiHATPModel(LossModel):
         self.probe = Probe(every=train_opt.get("probe_freq", 500))
         # The kernels of compiled networks have the number of threads built in.
         threads = train_opt.get("branch_threads", True) and not (train_opt.get("compile") or self.opt["dist"])
-        self.branches = choose_branches(self.trained_networks, device=self.device, threads=threads)
+        shared = self.net_c is self.net_g
+        self.branches = choose_branches(self.trained_networks, device=self.device, threads=threads, shared=shared)
         super().init_training_settings()
         incomplete = path_opt.get("pretrain_network_g") and not path_opt.get("strict_load_g", True)
         if self.ema_decay > 0 and incomplete and not path_opt.get("resume_state"):

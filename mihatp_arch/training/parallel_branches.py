@@ -1,4 +1,4 @@
-"""The two branches of a training step: one after the other, or at the same time in two threads of a CPU.
+"""The two branches of a training step: one after the other, in two threads of a CPU, or of one network in one batch.
 
     with branches:
         base = branches.start(net_g, lq)
@@ -6,7 +6,8 @@
         ...  # the threads run at the same time as this
     branches.backward(loss_of(base.result(), con.result()))
 
-`choose_branches` decides between the two ways. Both make the same random draws, in the same order.
+`choose_branches` decides between the ways. The first two make the same random draws, in the same order. One batch draws
+the masks of both branches together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mihatp_arch.archs import HAT
 from mihatp_arch.archs.layers.drop_path import draw_ahead, forget
@@ -45,16 +47,22 @@ class Branches(Protocol):
         ...
 
 
-def choose_branches(networks: Sequence[nn.Module], *, device: torch.device, threads: bool) -> Branches:
-    """Two threads where they are faster and keep the random draws, else one branch after the other.
+def choose_branches(
+    networks: Sequence[nn.Module], *, device: torch.device, threads: bool, shared: bool = False
+) -> Branches:
+    """Two threads where they are faster and keep the random draws; one batch for one network; else one after the other.
 
     Threads are faster on a CPU of several cores. They keep the draws of HAT and MiHATP, whose DropPath alone is random.
+    A batch norm would see another batch, so such a network runs one branch after the other.
 
     Args:
         networks: the networks that are trained; two with weights of their own can run in threads.
         device: of the networks.
-        threads: False asks for one after the other.
+        threads: False asks for one after the other, where there are two networks.
+        shared: both branches are the same network.
     """
+    if shared and not any(isinstance(layer, _BatchNorm) for layer in networks[0].modules()):
+        return JoinedBranches()
     parallel = (
         threads
         and device.type == "cpu"
@@ -76,6 +84,38 @@ class SequentialBranches:
         """Run `network(x)`."""
         output: Future[Tensor] = Future()
         output.set_result(network(x))
+        return output
+
+    def backward(self, loss: Tensor) -> None:
+        """loss.backward()."""
+        loss.backward()
+
+
+class JoinedBranches:
+    """Runs one network for both branches: at the end of the block, in one batch where LR has one size.
+
+    One large batch is faster than two small ones (benchmarks/branches.py).
+    """
+
+    def __enter__(self) -> None:
+        self._started: list[tuple[nn.Module, Tensor, Future[Tensor]]] = []
+
+    def __exit__(self, error: type[BaseException] | None, *details: object) -> None:
+        started, self._started = self._started, []
+        if error is not None or not started:
+            return
+        networks, batches, outputs = zip(*started, strict=True)
+        if len(batches) > 1 and len({batch.shape[1:] for batch in batches}) == 1:
+            results = networks[0](torch.cat(batches)).split([len(batch) for batch in batches])
+        else:
+            results = [network(batch) for network, batch in zip(networks, batches, strict=True)]
+        for output, result in zip(outputs, results, strict=True):
+            output.set_result(result)
+
+    def start(self, network: nn.Module, x: Tensor) -> Output:
+        """Note `network(x)` for the end of the block; `network` is the same each time."""
+        output: Future[Tensor] = Future()
+        self._started.append((network, x, output))
         return output
 
     def backward(self, loss: Tensor) -> None:

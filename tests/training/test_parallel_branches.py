@@ -5,7 +5,7 @@ import torch
 from helpers.mihatp import batch, options, step
 
 from mihatp_arch.models import MiHATPModel
-from mihatp_arch.training.parallel_branches import ParallelBranches, SequentialBranches
+from mihatp_arch.training.parallel_branches import JoinedBranches, ParallelBranches, SequentialBranches
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +77,58 @@ def test_an_error_in_a_thread_reaches_the_caller(tmp_path, where):
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize(
-    "train", [{"branch_threads": False}, {"share_branches": True}, {"reversible_opt": None}, {"compile": True}]
-)
+def gradients_of(model, branches):
+    """Of a step of a model whose branches run this way, and how often its network ran."""
+    calls = []
+    handle = model.net_g.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+    model.branches = branches
+    log = dict(step(model))
+    handle.remove()
+    return log, {name: p.grad for name, p in model.net_g.named_parameters()}, calls
+
+
+@pytest.mark.parametrize("use_checkpoint", [False, True])
+def test_one_network_runs_both_branches_in_one_batch(tmp_path, use_checkpoint):
+    """Without stochastic depth, whose masks are drawn in another order."""
+    network = {"drop_path_rate": 0.0, "use_checkpoint": use_checkpoint}
+    plain, joined = (build(tmp_path, network=network, share_branches=True) for _ in range(2))
+    assert isinstance(joined.branches, JoinedBranches)
+    (log, wanted, calls), (found_log, found, joined_calls) = (
+        gradients_of(plain, SequentialBranches()),
+        gradients_of(joined, joined.branches),
+    )
+    assert found_log == pytest.approx(log, rel=1e-5)
+    assert joined_calls == [sum(calls)] and len(calls) == 2
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_one_network_runs_inputs_of_two_sizes_apart():
+    network = torch.nn.Conv2d(3, 3, 3)
+    branches = JoinedBranches()
+    wide, high = torch.rand(2, 3, 8, 12), torch.rand(2, 3, 12, 8)
+    with branches:
+        outputs = [branches.start(network, x) for x in (wide, high)]
+    assert [tuple(output.result().shape) for output in outputs] == [(2, 3, 6, 10), (2, 3, 10, 6)]
+    assert torch.equal(outputs[0].result(), network(wide))
+
+
+def test_an_error_before_the_end_of_the_block_starts_no_network():
+    branches = JoinedBranches()
+    with pytest.raises(ValueError, match="negatives"), branches:
+        output = branches.start(torch.nn.Conv2d(3, 3, 3), torch.rand(1, 3, 8, 8))
+        raise ValueError("negatives")
+    with pytest.raises(TimeoutError):
+        output.result(timeout=0)
+
+
+def test_a_batch_norm_keeps_its_batches(tmp_path):
+    opt = options(tmp_path, share_branches=True)
+    opt["network_g"] = {"type": "SHISRCNet", "upscale": 4}
+    assert isinstance(MiHATPModel(opt).branches, SequentialBranches)
+
+
+@pytest.mark.parametrize("train", [{"branch_threads": False}, {"reversible_opt": None}, {"compile": True}])
 def test_where_branches_stay_in_one_thread(tmp_path, train):
     assert isinstance(build(tmp_path, **train).branches, SequentialBranches)
 
