@@ -108,7 +108,7 @@ def budget_note(plan: Plan, failures: Iterable[str]) -> str:
     if plan.total_iter is not None:
         budget = f"{plan.total_iter} iterations each"
     elif plan.seconds is not None:
-        budget = f"{plan.seconds:g} seconds of training each"
+        budget = f"{plan.seconds:g} seconds of training each, validations and first stages come on top"
     seeds = f", {len(plan.seeds)} seeds" if len(plan.seeds) > 1 else ""
     failed = "".join(f" Failed: {reason}." for reason in failures)
     if len(sets) == 1:

@@ -1,4 +1,7 @@
-"""`mihatp benchmark --sweep`: one hyper-parameter after another, over values that several machines share; Figure 3."""
+"""`mihatp benchmark --sweep`: one hyper-parameter after another, over values that several machines share; Figure 3.
+
+The validation set chooses the best value, so that the numbers of the test sets stay free of the choice.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +18,7 @@ from mihatp_arch.evaluation.results.csv_file import write_csv
 from mihatp_arch.evaluation.results.scores import mean_of, over_sets, read_scores
 from mihatp_arch.evaluation.run.execute import Setup, check_methods, metric_options
 from mihatp_arch.evaluation.run.plan import Method, Plan
-from mihatp_arch.evaluation.run.sweep_queue import SweepQueue
+from mihatp_arch.evaluation.run.sweep_queue import Quality, SweepQueue
 from mihatp_arch.evaluation.run.trainings import prepare_runs, train_and_test
 
 # The hyper-parameters of the paper's Figure 3, and their paths in MiHATP's options.
@@ -24,17 +27,22 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "beta": ("network_g", "beta"),
     "lambda": ("train", "contrastive_opt", "loss_weight"),
 }
-_COLUMNS = ("parameter", "value", "psnr", "ssim")  # of sweep.csv
+_COLUMNS = ("parameter", "value", "psnr", "ssim", "val_psnr")  # of sweep.csv
+_MARK = b"parameter,value,psnr,ssim"  # the beginning of every sweep.csv
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of one hyper-parameter, and the mean quality over the test sets."""
+    """One value of one hyper-parameter, and its quality."""
 
     parameter: str
     value: float
-    psnr: float
-    ssim: float
+    quality: Quality
+
+    @property
+    def height(self) -> float:
+        """The PSNR that chooses: of the validation set, else of the test sets."""
+        return self.quality.psnr if self.quality.val_psnr is None else self.quality.val_psnr
 
 
 def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str | None = None) -> int:
@@ -52,7 +60,7 @@ def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str |
     Raises:
         UserError: an unknown parameter, a value that is no number, no MiHATP, other options than the storage has.
     """
-    refuse_foreign(setup.folder / "sweep.csv", ",".join(_COLUMNS).encode())
+    refuse_foreign(setup.folder / "sweep.csv", _MARK)
     plan = replace(plan, projected=False)
     method = plan.mihatp("--sweep")
     grid = read_grid(wanted)
@@ -65,7 +73,7 @@ def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str |
     failures: list[str] = []
     for queue in queues:
         failures += queue.run(lambda value, name=queue.parameter: _train(_variant(method, name, value), plan, setup))
-    points = [Point(queue.parameter, value, *quality) for queue in queues for value, quality in queue.results().items()]
+    points = [Point(queue.parameter, value, quality) for queue in queues for value, quality in queue.results().items()]
     if not points:
         raise UserError(f"no training of the sweep has finished; the first failure: {next(iter(failures), '')}")
     chosen = {name: options.get(*PARAMETERS[name]) for name in grid}
@@ -109,15 +117,20 @@ def variant_name(parameter: str, value: float) -> str:
     return f"{parameter}{short if float(short) == value else value}"
 
 
-def _train(method: Method, plan: Plan, setup: Setup) -> tuple[float, float]:
-    """Train and test one variant; its PSNR and SSIM. Raises `UserError` where it fails."""
+def _train(method: Method, plan: Plan, setup: Setup) -> Quality:
+    """Train and test one variant. Raises `UserError` where it fails."""
     runs = prepare_runs(replace(plan, methods=(method,)), setup.folder, metric_options(plan.scale))
     for run in runs:
         failure = train_and_test(run, setup.folder, setup.threads)
         if failure is not None:
             raise UserError(failure)
-    scores = mean_of([read_scores(setup.folder / "results" / run.name, run.sets) for run in runs])
-    return over_sets(scores["psnr"])[0], over_sets(scores["ssim"])[0]
+
+    def means(names: Sequence[str]) -> dict[str, float]:
+        scores = mean_of([read_scores(setup.folder / "results" / run.name, names) for run in runs])
+        return {metric: over_sets(sets)[0] for metric, sets in scores.items()}
+
+    test, validation = means(runs[0].sets), runs[0].validation
+    return Quality(test["psnr"], test["ssim"], means(validation)["psnr"] if validation else None)
 
 
 def _write(
@@ -132,23 +145,32 @@ def _write(
         name: [point for point in points if point.parameter == name]
         for name in dict.fromkeys(point.parameter for point in points)
     }
-    best = [max(curve, key=lambda point: point.psnr) for curve in curves.values()]
-    psnr, ssim = MAIN_ROWS
-    rows = [
-        [point.parameter, f"{point.value:g}", f"{point.psnr:.3f}", f"{point.ssim:{ssim.format}}"] for point in points
-    ]
-    bold = frozenset((row, 2) for row, point in enumerate(points) if point in best)
-    note = budget_note(plan, failures)
-    tables = [
-        table.Table(f"{plan.name}: sweep x{plan.scale}", ["parameter", "value", psnr.head, ssim.head], rows, bold, note)
-    ]
+    tables = [_table(plan, points, note=budget_note(plan, failures))]
     table.write(tables, folder / "sweep")
-    numbers = [[point.parameter, point.value, point.psnr, point.ssim] for point in points]
+    numbers = [[point.parameter, point.value, *point.quality] for point in points]
     write_csv(folder / "sweep.csv", _COLUMNS, numbers)
     plots.sweep(
-        {name: [(point.value, point.psnr, point.ssim) for point in curve] for name, curve in curves.items()},
+        {name: [(point.value, *point.quality[:2]) for point in curve] for name, curve in curves.items()},
         folder / "figure3.png",
         chosen={name: value for name, value in chosen.items() if value is not None},
     )
     print(table.markdown(tables))
     print(f"picture: {folder / 'figure3.png'}")
+
+
+def _table(plan: Plan, points: Sequence[Point], *, note: str) -> table.Table:
+    """All points; the best value of each parameter is bold where it was chosen."""
+    psnr, ssim = MAIN_ROWS
+    name = next(iter(plan.validation_set()), None)
+    heads = [*([f"PSNR on {name} (dB)"] if name else []), psnr.head, ssim.head]
+    rows = []
+    for point in points:
+        chosen_by = [f"{point.height:.3f}"] if name else []
+        of_tests = [f"{point.quality.psnr:.3f}", f"{point.quality.ssim:{ssim.format}}"]
+        rows.append([point.parameter, f"{point.value:g}", *chosen_by, *of_tests])
+    highest = {one: max(point.height for point in points if point.parameter == one) for one, *_ in rows}
+    bold = frozenset((row, 2) for row, point in enumerate(points) if point.height == highest[point.parameter])
+    why = f"The best value of each parameter, in bold, is chosen on {name}, which is no test set."
+    if name is None:
+        why = "The options have no set 'val': the test sets choose the best value, in bold, which favours it."
+    return table.Table(f"{plan.name}: sweep x{plan.scale}", ["parameter", "value", *heads], rows, bold, f"{note} {why}")

@@ -53,6 +53,13 @@ def test_options_are_copied_out_and_nothing_is_overwritten(tmp_path, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("folder", ["/proc/x", "/dev/null/x", "{tmp}/" + 300 * "a"])
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys, folder):
+    assert main(["options", "copy", folder.format(tmp=tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mihatp: error: ") and error.count("\n") == 1
+
+
 def test_a_name_that_is_no_file_is_a_packaged_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("train_HAT_x4", "train_HAT_x4.yml", "overlays/tiny", "overlays/tiny.yml"):

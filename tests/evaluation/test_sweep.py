@@ -45,7 +45,7 @@ def test_values_that_are_nearly_equal_have_names_of_their_own():
 
 def test_a_value_that_is_twice_in_the_queue_is_trained_once(tmp_path, small_data):
     pytest.importorskip("optuna")
-    from mihatp_arch.evaluation.run.sweep_queue import SweepQueue
+    from mihatp_arch.evaluation.run.sweep_queue import Quality, SweepQueue
 
     read = plan(tmp_path, small_data, "MiHATP")
     queue = SweepQueue(read, read.trained[0].options, "tau", (0.5, 0.05), f"sqlite:///{tmp_path / 'sweep.db'}")
@@ -53,13 +53,39 @@ def test_a_value_that_is_twice_in_the_queue_is_trained_once(tmp_path, small_data
         queue._study.enqueue_trial({"tau": 0.05}, user_attrs={"value": 0.05})
     trained: list[float] = []
 
-    def train(value: float) -> tuple[float, float]:
+    def train(value: float) -> Quality:
         trained.append(value)
-        return 20 + value, 0.5
+        return Quality(20 + value, 0.5, None)
 
     assert queue.run(train) == []
     assert sorted(trained) == [0.05, 0.5]
-    assert queue.results() == {0.05: (20.05, 0.5), 0.5: (20.5, 0.5)}
+    assert queue.results() == {0.05: (20.05, 0.5, None), 0.5: (20.5, 0.5, None)}
+
+
+@pytest.mark.parametrize("without_val", [False, True])
+def test_the_validation_set_chooses_the_best_value(tmp_path, small_data, without_val, capsys):
+    pytest.importorskip("optuna")
+    from mihatp_arch.evaluation.run.sweep_queue import Quality, SweepQueue
+
+    forced = [*FAST, *(["datasets:val=null"] if without_val else [])]
+    read = plan(tmp_path, small_data, "MiHATP", forced=forced)
+    options = read.mihatp("--sweep").trained_options()
+    out = tmp_path / "out"
+    out.mkdir()
+    queue = SweepQueue(read, options, "tau", (0.05, 0.5), f"sqlite:///{out / 'sweep.db'}")
+    val = {0.05: 31.0, 0.5: 30.0}  # the test sets have it the other way round
+    assert queue.run(lambda value: Quality(20 + value, 0.5, None if without_val else val[value])) == []
+
+    assert run_sweep(read, Setup(out), ["tau=0.05,0.5"]) == 0
+    printed = capsys.readouterr().out
+    if without_val:
+        assert "| tau | 0.05 | 20.050 | 0.5000 |" in printed and "| tau | 0.5 | **20.500** | 0.5000 |" in printed
+        assert "the test sets choose the best value, in bold, which favours it" in printed
+    else:
+        assert "| tau | 0.05 | **31.000** | 20.050 | 0.5000 |" in printed
+        assert "| tau | 0.5 | 30.000 | 20.500 | 0.5000 |" in printed
+        assert "is chosen on val, which is no test set" in printed
+    assert (out / "sweep.csv").read_text().splitlines()[0] == "parameter,value,psnr,ssim,val_psnr"
 
 
 def test_every_parameter_stands_where_the_options_have_it(tmp_path, small_data):

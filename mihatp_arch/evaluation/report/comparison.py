@@ -101,11 +101,13 @@ def verdict(results: Sequence[MethodResult], ours: str, baseline: Baseline | Non
             top = max(measured, key=lambda result: result.means[row.name][0])
             tops.append(f"highest {row.label}: {top.method} ({mean_and_sd(top.means[row.name], row.format)})")
     sentences = [f"The {' and the '.join(tops)}."] if tops else []
+    has_ours = any(result.method == ours for result in results)
     for result in results:
-        difference = result.over_baseline
-        if result.method == ours and baseline is not None and difference is not None and difference.patients:
+        difference = result.ours_over  # as in the row of the baseline in the table: with the same correction
+        if has_ours and baseline and result.method == baseline.name and difference and difference.patients:
             limits = interval(difference)
-            certain = f"95 % interval {limits}, p {p_value(difference.p) or 'not defined'}" if limits else "no p"
+            p = p_value(difference.p_holm) or "not defined"
+            certain = f"95 % interval {limits}, p {p} after Holm's correction" if limits else "no p"
             sentences.append(
                 f"{ours} against {baseline.name}, the best baseline: {difference.mean:+.3f} dB PSNR over "
                 f"{difference.patients} patients ({certain}), a gain for {100 * difference.won:.0f} % of them."

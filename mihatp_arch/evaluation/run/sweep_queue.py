@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +24,21 @@ except ImportError as missing:
 _LIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 _HEARTBEAT = 10  # seconds; a training that is silent for three heartbeats is done again by another process
 
-Train = Callable[[float], tuple[float, float]]  # value -> PSNR and SSIM; raises UserError where the training fails
+
+class Quality(NamedTuple):
+    """What a training of the sweep gave.
+
+    Attributes:
+        psnr, ssim: mean over the test sets.
+        val_psnr: PSNR on the validation set, which chooses the best value; None without such a set.
+    """
+
+    psnr: float
+    ssim: float
+    val_psnr: float | None
+
+
+Train = Callable[[float], Quality]  # raises UserError where the training fails
 
 
 class SweepQueue:
@@ -68,13 +83,13 @@ class SweepQueue:
                 raise TrialPruned
             trial.suggest_float(self.parameter, value, value)
             try:
-                psnr, ssim = train(value)
+                quality = train(value)
             except UserError as error:
                 failures.append(str(error))
                 trial.set_user_attr("failure", str(error))
                 raise
-            trial.set_user_attr("ssim", ssim)
-            return psnr
+            trial.set_user_attr("quality", quality)
+            return quality.psnr if quality.val_psnr is None else quality.val_psnr
 
         idle = 0  # seconds in which values are left, but none waits or is trained: its process gave it up
         while self._is_left():
@@ -88,12 +103,12 @@ class SweepQueue:
                 self._enqueue()
         return failures
 
-    def results(self) -> dict[float, tuple[float, float]]:
-        """Value -> PSNR and SSIM of every value that is trained, in ascending order."""
+    def results(self) -> dict[float, Quality]:
+        """Value -> quality of every value that is trained, in ascending order."""
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         by_value = {trial.params[self.parameter]: trial for trial in trials}
         return {
-            value: (by_value[value].value or 0.0, by_value[value].user_attrs["ssim"])
+            value: Quality(*by_value[value].user_attrs["quality"])
             for value in sorted(self.values)
             if value in by_value
         }
@@ -147,7 +162,8 @@ def _open_study(name: str, url: str) -> optuna.Study:
 
 
 def _fingerprint(plan: Plan, options: Options) -> str:
-    """A hash of the training, the same wherever the data lie."""
+    """A hash of the training and of the set that chooses, the same wherever the data lie."""
     values = {key: value for key, value in options.values.items() if key != "datasets"}
     budget = [plan.scale, plan.total_iter, plan.seconds, plan.seeds]
-    return sha256(msgspec.json.encode([values, budget], order="sorted")).hexdigest()
+    chosen_on = list(plan.validation_set())
+    return sha256(msgspec.json.encode([values, budget, chosen_on], order="sorted")).hexdigest()

@@ -70,6 +70,14 @@ def test_the_verdict_names_the_best_and_how_ours_stands(results):
     assert verdict(results, "MiHATP", ON_VAL) == [
         "The highest PSNR: MiHATP (30.25 ± 0.50) and the highest SSIM: HAT (0.9000 ± 0.0100).",
         "MiHATP against HAT, the best baseline: +0.250 dB PSNR over 8 patients (95 % interval -0.010 … +0.500, "
-        "p 0.0400), a gain for 75 % of them.",
+        "p 0.0400 after Holm's correction), a gain for 75 % of them.",
     ]
     assert len(verdict(results, "absent", ON_VAL)) == 1
+
+
+def test_the_verdict_has_the_corrected_p_of_the_row_in_the_table(results):
+    few = Difference(0.25, (0.1, 0.5), 0.0312, 0.0938, 1.0, 6)
+    results[1:] = [result("HAT", 30.0, None, few), result("MiHATP", 30.25, replace(few, p_holm=0.0624), None)]
+    row = significance(results, ours="MiHATP", baseline=ON_VAL, patients=PATIENTS).rows[1]
+    assert row[0] == "HAT (best baseline)" and row[4] == "0.0938"
+    assert "p 0.0938 after Holm's correction)" in verdict(results, "MiHATP", ON_VAL)[1]
