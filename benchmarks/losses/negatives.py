@@ -32,10 +32,10 @@ from torch.nn import functional as F
 
 from datasets_prep.slides.tiles import read_rgb
 from mihatp_arch.losses.contrastive_loss import ContrastiveLoss, info_nce
+from mihatp_arch.losses.vgg import PAPER_LAYERS
 from mihatp_arch.training.probes.contrastive import cosine, gradient, share_closer
 from mihatp_arch.transforms import IrreversiblePool
 
-LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 HR, DECIBEL_SR, DECIBEL_CLOSER = 192, 0.8, 1.0
 ON_HR = partial(IrreversiblePool, operations_on="hr")
 
@@ -116,7 +116,7 @@ def main() -> None:
     arguments = parser.parse_args()
     get_root_logger().setLevel(logging.ERROR)
     torch.manual_seed(0)
-    features = {"weights": "random", "layers": LAYERS[: arguments.layers]}
+    features = {"weights": "random", "layers": list(PAPER_LAYERS[: arguments.layers])}
     loss = ContrastiveLoss(features=features) if arguments.layers else None
     images = patches(arguments.data, arguments.images)
     network = None

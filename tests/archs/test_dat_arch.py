@@ -3,10 +3,12 @@
 import pytest
 import torch
 from basicsr.archs import build_network
+from helpers.basicsr import changed, edsr, write_data, write_options
 
 from mihatp_arch.archs.dat_arch import DAT
 from mihatp_arch.archs.spandrel_arch import Spandrel
 from mihatp_arch.errors import UserError
+from mihatp_cli.basicsr import main
 
 TINY = {"embed_dim": 32, "depth": [4], "num_heads": [2], "split_size": [8, 16]}
 
@@ -64,3 +66,14 @@ def test_a_start_that_does_not_fit_is_one_line(official):
 def test_depth_and_heads_must_have_the_same_length():
     with pytest.raises(UserError, match="same length"):
         tiny(depth=[2, 2])
+
+
+def test_a_training_on_single_images_is_refused_because_of_its_pooled_batch_norm(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "datasets" / "toy")
+    options = changed(edsr(), "network_g", to={"type": "DAT", "upscale": 4, **TINY})
+    file = str(write_options(tmp_path / "o.yml", changed(options, "datasets", "train", "batch_size_per_gpu", to=1)))
+    assert main(["train", "-opt", file]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "datasets.train.batch_size_per_gpu: 1 is too few for network_g: a BatchNorm" in line
+    assert not (tmp_path / "experiments").exists()

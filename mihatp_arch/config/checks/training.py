@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
 
 from mihatp_arch.config.checks.registries import find
 from mihatp_arch.config.read import Options
@@ -39,6 +41,31 @@ def check_training(options: Options, model: type) -> Iterator[str]:
             LQAugment(**options.section("train", "lq_augment"))
         except (TypeError, UserError) as error:
             yield options.problem(("train", "lq_augment"), str(error))
+
+
+def check_batch_norm(options: Options, network: nn.Module) -> Iterator[str]:
+    """A line if an image by itself cannot be trained on: a BatchNorm of pooled features (DAT) then has one value.
+
+    Args:
+        options: of the training.
+        network: `[B, 3, H, W]` -> `[B, 3, s·H, s·W]`, as it was built; its running statistics change.
+    """
+    train = options.section("datasets", "train")
+    layers = (nn.BatchNorm1d, nn.BatchNorm2d)
+    if train.get("batch_size_per_gpu") != 1 or not any(isinstance(module, layers) for module in network.modules()):
+        return
+    side = train["gt_size"] // options.values["scale"]
+    try:
+        with torch.no_grad():
+            network.train()(torch.zeros(1, 3, side, side))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        yield options.problem(
+            ("datasets", "train", "batch_size_per_gpu"),
+            "1 is too few for network_g: a BatchNorm in it has one value of each channel, thus no variance; give 2 or "
+            "more",
+        )
 
 
 def training_warnings(options: Options) -> Iterator[str]:

@@ -12,9 +12,12 @@ import torch
 from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
+from mihatp_arch.archs.dat_arch import DAT
+from mihatp_arch.archs.spandrel_arch import Spandrel
 from mihatp_arch.checkpoints import TrainingState
 from mihatp_arch.config.checks.constructors import SCHEDULERS
 from mihatp_arch.config.checks.registries import find
+from mihatp_arch.config.checks.training import check_batch_norm
 from mihatp_arch.config.checks.weights import check_resumed, check_weights
 from mihatp_arch.config.read import KeyPath, Options
 from mihatp_arch.errors import UserError
@@ -52,6 +55,9 @@ def check_build(options: Options, command: str, resumed: TrainingState | None = 
             lines += _check_weights(options, command, networks, resumed)
         if command == "train":
             _build_training(lines, options)
+        network = networks.get("network_g")
+        if command == "train" and not lines and isinstance(network, (DAT, Spandrel)):
+            lines += check_batch_norm(options, network)
         return lines or [*_ask_model(options, command)]
 
 

@@ -108,9 +108,7 @@ class SweepQueue:
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         by_value = {trial.params[self.parameter]: trial for trial in trials}
         return {
-            value: Quality(*by_value[value].user_attrs["quality"])
-            for value in sorted(self.values)
-            if value in by_value
+            value: Quality(*by_value[value].user_attrs["quality"]) for value in sorted(self.values) if value in by_value
         }
 
     def _enqueue(self) -> None:
