@@ -71,7 +71,7 @@ class _ChunkedAttention(torch.autograd.Function):
                 torch._softmax_backward_data(d_scores, p, -1, p.dtype, grad_input=d_scores)
                 if d_bias is not None:
                     for window in d_scores:  # in fp32, and faster than a sum over the windows
-                        d_bias[:, rows] += window
+                        d_bias[:, rows].add_(window)  # `+=` on a slice would copy the sum onto itself
                 dq[windows, :, rows] = (d_scores @ k[windows]).mul_(ctx.scale)
                 of_k = (d_scores.transpose(-2, -1) @ q[windows, :, rows]).mul_(ctx.scale)
                 dk[windows] = of_k if rows.start == 0 else dk[windows] + of_k
