@@ -11,6 +11,7 @@ from PIL import Image
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits
+from datasets_prep.slides.levels import best_level, downsamples_of
 from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.openslide import OpenSlideReader
 from datasets_prep.slides.protocol import SlideReader
@@ -95,7 +96,7 @@ class ReadSlide(openslide.AbstractSlide):
         name: of the file, for the progress bar.
 
     Attributes:
-        damage: a line for each block that is white in the overview, because it cannot be decoded.
+        damage: a line for each part that is white in the overview, because it cannot be decoded.
     """
 
     def __init__(self, reader: SlideReader, *, name: str) -> None:
@@ -130,8 +131,7 @@ class ReadSlide(openslide.AbstractSlide):
     @property
     def level_downsamples(self) -> tuple[float, ...]:
         """How many times each level is reduced."""
-        width, height = self._sizes[0]
-        return tuple((width / w + height / h) / 2 for w, h in self._sizes)
+        return downsamples_of(self._sizes)
 
     @property
     def properties(self) -> MappingProxyType[str, str]:
@@ -145,8 +145,7 @@ class ReadSlide(openslide.AbstractSlide):
 
     def get_best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is reduced at most `downsample` times."""
-        fits = [level for level, factor in enumerate(self.level_downsamples) if factor <= downsample + 1e-9]
-        return max(fits, default=0)
+        return best_level(self._sizes, downsample)
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
         """An RGBA image; `location` is in px of level 0, `size` in px of `level`. Raises `UserError` for damage."""

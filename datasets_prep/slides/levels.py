@@ -11,6 +11,7 @@ from datasets_prep.slides.protocol import Levels, Pyramid
 
 Box: TypeAlias = tuple[int, int, int, int]  # x, y, width, height in pixels of a level
 
+_ROUNDING = 1e-9  # of a factor between levels
 _BLOCK = 2048  # px, about the side of the block that `overview` holds in memory
 
 
@@ -64,6 +65,18 @@ def level_factor(level_sizes: Sequence[tuple[int, int]], level: int) -> int | No
     mean = (width_0 / width + height_0 / height) / 2
     # For a small level several numbers fit. Scanners reduce by powers of two, so these come first.
     return min(fits, key=lambda r: (r & (r - 1) != 0, abs(r - mean)), default=None)
+
+
+def downsamples_of(level_sizes: Sequence[tuple[int, int]]) -> tuple[float, ...]:
+    """How many times each level is reduced against level 0, the mean of both axes."""
+    width_0, height_0 = level_sizes[0]
+    return tuple((width_0 / width + height_0 / height) / 2 for width, height in level_sizes)
+
+
+def best_level(level_sizes: Sequence[tuple[int, int]], downsample: float) -> int:
+    """The coarsest level that is reduced at most `downsample` times against level 0."""
+    fits = (level for level, factor in enumerate(downsamples_of(level_sizes)) if factor <= downsample + _ROUNDING)
+    return max(fits, default=0)
 
 
 def overview(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.quiet import silent_log
 from datasets_prep.slides.diagnosis import foreign_format, why_no_slide
-from datasets_prep.slides.levels import Box, read_padded
+from datasets_prep.slides.levels import Box, best_level, read_padded
 from datasets_prep.slides.protocol import OpenFile, SlideFacts
 from datasets_prep.slides.resolution import resolution_of
 from datasets_prep.slides.tiff import TiffLevels
@@ -126,9 +126,7 @@ class TiffReader(OpenFile):
 
     def best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is reduced at most `downsample` times against level 0."""
-        width_0, height_0 = self.level_sizes[0]
-        factors = [(width_0 / width + height_0 / height) / 2 for width, height in self.level_sizes]
-        return max((level for level, factor in enumerate(factors) if factor <= downsample), default=0)
+        return best_level(self.level_sizes, downsample)
 
     def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
         """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the slide and where it is transparent.

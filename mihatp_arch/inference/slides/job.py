@@ -7,13 +7,14 @@ from typing import Any
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
+from datasets_prep.slides.skipping import SkippingSlide
 from mihatp_arch.archs.fast.fast_setting import fast_setting
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.pyramid import Layout
 from mihatp_arch.inference.slides.jpeg_quality import jpeg_quality
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.pixels import SkippingSlide, cut_off, damaged_cells, describe
+from mihatp_arch.inference.slides.pixels import cut_off, damaged_cells, describe
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide, slide_tiling
 from mihatp_arch.inference.slides.task import SlideTask
 from mihatp_arch.inference.slides.tissue import Frame, SlideTissue, slide_tissue

@@ -1,57 +1,18 @@
-"""The LR pixels of a slide: one level, white where there is no tissue or where it cannot be decoded, on request."""
+"""The LR pixels of a slide: one level, white where there is no tissue, on request."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.levels import Box
-from datasets_prep.slides.protocol import Levels, Pyramid, SlideReader
+from datasets_prep.slides.protocol import Levels, SlideReader
+from datasets_prep.slides.skipping import CELL, Cell, cells_of, damage_of
 from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
 
-Cell: TypeAlias = tuple[int, int]  # row, column
-
-CELL = 256  # px, side of the squares that are either decoded or damaged
 _BLOCK = 8  # cells along a side of the blocks that are read at once
-
-
-@dataclass(frozen=True)
-class SkippingSlide:
-    """A slide that is white where it cannot be decoded.
-
-    Attributes:
-        slide: an open slide.
-    """
-
-    slide: Pyramid
-
-    @property
-    def level_sizes(self) -> Sequence[tuple[int, int]]:
-        """(width, height) of each level in pixels, finest first."""
-        return self.slide.level_sizes
-
-    def best_level_for_downsample(self, downsample: float) -> int:
-        """The coarsest level that is reduced at most `downsample` times against level 0."""
-        return self.slide.best_level_for_downsample(downsample)
-
-    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
-        """Pixels of a rectangle, [height, width, 3] uint8 RGB; cells that cannot be decoded are white."""
-        try:
-            return self.slide.read(x, y, width, height, level=level)
-        except UserError:
-            return self._by_cells((x, y, width, height), level)
-
-    def _by_cells(self, box: Box, level: int) -> NDArray[np.uint8]:
-        pixels = np.full((box[3], box[2], 3), 255, np.uint8)
-        for cell in _cells_of(box):
-            if is_readable(self.slide, level, cell):
-                x, y, width, height = _inside(cell, box)
-                top, left = y - box[1], x - box[0]
-                pixels[top : top + height, left : left + width] = self.slide.read(x, y, width, height, level=level)
-        return pixels
 
 
 @dataclass(frozen=True)
@@ -93,7 +54,7 @@ def damaged_cells(slide: Levels, level: int) -> Iterator[Cell]:
         for left in range(0, width, step):
             box = (left, top, min(step, width - left), min(step, height - top))
             if not _decodes(slide, level, box):
-                yield from (cell for cell in _cells_of(box) if not is_readable(slide, level, cell))
+                yield from (cell for cell in cells_of(box) if damage_of(slide, level, cell))
 
 
 def cut_off(slide: SlideReader, level: int, *, besides: Sequence[Cell] = ()) -> str:
@@ -109,11 +70,6 @@ def cut_off(slide: SlideReader, level: int, *, besides: Sequence[Cell] = ()) -> 
     return f"{len(tiles)} JPEG tiles of level {level} end early ({shown}{more}), their rest is grey" if tiles else ""
 
 
-def is_readable(slide: Levels, level: int, cell: Cell) -> bool:
-    """Whether a whole cell of a level can be decoded."""
-    return _decodes(slide, level, _inside(cell, (0, 0, *slide.level_sizes[level])))
-
-
 def describe(cells: Sequence[Cell]) -> str:
     """Where the cells lie, in px of the level, for a person."""
     shown = ", ".join(f"x {column * CELL} y {row * CELL}" for row, column in cells[:4])
@@ -127,19 +83,3 @@ def _decodes(slide: Levels, level: int, box: Box) -> bool:
     except UserError:
         return False
     return True
-
-
-def _cells_of(box: Box) -> Iterator[Cell]:
-    """The cells that a rectangle touches."""
-    x, y, width, height = box
-    for row in range(y // CELL, -(-(y + height) // CELL)):
-        for column in range(x // CELL, -(-(x + width) // CELL)):
-            yield row, column
-
-
-def _inside(cell: Cell, box: Box) -> Box:
-    """The part of a cell that lies in a rectangle."""
-    x, y, width, height = box
-    left, top = max(cell[1] * CELL, x), max(cell[0] * CELL, y)
-    right, bottom = min((cell[1] + 1) * CELL, x + width), min((cell[0] + 1) * CELL, y + height)
-    return left, top, right - left, bottom - top

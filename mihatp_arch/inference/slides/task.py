@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.protocol import SlideReader
+from datasets_prep.slides.skipping import SkippingSlide
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.lr_image import Image
 from mihatp_arch.inference.network import Network, Precision
-from mihatp_arch.inference.slides.pixels import LevelPixels, SkippingSlide
+from mihatp_arch.inference.slides.pixels import LevelPixels
 from mihatp_arch.inference.tiled_network import Sums, TiledNetwork
 from mihatp_arch.inference.tiling import Tiling
 

@@ -10,12 +10,13 @@ from helpers.slides import write_pyramid
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.slides.open import open_for_reading, open_slide
+from datasets_prep.slides.skipping import SkippingSlide
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.slides.job import prepare_job
 from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.pixels import SkippingSlide, damaged_cells
+from mihatp_arch.inference.slides.pixels import damaged_cells
 
 TILES = TileOptions(tile=96, block=512)  # core 64 LR px
 RESOLUTION = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
