@@ -15,7 +15,7 @@ from datasets_prep.slides.levels import Box
 from datasets_prep.slides.open import open_for_reading, open_source
 from datasets_prep.slides.protocol import Levels, SlideReader
 from datasets_prep.slides.resolution import Resolution
-from mihatp_arch.inference.slides.pixels import cut_off, damaged_cells, describe
+from mihatp_arch.inference.slides.pixels import damaged_cells, describe, jpeg_flaws
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide
 
 _LARGEST = 1.25  # ratio of the resolution of a level to 0.25 µm/px up to which its pixels are taken as they are
@@ -100,9 +100,9 @@ def refuse_damage(slide: SlideReader, level: NucleiLevel) -> None:
         raise UserError(
             f"{slide.path} cannot be decoded in {describe(cells)} of level {level.plan.level}: fetch it again"
         )
-    grey = cut_off(slide, level.plan.level)
-    if grey:
-        raise UserError(f"{slide.path}: {grey}: fetch it again")
+    flaws = jpeg_flaws(slide, level.plan.level)
+    if flaws:
+        raise UserError(f"{slide.path}: {flaws}: fetch it again")
 
 
 @dataclass(frozen=True)

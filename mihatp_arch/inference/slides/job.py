@@ -14,7 +14,7 @@ from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.pyramid import Layout
 from mihatp_arch.inference.slides.jpeg_quality import jpeg_quality
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.pixels import cut_off, damaged_cells, describe
+from mihatp_arch.inference.slides.pixels import damaged_cells, describe, jpeg_flaws
 from mihatp_arch.inference.slides.plan import MPP, Plan, plan_slide, slide_tiling
 from mihatp_arch.inference.slides.task import SlideTask
 from mihatp_arch.inference.slides.tissue import Frame, SlideTissue, slide_tissue
@@ -97,11 +97,11 @@ def _damage(slide: SlideReader, plan: Plan, *, skip: bool) -> tuple[str, ...]:
             f"{slide.path} cannot be decoded in {describe(cells)} of level {plan.level}: fetch it again, or give "
             "--skip-damaged to have white there"
         )
-    grey = cut_off(slide, plan.level, besides=cells)
-    if grey and not skip:
-        raise UserError(f"{slide.path}: {grey}: fetch it again, or give --skip-damaged to compute them as they are")
+    flaws = jpeg_flaws(slide, plan.level, besides=cells)
+    if flaws and not skip:
+        raise UserError(f"{slide.path}: {flaws}: fetch it again, or give --skip-damaged to compute them as they are")
     white = (f"damaged, white in the output: {describe(cells)} of level {plan.level}",) if cells else ()
-    return (*white, *filter(None, [grey]))
+    return (*white, *filter(None, [flaws]))
 
 
 def _no_tissue(tissue: SlideTissue, *, whole: bool) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.slides.levels import Box
 from datasets_prep.slides.protocol import Levels, SlideReader
 from datasets_prep.slides.skipping import CELL, Cell, cells_of, damage_of
-from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
+from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles, damaged_tiles
 
 _BLOCK = 8  # cells along a side of the blocks that are read at once
 
@@ -57,17 +57,25 @@ def damaged_cells(slide: Levels, level: int) -> Iterator[Cell]:
                 yield from (cell for cell in cells_of(box) if damage_of(slide, level, cell))
 
 
-def cut_off(slide: SlideReader, level: int, *, besides: Sequence[Cell] = ()) -> str:
-    """Which JPEG tiles of a level end early, so that decoders fill them with grey, for a person; empty: none does.
+def jpeg_flaws(slide: SlideReader, level: int, *, besides: Sequence[Cell] = ()) -> str:
+    """Which JPEG tiles of a level decode to wrong pixels without an error, for a person; empty: none is known to.
 
     Tiles in the cells `besides`, which cannot be decoded at all, are left out.
     """
     width, height = slide.level_sizes[level]
-    found = cut_off_tiles(slide.path, width=width, height=height)
-    tiles = [(x, y) for x, y in found if (y // CELL, x // CELL) not in besides]
-    shown = ", ".join(f"x {x} y {y}" for x, y in tiles[:4])
-    more = f" and {len(tiles) - 4} more" if len(tiles) > 4 else ""
-    return f"{len(tiles)} JPEG tiles of level {level} end early ({shown}{more}), their rest is grey" if tiles else ""
+    cut_off = cut_off_tiles(slide.path, width=width, height=height)
+    damaged = damaged_tiles(slide.path, width=width, height=height)
+    flaws = {
+        ("end early", "their rest is grey"): cut_off,
+        ("hold damaged data", "their pixels are wrong"): [tile for tile in damaged if tile not in cut_off],
+    }
+    lines: list[str] = []
+    for (flaw, so), found in flaws.items():
+        tiles = [(x, y) for x, y in found if (y // CELL, x // CELL) not in besides]
+        shown = ", ".join(f"x {x} y {y}" for x, y in tiles[:4])
+        more = f" and {len(tiles) - 4} more" if len(tiles) > 4 else ""
+        lines += [f"{len(tiles)} JPEG tiles of level {level} {flaw} ({shown}{more}), {so}"] if tiles else []
+    return "; ".join(lines)
 
 
 def describe(cells: Sequence[Cell]) -> str:

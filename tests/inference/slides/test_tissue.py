@@ -1,5 +1,6 @@
 """Which tiles are computed, and what the others become; and slides with an area that cannot be decoded."""
 
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -14,7 +15,7 @@ from datasets_prep.slides.skipping import SkippingSlide
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.slides.job import prepare_job
-from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles
+from mihatp_arch.inference.slides.jpeg_quality import cut_off_tiles, damaged_tiles
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.pixels import damaged_cells
 
@@ -70,6 +71,34 @@ def test_a_tile_that_ends_early_is_refused(network, half_a_tile):
         job_of(network, half_a_tile)
     job = job_of(network, half_a_tile, skip_damaged=True)
     assert job.notes[0] == "1 JPEG tiles of level 0 end early (x 256 y 256), their rest is grey"
+
+
+@pytest.fixture
+def hole_in_a_tile(tmp_path):
+    """A slide of 3×2 JPEG tiles; 512 bytes in the middle of the data of tile (0, 2) are random."""
+    pixels = np.random.default_rng(0).integers(0, 255, (512, 700, 3), dtype=np.uint8)
+    path = write_pyramid(tmp_path / "hole.tif", [pixels], tile=(256, 256), compression="jpeg", **RESOLUTION)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        middle = file.pages[0].dataoffsets[2] + file.pages[0].databytecounts[2] // 2
+    data[middle : middle + 512] = np.random.default_rng(1).integers(0, 255, 512, np.uint8).tobytes()
+    path.write_bytes(data)
+    return path
+
+
+def test_damage_inside_a_tile_is_refused(network, hole_in_a_tile, capfd):
+    with open_for_reading(hole_in_a_tile, assume_mpp=None) as opened:
+        assert list(damaged_cells(opened, 0)) == []
+    says = r"1 JPEG tiles of level 0 hold damaged data \(x 512 y 0\), their pixels are wrong"
+    with pytest.raises(UserError, match=f"hole.tif: {says}: fetch it again, or give --skip-damaged"):
+        job_of(network, hole_in_a_tile)
+    assert re.fullmatch(says, job_of(network, hole_in_a_tile, skip_damaged=True).notes[0])
+    assert capfd.readouterr().err == ""
+
+
+def test_whole_slides_have_no_damaged_tiles(shared):
+    path = shared / "data" / "slides" / "CMU-1-Small-Region.svs"
+    assert damaged_tiles(path, width=2220, height=2967) == []
 
 
 def test_a_writer_that_leaves_all_ends_out_is_no_damage(half_a_tile):
