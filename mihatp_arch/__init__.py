@@ -7,6 +7,6 @@ from mihatp_arch.training.patches import apply_patches
 
 apply_patches()
 
-from mihatp_arch.api import load  # noqa: E402  it builds registered networks
+from mihatp_arch.api import load, segment_nuclei  # noqa: E402  it builds registered networks
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "segment_nuclei"]

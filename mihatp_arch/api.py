@@ -1,10 +1,16 @@
-"""The package in three lines of Python: load a network, apply it."""
+"""The package in three lines of Python: load a network, apply it; find the nuclei of a slide."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import Precision
 from mihatp_arch.inference.upscale import Upscaler
+
+if TYPE_CHECKING:
+    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei
 
 
 def load(
@@ -38,3 +44,30 @@ def load(
     """
     network = load_network(source, scale=scale, device=device, precision=precision)
     return Upscaler(network, tile=tile, batch=batch, ensemble=ensemble, consistent=consistent)
+
+
+def segment_nuclei(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    options: "NucleiOptions | None" = None,
+    overwrite: bool = False,
+) -> "SlideNuclei":
+    """Segment the nuclei of a slide or a picture, and write them as GeoJSON; a killed run resumes at the next call.
+
+    Args:
+        path: the slide, or the picture.
+        output: the new GeoJSON.
+        options: the network and how it is applied (`mihatp_arch.inference.nuclei.segment_slide.NucleiOptions`).
+        overwrite: replace an output that exists.
+
+    Raises:
+        UserError: the weights, the slide or the output cannot be used; the message says why.
+    """
+    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, segment_slide  # OpenSlide
+    from mihatp_arch.inference.slides.keywords import errors_in_python, in_python
+
+    with errors_in_python():
+        chosen = options or NucleiOptions()
+        result = segment_slide(Path(path), Path(output), chosen, overwrite=overwrite, progress=False)
+    return replace(result, notes=tuple(map(in_python, result.notes)))

@@ -46,6 +46,12 @@ def options_of(args: argparse.Namespace, *, tissue: Path | None = None) -> "Nucl
         value = getattr(args, name)
         if value is not None and not 0.01 < value < 100:
             raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
+    for name in ("batch", "workers", "tile"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: at least 1 is needed")
+    if args.whole and tissue is not None:
+        raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
     from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions
 
     return NucleiOptions(

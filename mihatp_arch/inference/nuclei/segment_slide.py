@@ -58,6 +58,9 @@ class NucleiOptions:
         batch: windows in one call of the network.
         window: side of the input of the network, px; None: 560 (`fast`) or 558 (`original`).
         tile: side of the area that is post-processed at once, about, px.
+
+    Raises:
+        UserError: a number is below 1, or `whole` and `tissue` exclude one another.
     """
 
     weights: str = BUNDLED
@@ -75,11 +78,11 @@ class NucleiOptions:
 
     def __post_init__(self) -> None:
         if self.whole and self.tissue is not None:
-            raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
+            raise UserError("whole computes everything, tissue only its outlines: give one of them")
         for name in ("batch", "workers", "tile"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UserError(f"--{name} {value}: at least 1 is needed")
+                raise UserError(f"{name} {value}: at least 1 is needed")
 
     def open(self, path: Path) -> SlideReader:
         """Open a slide or a picture. Raises `UserError`."""
@@ -216,16 +219,11 @@ def _fill(
     """Segment the tiles that the store lacks; the progress bar has `name`, None: it is not shown."""
     finished = store.finished()
     todo = [tile for tile in tiles if (tile.row, tile.column) not in finished]
-    total = predictor.windows(tiles)
+    total, shown = predictor.windows(tiles), name is not None
+    done = total - predictor.windows(todo)
     workers = options.workers or min(_PROCESSES, max(1, (os.cpu_count() or 1) - 1))
     with (
-        progress_bar(
-            total=total,
-            initial=total - predictor.windows(todo),
-            desc=name,
-            unit="window",
-            shown=name is not None,
-        ) as bar,
+        progress_bar(total=total, initial=done, desc=name, unit="window", shown=shown) as bar,
         open_executor(workers=min(workers, max(1, len(todo))), scheduler=None) as (executor, at_once),
     ):
         tasks = ((maps.tile, (maps,)) for maps in predictor.maps(todo, on_windows=bar.update))

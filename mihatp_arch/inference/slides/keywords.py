@@ -1,4 +1,4 @@
-"""Messages of `mihatp upscale` in the words of Python: `force=True` in place of `--force`."""
+"""Messages of `mihatp upscale` and `mihatp nuclei segment` in the words of Python: `force=True`, not `--force`."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.inference.slides.options import SlideOptions
 
 _OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
+_OUTPUT = re.compile(r"(?<![\w-])-o (?=\S)")
 _OTHER = {"format": "flavour"}
 _SWITCHES = {option.name for option in fields(SlideOptions) if option.default is False}
 
@@ -24,7 +25,7 @@ def errors_in_python() -> Iterator[None]:
 
 def in_python(line: str) -> str:
     """The line with a keyword in place of each option of the command."""
-    return _OPTION.sub(_keyword, line)
+    return _OPTION.sub(_keyword, _OUTPUT.sub("output ", line))
 
 
 def _keyword(option: re.Match[str]) -> str:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ from helpers.slides import write_pyramid
 from scipy.spatial.distance import cdist
 
 from datasets_prep.slides.open import open_slide
+from mihatp_arch.api import segment_nuclei
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.nuclei.level import nuclei_level
 from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, find_nuclei, segment_slide
@@ -117,6 +119,30 @@ def test_mistakes_are_one_line_and_leave_nothing(slide, disc_weights, tmp_path, 
     with pytest.raises(UserError, match=says):
         segment_slide(slide, tmp_path / output, options(disc_weights, **more))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "says"),
+    [
+        ("a.csv", {}, r"^output \S*a\.csv: nuclei are written"),
+        ("a.geojson", {"window": 250}, r"^window 250: a network of mode fast"),
+        ("a.geojson", {"tile": 100}, r"^tile 100: give at least 292"),
+        ("slide.geojson", {}, r"name another file, or give overwrite=True$"),
+        ("a.geojson", {"batch": 0}, r"^batch 0: at least 1 is needed"),
+        ("a.geojson", {"tissue": Path("a.geojson")}, r"^whole computes everything, tissue only its outlines: give one"),
+    ],
+)
+def test_in_python_mistakes_name_keywords(slide, disc_weights, tmp_path, output, more, says):
+    (tmp_path / "slide.geojson").write_text("{}")
+    with pytest.raises(UserError, match=says):
+        segment_nuclei(slide, tmp_path / output, options=options(disc_weights, **more))
+
+
+@pytest.mark.parametrize("option", ["batch", "workers", "tile"])
+def test_the_command_names_its_options(slide, tmp_path, capsys, option):
+    command = ["nuclei", "segment", str(slide), "-o", str(tmp_path / "a.geojson")]
+    assert main([*command, f"--{option}", "0"]) == 2
+    assert f"--{option} 0: at least 1 is needed" in capsys.readouterr().err
 
 
 def test_a_picture_needs_its_resolution(discs, disc_weights, tmp_path):

@@ -19,6 +19,7 @@ from mihatp_arch.inference.upscale import Upscaler
             "give another scale or to_mpp, or force=True to use it",
         ),
         ("--format x: choose", "flavour x: choose"),
+        ("-o a.csv: nuclei", "output a.csv: nuclei"),
         ("a--b and /tmp/x--force.svs", "a--b and /tmp/x--force.svs"),
     ],
 )
