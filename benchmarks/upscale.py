@@ -36,6 +36,7 @@ from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import TILE, Network, TorchNetwork
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
+from mihatp_arch.inference.upscale import batch_for
 
 PAD = 16  # LR px that the peer adds on each side: then its tiles have the size of ours
 # Functions whose time counts for a part of the work, with what they call.
@@ -98,7 +99,8 @@ def split(call: Callable[[], object]) -> dict[str, float]:
 def upscaled(network: Network, slide: Path, outline: Path, output: Path) -> None:
     """`mihatp upscale` of a slide."""
     options = SlideOptions(tissue=outline, overwrite=True)
-    upscale_slide(network, slide, output, options=options, tiles=TileOptions(), say=None, progress=False)
+    tiles = TileOptions(batch=batch_for(network, TILE))
+    upscale_slide(network, slide, output, options=options, tiles=tiles, say=None, progress=False)
 
 
 def slide_rows(networks: Mapping[str, Network], side: int, chosen: Settings) -> list[Row]:
