@@ -16,18 +16,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from children import fresh, with_allocator
-from memory import peak_mib, tensors_mib
+from children import fresh, peak_mib, with_allocator
 from report import Report, Row, Settings, arguments, settings
 from timing import Times, alternate, share, spread
 from torch import Tensor, nn
 
 from mihatp_arch.archs import HAT, MiHATP
 from mihatp_arch.config import yaml_files
+from mihatp_arch.evaluation.results.tensor_memory import peak_of_tensors
 
 Kind = Literal["HAT", "MiHATP"]
 OPTIONS = Path(__file__).parents[1] / "options"
 ARCHS: dict[Kind, type[HAT]] = {"HAT": HAT, "MiHATP": MiHATP}
+
+
+def tensors_mib(call: Callable[[], object], *, device: str) -> float:
+    """MiB of tensors at most at once in `call`: for single blocks, beside which a process's memory is too noisy.
+
+    The second call counts, the first one may fill caches.
+    """
+    call()
+    return peak_of_tensors(call, device=device)
 
 
 def network(kind: Kind, scale: int) -> tuple[nn.Module, int]:

@@ -23,10 +23,9 @@ import torch
 import torch.nn.functional as F
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
-from children import fresh, with_allocator
+from children import fresh, peak_mib, with_allocator
 from contenders import Contender, Size, build
 from machine import count_flops
-from memory import peak_mib
 from report import Report, Row, Settings, arguments, positive, settings
 from timing import Times, alternate, ratio, share, spread
 

@@ -1,15 +1,21 @@
 """Measurements in new processes: a process chooses its allocator when it starts, and peak memory needs a fresh one."""
 
+import ctypes
 import multiprocessing
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec, TypeVar
+
+from mihatp_arch.evaluation.results.tensor_memory import peak_of_tensors
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_PROC = Path("/proc/self")
 OWN = "own"  # the allocator of this process, for a GPU, whose memory no setting of glibc changes
 
 # glibc maps every block above 32 MiB afresh and gives it back at once: the score tensors of the official HAT then cost
@@ -53,3 +59,38 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
         for name in names:
             os.environ.pop(name, None)
         os.environ.update(before)
+
+
+def peak_mib(call: Callable[[], object], *, device: str, warm_up: Callable[[], object]) -> float:
+    """MiB above the state before `call`: of the process on a CPU (Linux; elsewhere NaN), of the allocator on a GPU.
+
+    To be measured in a fresh process: memory that was used before can be used again unseen.
+
+    Args:
+        call: called once.
+        device: `cpu` or `cuda`.
+        warm_up: the same on a small input, so that libraries have loaded what they need once.
+    """
+    warm_up()
+    if device == "cuda":
+        return peak_of_tensors(call, device=device)
+    if not (_PROC / "clear_refs").exists():
+        return float("nan")
+    _give_back()
+    (_PROC / "clear_refs").write_text("5")  # VmHWM starts again from what is resident now
+    before = _status("VmRSS")
+    call()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _give_back() -> None:
+    """Freed memory goes back to the system, or the call could take it unseen."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)
+
+
+def _status(field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB", (_PROC / "status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])

@@ -7,10 +7,9 @@ from itertools import product
 from typing import Any
 
 import torch
-from children import fresh, with_allocator
+from children import fresh, peak_mib, with_allocator
 from contenders import Contender, Size, build_all, check_same, gflop
-from machine import DTYPES, matrix_peak
-from memory import peak_mib
+from machine import DTYPES, ROUNDS, matrix_peak
 from report import Row, Settings
 from timing import Times, alternate, ratio, spread
 from torch import Tensor, nn
@@ -32,16 +31,16 @@ class Question:
     ready: Ready
 
 
-def matrix_peaks(settings: Settings) -> dict[str, float]:
+def matrix_peaks(settings: Settings, *, rounds: int = ROUNDS) -> dict[str, float]:
     """FLOP/s at best, by precision, in a process of its own; printed as well."""
-    peaks = with_allocator(settings.allocators[-1], _matrix_peaks, settings)
+    peaks = with_allocator(settings.allocators[-1], _matrix_peaks, settings, rounds)
     print(", ".join(f"matrix peak {name}: {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()), flush=True)
     return peaks
 
 
-def _matrix_peaks(settings: Settings) -> dict[str, float]:
+def _matrix_peaks(settings: Settings, rounds: int) -> dict[str, float]:
     settings.apply()
-    return {precision: matrix_peak(settings.device, precision) for precision in DTYPES}
+    return {precision: matrix_peak(settings.device, precision, rounds=rounds) for precision in DTYPES}
 
 
 def times(question: Question, settings: Settings, allocator: str) -> Times:

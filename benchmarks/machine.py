@@ -15,7 +15,7 @@ from mihatp_arch.archs.fast.choice_file import processor
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _REPEATS = 8
-_ROUNDS = 4  # a second apart: one of them finds the machine idle
+ROUNDS = 4  # a second apart: one of them finds the machine idle
 
 
 def hardware(device: str) -> str:
@@ -30,12 +30,12 @@ def describe(device: str, threads: int) -> str:
     return f"{hardware(device)}, {of}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def matrix_peak(device: str, precision: str) -> float:
+def matrix_peak(device: str, precision: str, *, rounds: int = ROUNDS) -> float:
     """FLOP/s of the best of matrix products and channels-last convolutions of HAT's sizes, best of several rounds."""
     best = 0.0
-    for _ in range(_ROUNDS):
+    for number in range(rounds):
+        time.sleep(min(number, 1))
         best = max(best, _best_rate(device, DTYPES[precision]))
-        time.sleep(1)
     return best
 
 

@@ -38,20 +38,26 @@ class Settings:
         return self
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
-    """The options of every script; `settings` reads them."""
+def common_arguments(description: str) -> argparse.ArgumentParser:
+    """The options of every script; `common_settings` reads them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a minute: fewer sizes, two rounds")
+    parser.add_argument("--repeats", type=positive, help="rounds after warm-up (default: 5, quick: 2)")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_name("results"), help="folder of CSV and PNG"
+    )
+    return parser
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options of every script about networks; `settings` reads them."""
+    parser = common_arguments(description)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument(
         "--threads", type=positive, default=usable_cores(), help="of torch on the CPU (default: all cores)"
     )
-    parser.add_argument("--repeats", type=positive, help="rounds after warm-up (default: 5, quick: 2)")
     parser.add_argument("--groups", type=positive, default=6, help="groups of the networks; 6 is HAT's depth")
     parser.add_argument("--allocator", choices=[*ALLOCATORS, "both"], default="both", help="of memory on the CPU")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).with_name("results"), help="folder of CSV and PNG"
-    )
     return parser
 
 
@@ -62,21 +68,34 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def common_settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Settings:
+    """Those of a script that runs no network: one thread, on the CPU. A mistake is one line and exit code 2."""
+    _make_output(parser, args)
+    return Settings("cpu", 1, _repeats(args), 0, args.quick, (), args.output)
+
+
 def settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Settings:
     """Check what argparse cannot; a mistake is one line and exit code 2."""
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here")
     if importlib.util.find_spec("spandrel") is None:
         parser.error("the peer is missing: pip install spandrel")
+    _make_output(parser, args)
+    allocators = tuple(ALLOCATORS) if args.allocator == "both" else (args.allocator,)
+    if args.device == "cuda":
+        allocators = ("default",)  # they concern the CPU's memory
+    return Settings(args.device, args.threads, _repeats(args), args.groups, args.quick, allocators, args.output)
+
+
+def _repeats(args: argparse.Namespace) -> int:
+    return args.repeats or (2 if args.quick else 5)
+
+
+def _make_output(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"--output {args.output}: {error.strerror}")
-    allocators = tuple(ALLOCATORS) if args.allocator == "both" else (args.allocator,)
-    if args.device == "cuda":
-        allocators = ("default",)  # they concern the CPU's memory
-    repeats = args.repeats or (2 if args.quick else 5)
-    return Settings(args.device, args.threads, repeats, args.groups, args.quick, allocators, args.output)
 
 
 class Report:

@@ -15,7 +15,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.dataset.layout import FILES, SIGNATURE
-from datasets_prep.patches.extract import extract_shard
+from datasets_prep.patches.extract import Shard, extract_shards
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.patches.scan_results import read_candidates
 from datasets_prep.patches.scanning import asked_splits, divide_candidates, scan_sources
@@ -145,8 +145,8 @@ def _sample(states: Sequence[SourceState], options: ScanOptions, quality: Qualit
         coordinates, shares = read_candidates(state.results)
         chosen = np.unique(np.linspace(0, len(coordinates) - 1, min(_PATCHES, len(coordinates))).astype(int))
         results = work / f"sample-{number}"
-        patches = (coordinates[chosen], shares[chosen])
-        shard = extract_shard(state.source, state.scan, *patches, options, quality, results)
+        wanted = Shard(coordinates[chosen], shares[chosen], results)
+        (shard,) = extract_shards(state.source, state.scan, [wanted], options, quality)
         if shard.failed:
             state.fail(shard.failed)
             continue

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = ["networks", "step", "branches", "blocks", "tiles", "data"]
+SCRIPTS = ["networks", "step", "branches", "blocks", "tiles", "data", "choices", "prepare"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_calls_take_turns_and_ratios_are_of_one_round():
 
 
 def test_peak_of_tensors_counts_tensors_that_exist_at_once():
-    from memory import tensors_mib
+    from blocks import tensors_mib
 
     def one_after_the_other():
         for _ in range(2):
@@ -44,7 +44,7 @@ def test_peak_of_tensors_counts_tensors_that_exist_at_once():
 
 PEAK_OF_A_PROCESS = """
 import torch
-from memory import peak_mib
+from children import peak_mib
 
 def one_after_the_other(mib):
     for _ in range(2):
@@ -84,7 +84,8 @@ def test_tables_name_the_processor_and_what_calibration_chose(monkeypatch, capsy
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_wrong_argument_is_one_line_and_exit_code_2(name, monkeypatch, capsys, tmp_path):
-    for arguments, code in ((["--help"], 0), (["--threads", "0"], 2)):
+    option = "--repeats" if name == "prepare" else "--threads"
+    for arguments, code in ((["--help"], 0), ([option, "0"], 2)):
         monkeypatch.setattr(sys, "argv", [name, *arguments, "--output", str(tmp_path)])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")

@@ -136,18 +136,18 @@ def dat_row(check: Check) -> Row:
 
 
 def test_rows(check: Check) -> Iterator[Row]:
-    """The files of tests that need a GPU; without one their GPU tests are skipped."""
-    for file in TESTS:
-        if importlib.util.find_spec("pytest") is None:
-            yield {"tests": file, "result": "skipped: no pytest"}
-            continue
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
-        try:
-            ended = subprocess.run(
-                command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=max(check.seconds_left, 1)
-            )
-        except subprocess.TimeoutExpired:
-            yield {"tests": file, "result": "out of time", PASSED: "no"}
-            continue
-        last = (ended.stdout.strip().splitlines() or ["no output"])[-1]
-        yield {"tests": file, "result": last, PASSED: yes(ended.returncode in (0, 5))}  # 5: all are skipped
+    """The files of tests that need a GPU, in one process; without a GPU their GPU tests are skipped."""
+    files = ", ".join(TESTS)
+    if importlib.util.find_spec("pytest") is None:
+        yield {"tests": files, "result": "skipped: no pytest"}
+        return
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=max(check.seconds_left, 1)
+        )
+    except subprocess.TimeoutExpired:
+        yield {"tests": files, "result": "out of time", PASSED: "no"}
+        return
+    last = (ended.stdout.strip().splitlines() or ["no output"])[-1]
+    yield {"tests": files, "result": last, PASSED: yes(ended.returncode in (0, 5))}  # 5: all are skipped

