@@ -28,7 +28,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/basedpyright
 
 bench: $(VENV)/installed-dev
-	for question in networks step branches blocks tiles data; do \
+	for question in networks step branches blocks tiles data choices prepare; do \
 	    $(BIN)/python benchmarks/$$question.py --quick || exit; \
 	done
 

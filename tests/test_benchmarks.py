@@ -4,10 +4,14 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from datasets_prep.synthetic.slide import write_synthetic_slide
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = ["networks", "step", "branches", "blocks", "tiles", "data", "choices", "prepare"]
@@ -80,6 +84,38 @@ def test_tables_name_the_processor_and_what_calibration_chose(monkeypatch, capsy
     assert ["1.5", processor()] in [[cell for cell in line if cell] for line in lines]
     assert ["linear 2x8x8", "blas", processor()] in [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert not any("1x8x8" in cell for line in lines for cell in line)
+
+
+def test_what_users_of_clam_write_are_the_patches_of_its_loop(tmp_path):
+    import cv2
+    import h5py
+    from slides import clam
+
+    slide = tmp_path / "slide.svs"
+    write_synthetic_slide(slide, width=1536, height=1536, seed=0, flavour="svs", pen=False)
+    patches = {(x, y): np.array(patch) for x, y, patch in clam.patches(slide)}
+    assert 10 < len(patches) == clam.read_alone(slide) == clam.write_hdf5(slide, tmp_path)
+    assert clam.write_pairs(slide, tmp_path) == len(patches)
+    with h5py.File(tmp_path / "slide.h5") as bag:
+        stored = {tuple(xy): image for xy, image in zip(bag["coords"][:].tolist(), bag["imgs"][:], strict=True)}
+    assert stored.keys() == patches.keys()
+    for (x, y), patch in patches.items():
+        written, small = (cv2.imread(str(tmp_path / role / f"slide_{x}_{y}.png")) for role in ("HR", "LR_x8"))
+        assert np.array_equal(stored[x, y], patch) and np.array_equal(written[..., ::-1], patch)
+        assert small.shape == (24, 24, 3)
+
+
+def test_ways_with_other_numbers_of_patches_are_compared_by_patch(tmp_path):
+    from prepare import rows_of
+    from report import Settings
+
+    def way(patches):
+        time.sleep(0.05)
+        return patches
+
+    ways = {"one": lambda: way(1), "four": lambda: way(4)}
+    _, four = rows_of(tmp_path, "slide", "read", ways, Settings("cpu", 1, 3, 0, True, (), tmp_path))
+    assert four["x CLAM's loop"] == pytest.approx(4, rel=0.3)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
