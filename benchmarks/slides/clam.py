@@ -7,6 +7,7 @@ with its own defaults. It has one process, as CLAM's has.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
@@ -74,12 +75,13 @@ def write_hdf5(path: Path, folder: Path) -> int:
     for x, y, patch in patches(path):
         rgb = np.array(patch)[np.newaxis]
         with h5py.File(file, "a" if count else "w") as bag:
-            if not count:
-                for name, shape, dtype in (("imgs", rgb.shape[1:], np.uint8), ("coords", (2,), np.int32)):
-                    bag.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape))
-            for name, row in (("imgs", rgb), ("coords", [(x, y)])):
-                bag[name].resize(count + 1, axis=0)
-                bag[name][count:] = row
+            for name, row in (("imgs", rgb), ("coords", np.array([(x, y)], np.int32))):
+                shape = row.shape[1:]
+                data: Any = bag.get(name)
+                if data is None:
+                    data = bag.create_dataset(name, (0, *shape), row.dtype, maxshape=(None, *shape), chunks=row.shape)
+                data.resize(count + 1, axis=0)
+                data[count:] = row
         count += 1
     return count
 
