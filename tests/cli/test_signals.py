@@ -106,7 +106,9 @@ def test_usr1_and_hup_stop_a_validation_which_resumes_with_the_next_image(here, 
     write_lmdb(here / "datasets" / "toy" / "many" / "LR_x4.lmdb", [(12, 12)] * 150)
     long = changed(options(3), "datasets", "val", to=dataset("many"))
     write_options(here / "o.yml", changed(long, "val", "save_img", to=True))
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup, the child would inherit that HUP is ignored
     process = start(here)
+    signal.signal(number, before)
     experiment = here / "experiments" / NAME
     wait_for(experiment / "visualization", process, pattern="im1*")
     process.send_signal(number)
