@@ -38,11 +38,15 @@ def data_root(value: str) -> Path:
 
 
 @contextmanager
-def write_errors() -> Iterator[None]:
-    """Turns the error of a full, missing or write-protected folder into a `UserError`; other errors pass through."""
+def write_errors(*more: int) -> Iterator[None]:
+    """Turns the error of a full, missing or write-protected folder into a `UserError`; other errors pass through.
+
+    Args:
+        more: numbers of further errors that can only mean the folder.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in _NOT_WRITABLE:
+        if error.errno not in _NOT_WRITABLE | set(more):
             raise
         raise UserError(f"cannot write '{error.filename or Path.cwd()}': {os.strerror(error.errno)}") from error

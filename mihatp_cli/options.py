@@ -1,13 +1,14 @@
 """`mihatp options`: the option files that come with this package."""
 
 import argparse
-import os
+import errno
 import re
 import shutil
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.packaged_options import options_folder, packaged_options
+from mihatp_cli.data_root import write_errors
 
 SUMMARY = "List the option files of this package, or copy them out."
 
@@ -55,14 +56,11 @@ def copy_options(folder: Path) -> int:
     """
     source = options_folder()
     names = [file.relative_to(source) for file in source.rglob("*") if file.suffix in (".yml", ".json")]
-    try:
+    with write_errors(errno.ENOENT):  # what /proc says
         for name in names:
             if (folder / name).exists():
                 raise UserError(f"'{folder / name}' exists: name another folder")
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, folder / name)
-    except OSError as error:
-        where = error.filename2 or error.filename or folder
-        raise UserError(f"cannot write '{where}': {os.strerror(error.errno or 0)}; name another folder") from error
     return len(names)

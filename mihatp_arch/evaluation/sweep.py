@@ -39,11 +39,6 @@ class Point:
     value: float
     quality: Quality
 
-    @property
-    def height(self) -> float:
-        """The PSNR that chooses: of the validation set, else of the test sets."""
-        return self.quality.psnr if self.quality.val_psnr is None else self.quality.val_psnr
-
 
 def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str | None = None) -> int:
     """Train and test every value that no other process has; `figure3.png`, `sweep.md` and `.csv` beside the trainings.
@@ -165,11 +160,13 @@ def _table(plan: Plan, points: Sequence[Point], *, note: str) -> table.Table:
     heads = [*([f"PSNR on {name} (dB)"] if name else []), psnr.head, ssim.head]
     rows = []
     for point in points:
-        chosen_by = [f"{point.height:.3f}"] if name else []
+        chosen_by = [f"{point.quality.chosen_by:.3f}"] if name else []
         of_tests = [f"{point.quality.psnr:.3f}", f"{point.quality.ssim:{ssim.format}}"]
         rows.append([point.parameter, f"{point.value:g}", *chosen_by, *of_tests])
-    highest = {one: max(point.height for point in points if point.parameter == one) for one, *_ in rows}
-    bold = frozenset((row, 2) for row, point in enumerate(points) if point.height == highest[point.parameter])
+    highest = {one: max(point.quality.chosen_by for point in points if point.parameter == one) for one, *_ in rows}
+    bold = frozenset(
+        (row, 2) for row, point in enumerate(points) if point.quality.chosen_by == highest[point.parameter]
+    )
     why = f"The best value of each parameter, in bold, is chosen on {name}, which is no test set."
     if name is None:
         why = "The options have no set 'val': the test sets choose the best value, in bold, which favours it."

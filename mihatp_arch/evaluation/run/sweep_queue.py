@@ -37,6 +37,11 @@ class Quality(NamedTuple):
     ssim: float
     val_psnr: float | None
 
+    @property
+    def chosen_by(self) -> float:
+        """The PSNR that chooses: of the validation set, else of the test sets."""
+        return self.psnr if self.val_psnr is None else self.val_psnr
+
 
 Train = Callable[[float], Quality]  # raises UserError where the training fails
 
@@ -89,7 +94,7 @@ class SweepQueue:
                 trial.set_user_attr("failure", str(error))
                 raise
             trial.set_user_attr("quality", quality)
-            return quality.psnr if quality.val_psnr is None else quality.val_psnr
+            return quality.chosen_by
 
         idle = 0  # seconds in which values are left, but none waits or is trained: its process gave it up
         while self._is_left():
