@@ -57,8 +57,9 @@ def pages(flavour: Flavour, about: Description, thumbnail: NDArray[np.uint8]) ->
 
     generic: a chain of pages; the resolution stands in the resolution tags. OpenSlide and QuPath read all levels.
     svs: Aperio's layout, in which the second page is a thumbnail; the resolution and the nominal magnification stand
-        in the description. OpenSlide and QuPath read all levels, and the magnification.
-    ome: OME-TIFF; the coarser levels are sub-pages of the first. QuPath reads all levels, OpenSlide the first.
+        in the description. OpenSlide, Bio-Formats and QuPath read all levels, and the magnification.
+    ome: OME-TIFF; the coarser levels are sub-pages of the first. Bio-Formats, which QuPath uses for these files, reads
+        all levels, OpenSlide the first.
 
     Args:
         flavour: the flavour.
@@ -106,14 +107,16 @@ def _svs(about: Description, thumbnail: NDArray[np.uint8]) -> Iterator[Page]:
         head = f"Aperio Image Library (layout of Aperio, computed by MiHATP)\r\n{size}"
         return "|".join([head, *properties]).encode()
 
-    yield Page(0, {"description": text(f"{full} [0,0 {full}] ({TILE}x{TILE}) {quality}")})
-    small = f"{thumbnail.shape[1]}x{thumbnail.shape[0]}"
-    options = {"rowsperstrip": 16, "description": text(f"{full} -> {small} - JPEG/YCC Q={_THUMBNAIL_QUALITY}")}
-    yield Page(None, options | {"compressionargs": {"level": _THUMBNAIL_QUALITY}})
+    def page(level: int | None, size: str, **options: Any) -> Page:
+        # 0 on every page, as Aperio writes: Bio-Formats takes a page with another value, or none, for label or macro
+        return Page(level, {"subfiletype": 0, "description": text(size), **options})
+
+    yield page(0, f"{full} [0,0 {full}] ({TILE}x{TILE}) {quality}")
+    small = f"{thumbnail.shape[1]}x{thumbnail.shape[0]} - JPEG/YCC Q={_THUMBNAIL_QUALITY}"
+    yield page(None, f"{full} -> {small}", rowsperstrip=16, compressionargs={"level": _THUMBNAIL_QUALITY})
     for level in range(1, about.layout.levels):
         size = "{}x{}".format(*about.layout.size(level))
-        description = text(f"{full} [0,0 {full}] ({TILE}x{TILE}) -> {size} {quality}")
-        yield Page(level, {"subfiletype": 0, "description": description})
+        yield page(level, f"{full} [0,0 {full}] ({TILE}x{TILE}) -> {size} {quality}")
 
 
 def _ome_xml(about: Description) -> str:

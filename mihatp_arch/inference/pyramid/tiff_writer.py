@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import remove_partials, replacing
 from datasets_prep.common.version import __version__
+from mihatp_arch.inference.pyramid.encode import Jpeg
 from mihatp_arch.inference.pyramid.flavours import FLAVOURS, Description, Flavour, Page, pages
 from mihatp_arch.inference.pyramid.levels import TILE
+from mihatp_arch.inference.pyramid.ome_colours import leave_out_subsampling
 from mihatp_arch.inference.pyramid.tile_store import TileStore
 from mihatp_arch.inference.pyramid.verify import verify
 
@@ -62,6 +64,8 @@ def write_tiff(
         with replacing(output) as partial:
             with tifffile.TiffWriter(partial, bigtiff=store.tile_bytes() > _CLASSIC_TIFF) as file:
                 _write_pages(file, store, about, flavour=flavour, icc=icc)
+            if flavour == "ome" and isinstance(store.compression, Jpeg):
+                leave_out_subsampling(partial)
             verify(partial, store, mpp=mpp, flavour=flavour, icc=icc)
     except OSError as error:
         raise UserError(

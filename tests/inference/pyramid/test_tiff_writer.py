@@ -101,7 +101,10 @@ def test_each_jpeg_level_is_encoded_once_and_its_tag_matches_its_bytes(write, sr
             data = file.filehandle.read(page.databytecounts[0])
             assert data == compression.encode(tile)
             assert divmod(data[data.index(b"\xff\xc0") + 11], 16) == factors  # sampling of Y in the start of frame
-            assert page.tags["YCbCrSubSampling"].value == factors
+            if flavour == "ome":  # with the tag, Bio-Formats shows 4:4:4 in pink
+                assert "YCbCrSubSampling" not in page.tags
+            else:
+                assert page.tags["YCbCrSubSampling"].value == factors
             if number < len(shown):
                 decoded = compression.decode(data)[: corner.shape[0], : corner.shape[1]]
                 np.testing.assert_array_equal(shown[number][:TILE, :TILE], decoded)
@@ -122,7 +125,10 @@ def test_a_generic_file_has_its_resolution_in_the_tags(write):
 
 
 def test_an_svs_file_is_one_of_aperio_for_openslide(write):
-    found, downsamples, images = properties(write("svs", Jpeg()))
+    path = write("svs", Jpeg())
+    with tifffile.TiffFile(path) as file:  # Bio-Formats takes a page without the tag for a label
+        assert [page.tags["NewSubfileType"].value for page in file.pages] == [0, 0, 0, 0]
+    found, downsamples, images = properties(path)
     assert found["openslide.vendor"] == "aperio"
     assert float(found["openslide.mpp-x"]) == pytest.approx(MPP, rel=1e-5)
     assert found["openslide.objective-power"] == found["aperio.AppMag"] == "80"
