@@ -46,8 +46,16 @@ def read_tiff(path: Path, *, largest: int) -> Image.Image:
     return image
 
 
+def call_planes_rgb(page: tifffile.TiffPage) -> None:
+    """Call planes of JPEG RGB where Bio-Formats wrote them: it stores R, G and B so, and says YCbCr (`bfconvert`)."""
+    separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.compression in _JPEG
+    if separate and page.photometric == tifffile.PHOTOMETRIC.YCBCR and page.subsampling is None:
+        page.photometric = tifffile.PHOTOMETRIC.RGB
+
+
 def _check(path: Path, page: Any, largest: int) -> str:
     """The photometric interpretation of the page. Raises `UserError` for a page that is refused."""
+    call_planes_rgb(page)
     colours = getattr(page.photometric, "name", str(page.photometric))
     if page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP:
         raise UserError(f"{path} has float pixels: 8 bits are needed, convert it")

@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.read_tiff import call_planes_rgb
 from datasets_prep.slides.levels import Box, over_white
 
 _CACHE_BYTES = 64 * 2**20  # decoded tiles in memory: more than one row of tiles of a slide 80 000 px wide
@@ -80,6 +81,7 @@ class TiffLevels:
         self._room = max(_CACHE_BYTES, *(3 * at.width * (at.tile_height + _READ_ROWS) for at in strips), 0)
 
     def _level(self, page: tifffile.TiffPage) -> _Level:
+        call_planes_rgb(page)
         width, height = page.imagewidth, page.imagelength
         if not {tag.code for tag in page.tags} & set(_OFFSETS) or not {tag.code for tag in page.tags} & set(_COUNTS):
             raise UserError(f"{self._path} is damaged: where the tiles of a level lie is missing; fetch it again")
