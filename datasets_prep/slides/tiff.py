@@ -114,15 +114,16 @@ class TiffLevels:
     def coding(self, level: int) -> tuple[Any, ...]:
         """The properties that select the decoder of a level; equal for two levels means the same decoder."""
         page = self._levels[level].page
-        return page.compression, page.photometric, page.subsampling, page.predictor, page.jpegtables is None
+        samples = page.samplesperpixel, page.extrasamples, page.planarconfig
+        return page.compression, page.photometric, page.subsampling, page.predictor, page.jpegtables is None, *samples
 
     def probes(self, level: int) -> list[Box]:
         """Rectangles to compare with OpenSlide: tiles with most bytes, corner tiles, and a corner where tiles meet."""
         at = self._levels[level]
-        last = len(at.counts) - 1
-        tiles = {0, at.across - 1, last, *np.argsort(at.counts)[-_BUSIEST:].tolist()}
+        counts = at.counts.reshape(at.planes, at.tiles).sum(axis=0)
+        tiles = {0, at.across - 1, at.tiles - 1, *np.argsort(counts)[-_BUSIEST:].tolist()}
         boxes = [at.box(index) for index in sorted(tiles)]
-        x, y, _, _ = at.box(int(np.argmax(at.counts)))
+        x, y, _, _ = at.box(int(np.argmax(counts)))
         x, y = max(0, x - 40), max(0, y - 40)
         return [*boxes, (x, y, min(80, at.width - x), min(80, at.height - y))]
 

@@ -89,7 +89,7 @@ def open_levels(path: Path, level_sizes: Sequence[tuple[int, int]]) -> TiffLevel
 
 
 def _pages(path: Path, file: tifffile.TiffFile, level_sizes: Sequence[tuple[int, int]]) -> dict[int, tifffile.TiffPage]:
-    """Level -> the only tiled RGB page of its size."""
+    """Level -> the only tiled colour page of its size."""
     pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
     if not all({tag.code for tag in page.tags} >= _TILE_TABLES for page in pages):
         # The end of the file is missing; OpenSlide would open it without this level.
@@ -97,14 +97,14 @@ def _pages(path: Path, file: tifffile.TiffFile, level_sizes: Sequence[tuple[int,
     of_levels: dict[int, tifffile.TiffPage] = {}
     for level, size in enumerate(level_sizes):
         same = [page for page in pages if (page.imagewidth, page.imagelength) == size]
-        if len(same) == 1 and _is_plain_rgb(same[0]):
+        if len(same) == 1 and _is_colour(same[0]):
             of_levels[level] = same[0]
     return of_levels
 
 
-def _is_plain_rgb(page: tifffile.TiffPage) -> bool:
-    """Whether the page has 8 bits per sample and three interleaved samples in one plane."""
-    return page.dtype == np.uint8 and page.samplesperpixel == 3 and page.planarconfig == 1 and page.imagedepth == 1
+def _is_colour(page: tifffile.TiffPage) -> bool:
+    """Whether the page has 8 bits per sample: RGB, with opacity or without, interleaved or in planes."""
+    return page.dtype == np.uint8 and page.samplesperpixel in (3, 4) and page.imagedepth == 1
 
 
 def deep(path: Path, bits: int) -> str:

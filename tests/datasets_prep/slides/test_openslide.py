@@ -36,6 +36,19 @@ def svs(tmp_path_factory):
     return path
 
 
+def test_levels_with_opacity_or_planes_are_exact_too(pyramid, tmp_path):
+    """`vips tiffsave` writes RGBA of a slide, unless it writes JPEG."""
+    _, levels = pyramid
+    opaque = [np.dstack([level, np.full(level.shape[:2], 255, np.uint8)]) for level in levels]
+    rgba = write_pyramid(tmp_path / "rgba.tif", opaque, extrasamples=["unassalpha"])
+    planes = write_pyramid(tmp_path / "p.tif", [np.moveaxis(level, -1, 0) for level in levels], planarconfig="separate")
+    for path in (rgba, planes):
+        with open_slide(path) as slide:
+            assert slide.vendor == "generic-tiff"
+            np.testing.assert_array_equal(slide.read(33, 17, 50, 60, level=1), levels[1][17:77, 33:83])
+            np.testing.assert_array_equal(slide.read(0, 0, 50, 37, level=2), levels[2])
+
+
 def test_every_level_of_a_fractional_pyramid_is_exact(pyramid):
     path, levels = pyramid
     rng = np.random.default_rng(0)
@@ -107,7 +120,7 @@ def test_outside_is_white(pyramid):
 
 
 def test_transparency_is_composited_over_white(image, tmp_path):
-    """OpenSlide itself reads RGBA, and colour planes that are stored separately."""
+    """Also where colour planes are stored separately."""
     alpha = np.full(image.shape[:2], 255, np.uint8)
     alpha[100:200] = 0
     alpha[200:300] = 128
