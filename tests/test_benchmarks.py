@@ -58,6 +58,7 @@ print(peak_mib(lambda: one_after_the_other(64), device="cpu", warm_up=lambda: on
 """
 
 
+@pytest.mark.slow
 def test_peak_of_a_process_counts_tensors_that_exist_at_once():
     """In a new process: a heap with holes from earlier tests would hide or double memory."""
     # glibc maps every block of this size on its own, and gives it back as soon as it is free.

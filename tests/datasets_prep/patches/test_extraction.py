@@ -1,5 +1,6 @@
 """Extraction jobs: several shards of a slide are read by one reader."""
 
+import pytest
 from helpers.build import build
 
 from datasets_prep.patches import extract, extraction
@@ -8,6 +9,7 @@ from datasets_prep.patches.scan import open_reader
 from datasets_prep.synthetic.slide import write_synthetic_slide
 
 
+@pytest.mark.slow
 def test_a_slide_is_opened_once_for_several_shards_and_the_data_are_the_same(tmp_path, monkeypatch):
     """A slide that is opened anew compares its decoder with OpenSlide's anew: as long as 10 to 30 patches take."""
     slide = tmp_path / "slide.tif"

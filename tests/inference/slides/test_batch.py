@@ -143,6 +143,7 @@ def test_one_slide_to_one_file(weights, slide, tmp_path, capsys):
         upscaled([slide], given(weights, slide, output=tmp_path / "one.svs", format="svs"))
 
 
+@pytest.mark.slow
 def test_overwriting_replaces_outputs_and_never_a_slide(weights, folder, tmp_path):
     out = tmp_path / "out"
     slides = [folder / "a.tif", folder / "sub/b.tif"]
