@@ -104,6 +104,8 @@ def read_picture(path: Path) -> Picture:
     try:
         format = format_of(path)
         if format is None:
+            if path.stat().st_size == 0:
+                raise UserError(f"{path} is empty: replace or remove it")
             raise UserError(f"{path} is no PNG, JPEG or TIFF file: convert it")
         with silent_log("tifffile"), quiet_and_unlimited():
             if format == "TIFF":

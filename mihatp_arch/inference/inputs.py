@@ -42,8 +42,8 @@ class Inputs:
 def find_inputs(paths: Sequence[Path]) -> Inputs:
     """Find the pictures and slides among files and, at all depths, in folders; links to folders are entered.
 
-    A file in a folder that cannot be read, such as a link that leads nowhere, counts by the ending of its name: reading
-    it fails later, and does not stop the others.
+    A file in a folder that cannot be read, such as a link that leads nowhere, or whose content is none of these, counts
+    by the ending of its name: reading it fails later, and does not stop the others.
 
     Raises:
         UserError: a path does not exist or cannot be read, a given file is neither a picture nor a slide, or there are
@@ -72,12 +72,15 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
 
 
 def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:
-    """As `kind_of`; a file that was not `given` itself, and cannot be read, counts by the ending of its name."""
+    """As `kind_of`; a file in a folder that is empty, damaged at its start or not readable counts by its ending."""
     try:
-        return kind_of(path)
+        kind = kind_of(path)
     except UserError:
         if given:
             raise
+        kind = None
+    if kind or given:
+        return kind
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return "picture"
     return "slide" if path.suffix.lower() in slide_suffixes() else None

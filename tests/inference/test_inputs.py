@@ -7,6 +7,7 @@ from helpers.slides import write_pyramid
 from PIL import Image
 
 from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.images import read_picture
 from mihatp_arch.inference.inputs import find_inputs, kind_of
 
 RGB = np.random.default_rng(0).integers(0, 256, (256, 384, 3), dtype=np.uint8)
@@ -57,6 +58,17 @@ def test_the_content_counts_not_the_name(folder):
     assert kind_of(folder / "x.png") == "slide"
     (folder / "b.png").rename(folder / "b.tif")
     assert kind_of(folder / "b.tif") == "picture"
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"", "is empty"), (bytes(3000), "is no PNG, JPEG or TIFF")])
+def test_a_lost_picture_of_a_folder_is_not_skipped(tmp_path, content, says):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    (tmp_path / "notes.txt").write_bytes(content)
+    found = find_inputs([tmp_path])
+    assert (list(found.pictures), found.skipped) == ([path], 1)
+    with pytest.raises(UserError, match=says):
+        read_picture(path)
 
 
 def test_a_small_tiled_tiff_of_one_level_is_a_picture(tmp_path):
