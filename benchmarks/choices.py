@@ -6,6 +6,8 @@
   the way of training, `chosen` that of inference; the choice is measured anew.
 * Networks: HAT at LR 48 and he-light-x4 on a tile, all layers by the fixed ways and by the chosen ones.
 * Heads: the layer of q, k and v with PyTorch's attention, for heads of 30 channels and of 30 padded to 32.
+* Steps: HAT's training step at LR 24 under each value of `MIHATP_FAST` that a training can take. Training itself
+  measures nothing; where one of them is clearly faster, give it to the training.
 """
 
 import os
@@ -18,15 +20,16 @@ from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
-from contenders import Size, build
+from contenders import Contender, Size, build
 from machine import DTYPES
 from report import Report, Row, Settings, arguments, settings
+from step import train
 from timing import alternate, ratio, spread
 from torch import Tensor, nn
 
 from mihatp_arch.archs.fast.attention import attention
 from mihatp_arch.archs.fast.calibration import Calibration, calibrated
-from mihatp_arch.archs.fast.fast_setting import VARIABLE
+from mihatp_arch.archs.fast.fast_setting import VARIABLE, WAYS
 from mihatp_arch.archs.fast.linear import HeadLinear, linear
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import Network, NetworkInfo, Precision, TorchNetwork
@@ -145,6 +148,29 @@ def _attended(layer: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
+def step_rows(chosen: Settings) -> list[Row]:
+    """A row for each precision and value of `MIHATP_FAST`: ms of HAT's training step."""
+    size = Size(8, 24, 1, chosen.groups)
+    network, images = build("ours", size).train(), size.images("cpu")
+    with_gradient = [f"{layer}={way}" for layer, ways in WAYS.items() for way in ways if way != "onednn"]
+
+    def step(contender: Contender, setting: str) -> None:
+        with fast(setting):
+            train(contender, network, *images)
+
+    rows: list[Row] = []
+    for precision in PRECISIONS:
+        one = Contender("ours", precision)
+        calls = {setting: partial(step, one, setting) for setting in ("fixed", *with_gradient)}
+        times = alternate(calls, repeats=chosen.repeats, device="cpu", what=f"step, {precision}")
+        for setting, seconds in times.items():
+            faster = ratio(times["fixed"], seconds)
+            row: dict[str, str | float] = {"step": f"HAT, {size}, {precision}", VARIABLE: setting}
+            row |= {"ms": 1e3 * spread(seconds).median, "x fixed": faster.median, "range": faster.range()}
+            rows.append(row)
+    return rows
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
     args = parser.parse_args()
@@ -155,6 +181,7 @@ def main() -> None:
         "": ("Ways of a layer", way_rows),
         "networks": ("Networks by the fixed and by the chosen ways", network_rows),
         "heads": ("q, k, v and PyTorch's attention", head_rows),
+        "steps": ("HAT's training step by each way", step_rows),
     }
     report = Report("choices", chosen)
     with TemporaryDirectory() as cache:  # choices of before do not count
