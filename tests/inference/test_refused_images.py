@@ -55,7 +55,7 @@ REFUSED = {
     ),
     "gif.png": (lambda path: Image.fromarray(RGB).convert("P").save(path, format="GIF"), "no PNG, JPEG or TIFF"),
     "text.png": (lambda path: path.write_text("no image"), "no PNG, JPEG or TIFF"),
-    "empty.png": (lambda path: path.write_bytes(b""), "no PNG, JPEG or TIFF"),
+    "empty.png": (lambda path: path.write_bytes(b""), "is empty: replace or remove it"),
     "folder.png": (lambda path: path.mkdir(), "directory"),
     "absent.png": (lambda path: None, "No such file"),
 }
