@@ -158,7 +158,8 @@ def test_the_colour_profile_is_carried(write, icc, flavour):
         assert slide.color_profile.tobytes() == icc
 
 
-@pytest.mark.parametrize(("flavour", "compression"), [("generic", Lossless()), ("svs", Jpeg()), ("ome", Jpeg())])
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("compression", [Jpeg(), Lossless()], ids=["jpeg", "lossless"])
 def test_the_bytes_depend_on_nothing_of_the_run(write, flavour, compression):
     """Neither on the order of the blocks, nor on their size, the name of the file, or the time."""
     first = write(flavour, compression).read_bytes()
