@@ -1,5 +1,7 @@
 """LPIPS and ST-LPIPS are those of their packages, on the scale and in the order of colours that they want."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -16,13 +18,22 @@ needs_package = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def torch_home(tmp_path_factory):
+    """A folder with random weights of AlexNet (244 MB) where torchvision looks for the trained ones."""
+    folder = tmp_path_factory.mktemp("torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(folder))
+        assert alexnet_weights().parent == folder / "hub" / "checkpoints"
+        alexnet_weights().parent.mkdir(parents=True)
+        torch.save(alexnet().state_dict(), alexnet_weights())
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
-    """Random weights of AlexNet where torchvision looks for the trained ones."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert alexnet_weights().parent == tmp_path / "hub" / "checkpoints"
-    alexnet_weights().parent.mkdir(parents=True)
-    torch.save(alexnet().state_dict(), alexnet_weights())
+def weights(torch_home, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
 
 
 def picture(seed: int, width: int = 48) -> np.ndarray:
