@@ -18,7 +18,7 @@ import torch
 from mihatp_arch.archs.fast.choice_file import add_choice, default_file, machine_key, read_choices
 from mihatp_arch.archs.fast.fast_setting import fast_setting
 
-_ROUNDS = 5
+_ROUNDS = 15
 _SECONDS = 0.2  # for one measurement; at least one round is measured
 _GAIN = 0.95  # another way must need less than this part of the fixed way's time
 
