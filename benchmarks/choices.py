@@ -85,12 +85,15 @@ def way_rows(chosen: Settings) -> list[Row]:
         ways = {way: partial(asked.run, way) for way in (asked.fixed, *asked.ways)}
         times = alternate(ways, repeats=chosen.repeats, device="cpu", what=name)
         for way, seconds in times.items():
-            faster = ratio(times[asked.fixed], seconds)
             role = [role for role in ("fixed", "chosen") if getattr(asked, role) == way]
             row: dict[str, str | float] = {"layer": name, "way": way, "": ", ".join(role)}
-            row |= {"ms": 1e3 * spread(seconds).median, "x fixed": faster.median, "range": faster.range()}
-            rows.append(row)
+            rows.append(row | _compared(times[asked.fixed], seconds))
     return rows
+
+
+def _compared(fixed: Sequence[float], seconds: Sequence[float]) -> dict[str, str | float]:
+    faster = ratio(fixed, seconds)
+    return {"ms": 1e3 * spread(seconds).median, "x fixed": faster.median, "range": faster.range()}
 
 
 def networks(chosen: Settings) -> Iterator[tuple[str, Network, Tensor]]:
@@ -164,10 +167,8 @@ def step_rows(chosen: Settings) -> list[Row]:
         calls = {setting: partial(step, one, setting) for setting in ("fixed", *with_gradient)}
         times = alternate(calls, repeats=chosen.repeats, device="cpu", what=f"step, {precision}")
         for setting, seconds in times.items():
-            faster = ratio(times["fixed"], seconds)
             row: dict[str, str | float] = {"step": f"HAT, {size}, {precision}", VARIABLE: setting}
-            row |= {"ms": 1e3 * spread(seconds).median, "x fixed": faster.median, "range": faster.range()}
-            rows.append(row)
+            rows.append(row | _compared(times["fixed"], seconds))
     return rows
 
 

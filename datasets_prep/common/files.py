@@ -76,12 +76,12 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
         partial.write_bytes(data)
 
 
-def refuse_foreign(path: Path, mark: bytes) -> None:
+def refuse_foreign(path: Path, *marks: bytes) -> None:
     """Raise `UserError` where something is at `path` that this program did not write, so that nobody replaces it.
 
     Args:
         path: the file that a command would replace.
-        mark: bytes that the first MiB of each file of this kind has. An empty file may be replaced.
+        marks: the first MiB of each file of this kind has one of them. An empty file may be replaced.
     """
     if not os.path.lexists(path):
         return
@@ -90,7 +90,7 @@ def refuse_foreign(path: Path, mark: bytes) -> None:
             start = file.read(_START)
     except OSError:  # a folder, a link that leads nowhere, or a file of someone else
         start = b"?"
-    if start and mark not in start:
+    if start and not any(mark in start for mark in marks):
         raise UserError(
             f"{path} is no file of this program, so it stays: move it away, or give another name for the output"
         )

@@ -113,6 +113,10 @@ def _write_pages(
     }
     if mpp is not None and not svs:
         common |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+    if svs:
+        common["subfiletype"] = (
+            0  # of all pages; without it, Bio-Formats takes the first two for a label and a macro image
+        )
     tiled = common | {"tile": (tile, tile), "dtype": np.uint8}
 
     def describe(width: int, height: int, kind: str) -> str | None:
@@ -133,8 +137,8 @@ def _write_pages(
         file.write(small, rowsperstrip=16, description=describe(small.shape[1], small.shape[0], "-"), **common)
     for level in levels:
         description = describe(level.shape[1], level.shape[0], f"({tile}x{tile})")
-        subfile = 0 if svs else 1
-        file.write(_tiles(level, tile), shape=level.shape, subfiletype=subfile, description=description, **tiled)
+        options: dict[str, Any] = {"subfiletype": 1} | tiled  # a reduced version of another page
+        file.write(_tiles(level, tile), shape=level.shape, description=description, **options)
 
 
 def _level_0(

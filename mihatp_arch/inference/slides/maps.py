@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import remove_partials, replacing
+from datasets_prep.common.files import refuse_foreign, remove_partials, replacing
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.pyramid import TileStore
@@ -26,6 +26,7 @@ GREY_PER_CODE = 16  # grey values of a map for one code value of 8 bits; 255 sta
 _SIDE = 16  # px of the output, side of the square that becomes one pixel of a map
 _TILE = 256  # px, side of a TIFF tile
 _WORST = 20  # tiles
+_MARK = "of the super-resolved slide beside it"  # in the description of each picture
 
 Map = NDArray[np.float32]
 
@@ -49,6 +50,24 @@ def _reduced(plane: NDArray[np.float32], side: int) -> Map:
     return cv2.resize(filled, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
+def refuse_foreign_maps(output: Path, job: SlideJob) -> None:
+    """Raise `UserError` where `write_maps` would replace a file that this program did not write."""
+    for name, picture, outlines in _files(output, job):
+        refuse_foreign(picture, _MARK.encode())
+        refuse_foreign(outlines, _title(name).encode(), b'"features":[]')  # or a slide without tissue
+
+
+def _files(output: Path, job: SlideJob) -> Iterator[tuple[str, Path, Path]]:
+    """Yields the name of each map, its picture and its outlines."""
+    stem = output.with_suffix("")
+    for name in ("inconsistency", "deviation") if job.task.ensemble else ("inconsistency",):
+        yield name, stem.with_name(f"{stem.name}.{name}.tif"), stem.with_name(f"{stem.name}.{name}.geojson")
+
+
+def _title(name: str) -> str:
+    return f"largest {name}"
+
+
 def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
     """Write each map as a pyramidal TIFF, `<output>.<name>.tif`, and its worst tiles as `<output>.<name>.geojson`.
 
@@ -61,10 +80,8 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
         UserError: a file cannot be written.
     """
     written = []
-    for name in ("inconsistency", "deviation") if job.task.ensemble else ("inconsistency",):
+    for name, picture, outlines in _files(output, job):
         values = np.vstack(list(store.map_strips(name)))
-        stem = output.with_suffix("")
-        picture, outlines = stem.with_name(f"{stem.name}.{name}.tif"), stem.with_name(f"{stem.name}.{name}.geojson")
         try:
             remove_partials(picture)
             remove_partials(outlines)
@@ -73,7 +90,7 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
             write_geojson(
                 outlines,
                 [tile.region for tile in worst],
-                name=f"largest {name}",
+                name=_title(name),
                 labels=[f"{name} {tile.value:.2f} grey levels" for tile in worst],
             )
         except OSError as error:
@@ -85,7 +102,7 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
 def _write_picture(path: Path, values: Map, name: str, *, mpp: float) -> None:
     """A grey pyramid of 8 bits without loss; each level is half of the one before."""
     grey = np.rint(np.minimum(values * GREY_PER_CODE, 255)).astype(np.uint8)
-    text = f"{name} of the super-resolved slide beside it: grey / {GREY_PER_CODE} = code values of 8 bits; MiHATP"
+    text = f"{name} {_MARK}: grey / {GREY_PER_CODE} = code values of 8 bits; MiHATP"
     with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
         level = 0
         while True:

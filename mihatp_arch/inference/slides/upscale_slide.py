@@ -16,7 +16,7 @@ from mihatp_arch.inference.pyramid import TileStore, store_path, write_tiff
 from mihatp_arch.inference.slides import seams
 from mihatp_arch.inference.slides.disk import check_disk
 from mihatp_arch.inference.slides.job import SlideJob, description, prepare_job
-from mihatp_arch.inference.slides.maps import block_maps, write_maps
+from mihatp_arch.inference.slides.maps import block_maps, refuse_foreign_maps, write_maps
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
@@ -82,6 +82,8 @@ def upscale_slide(
         job = prepare_job(network, slide, options, tiles)
         for note in job.notes if say else ():
             say(f"{path.name}: {note}")
+        if options.maps:
+            refuse_foreign_maps(output, job)
         with _open_store(output, job, options) as store:
             _refuse_existing(output, options, finished=store.is_complete())
             _fill(store, network, slide, job, workers=workers, progress=progress, with_maps=options.maps)

@@ -36,6 +36,9 @@ def test_openslide_opens_both_flavours(tmp_path, flavour, mpp):
         assert (float(known["openslide.mpp-x"]) == pytest.approx(0.25)) if mpp else "openslide.mpp-x" not in known
         assert known.get("openslide.objective-power") == {"generic": None, "svs": "40"}[flavour]
         assert list(handle.associated_images) == {"generic": [], "svs": ["thumbnail"]}[flavour]
+    with tifffile.TiffFile(path) as file:  # Bio-Formats takes an Aperio page without this tag for no level
+        kinds = [page.tags["NewSubfileType"].value if "NewSubfileType" in page.tags else None for page in file.pages]
+    assert kinds == {"generic": [None, 1, 1], "svs": [0, 0, 0, 0]}[flavour]
     assert [entry.name for entry in tmp_path.iterdir()] == ["s.tif"]
 
 

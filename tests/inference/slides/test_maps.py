@@ -7,19 +7,23 @@ import openslide
 import pytest
 import tifffile
 
+from mihatp_arch.errors import UserError
 from mihatp_arch.inference.slides.maps import GREY_PER_CODE, cell
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 
 
-@pytest.fixture(scope="module")
-def result(weights, slide, tmp_path_factory):
+def upscaled(weights, slide, output, **options):
     from mihatp_arch.inference.slides.task import loaded
 
-    output = tmp_path_factory.mktemp("maps") / "out.tif"
     tiles = TileOptions(tile=96, block=512, ensemble=True)
-    options = SlideOptions(maps=True, lossless=True)
+    options = SlideOptions(maps=True, lossless=True, **options)
     return upscale_slide(loaded(weights), slide, output, options=options, tiles=tiles, say=None, progress=False)
+
+
+@pytest.fixture(scope="module")
+def result(weights, slide, tmp_path_factory):
+    return upscaled(weights, slide, tmp_path_factory.mktemp("maps") / "out.tif")
 
 
 def test_the_files(result):
@@ -57,6 +61,16 @@ def test_the_worst_tiles_are_outlined(result):
     assert corners.min() >= 0
     assert (corners.max(axis=0) <= (1400, 1120)).all()
     assert features[0]["properties"]["classification"]["name"] == "largest inconsistency"
+
+
+def test_only_maps_of_this_program_are_replaced(result, weights, slide, tmp_path):
+    before = [path.read_bytes() for path in result.maps]
+    assert upscaled(weights, slide, result.output, overwrite=True).maps == result.maps
+    assert [path.read_bytes() for path in result.maps] == before
+    (tmp_path / "out.deviation.geojson").write_text('{"type": "FeatureCollection"}')
+    with pytest.raises(UserError, match=r"out\.deviation\.geojson is no file of this program"):
+        upscaled(weights, slide, tmp_path / "out.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.deviation.geojson"]
 
 
 @pytest.mark.parametrize(("scale", "side"), [(2, 8), (3, 4), (4, 4), (8, 2), (16, 1), (32, 1)])
