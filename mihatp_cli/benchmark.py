@@ -56,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the benchmark, the ablation or the sweep; 0, or 3 where trainings failed."""
     if args.workers < 1:
         raise UserError(f"--workers {args.workers}: at least 1 is needed")
+    if args.sweep and (args.workers > 1 or args.scheduler):
+        option = "--scheduler" if args.scheduler else "--workers"
+        raise UserError(f"{option}: a sweep trains one after another; start this command again to train two at once")
     if args.storage is not None and args.sweep is None:
         raise UserError("--storage: only a sweep has one; give --sweep too")
     from mihatp_arch.evaluation.ablation import run_ablation

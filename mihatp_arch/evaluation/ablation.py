@@ -90,6 +90,8 @@ def variant(full: Method, experiment: Experiment) -> Options:
     else:
         shared = {key: value for key, value in network.items() if key not in (*_M_HAB, "alpha")}
         options.values["network_g"] = {**shared, "type": "HAT", "conv_scale": network.get("alpha", 0.01)}
+    if {"M-HAB", "RTP"} - set(experiment.parts):
+        options.values.pop("network_c", None)  # the second branch has the network of the first one, or there is none
     if "RTP" not in experiment.parts:
         train["reversible_opt"] = None
     if "ITP" not in experiment.parts:

@@ -100,8 +100,12 @@ def _facts(method: Method, plan: Plan, outcome: Results, folder: Path, cost: Cos
 
 
 def _costs(plan: Plan, outcome: Results, folder: Path) -> dict[str, Cost]:
-    names = [method.name for method in plan.trained if method.name in outcome.plain.scores]
-    networks = {name: network_of(folder / "plans" / f"{run_name(plan, name, plan.seeds[0])}.yml") for name in names}
+    runs = {
+        method.name: run_name(plan, method.name, plan.seeds_of(method)[0])
+        for method in plan.trained
+        if method.name in outcome.plain.scores
+    }
+    networks = {name: network_of(folder / "plans" / f"{run}.yml") for name, run in runs.items()}
     return measure(networks, width=patch_width(plan) // plan.scale)
 
 

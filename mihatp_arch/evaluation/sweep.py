@@ -114,7 +114,9 @@ def variant_name(parameter: str, value: float) -> str:
 
 def _train(method: Method, plan: Plan, setup: Setup) -> Quality:
     """Train and test one variant. Raises `UserError` where it fails."""
-    runs = prepare_runs(replace(plan, methods=(method,)), setup.folder, metric_options(plan.scale))
+    runs = prepare_runs(
+        replace(plan, methods=(method,)), setup.folder, metric_options(plan.scale), threads=setup.threads_each
+    )
     for run in runs:
         failure = train_and_test(run, setup.folder, setup.threads)
         if failure is not None:

@@ -54,6 +54,8 @@ class MiHATPModel(LossModel):
             raise UserError("train.pixel_opt.type: ContrastiveLoss is no pixel loss; give type: L1Loss")
         if train_opt.get("share_branches") and opt.get("network_c"):
             raise UserError("train.share_branches: true leaves no use for network_c; remove one of them")
+        if opt.get("network_c") and not train_opt.get("reversible_opt"):
+            raise UserError("network_c: without train.reversible_opt there is no second branch; remove one of them")
         build_pools(opt)
 
     def losses(self) -> Losses:

@@ -42,6 +42,7 @@ def start(module: str, *arguments: str) -> tuple[int, set[str]]:
         ("mihatp", ["nuclei"], 2),
         ("mihatp", ["prepare", "--tiels", "x"], 2),
         ("mihatp", ["benchmark", "-opt", "x.yml", "--workers", "0"], 2),
+        ("mihatp", ["benchmark", "-opt", "x.yml", "--sweep", "tau=1,2", "--workers", "2"], 2),
         ("mihatp", ["options"], 0),
         *(("basicsr", [option], 0) for option in ("--help", "--version")),
         ("basicsr", ["train", "--help"], 0),

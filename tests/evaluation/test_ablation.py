@@ -1,9 +1,12 @@
 """The lines of Table 3: what each experiment has, and the table."""
 
+from dataclasses import replace
+
 import pytest
 from helpers.benchmark import plan
 
 from mihatp_arch.config.check import training_mistakes
+from mihatp_arch.config.read import Options
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation import ablation
 from mihatp_arch.evaluation.ablation import EXPERIMENTS, run_ablation, table3, variant
@@ -48,6 +51,13 @@ def test_an_experiment_has_its_parts_and_can_be_trained(full, experiment):
         key: before[key] for key in ("datasets", "scale")
     }
     assert training_mistakes(copy_options(options)) == []
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=NAMES)
+def test_only_the_whole_second_branch_has_its_own_network(full, experiment):
+    values = {**copy_options(full.options).values, "network_c": {"type": "MiHATP"}}
+    options = variant(replace(full, options=Options(values)), experiment)
+    assert ("network_c" in options.values) == ({"M-HAB", "RTP"} <= set(experiment.parts))
 
 
 def test_without_m_hab_the_network_is_hat_at_the_same_size(full):

@@ -219,6 +219,12 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_built(tmp_path, 
         MiHATPModel.check_options(options(tmp_path, **train))
 
 
+def test_a_network_c_without_a_second_branch_is_refused(tmp_path):
+    opt = options(tmp_path, reversible_opt=None)
+    with pytest.raises(UserError, match="network_c: without train"):
+        MiHATPModel.check_options({**opt, "network_c": opt["network_g"]})
+
+
 def test_shared_branches_and_network_c_contradict(tmp_path):
     opt = options(tmp_path, share_branches=True)
     with pytest.raises(UserError, match="share_branches"):

@@ -15,6 +15,7 @@ from mihatp_arch.training.cuda_graphs import compiles_by_blocks, not_with_compil
 from mihatp_arch.training.ema import model_ema, share_of_start
 from mihatp_arch.training.lq_augment import LQAugment
 
+_OF_OUR_STEP = {"precision": "fp32", "accumulate": 1, "grad_clip": None, "lq_augment": None}  # and their defaults
 _SHARE_OF_START = 0.01  # of the untrained network in the averaged weights
 
 
@@ -36,6 +37,13 @@ def check_training(options: Options, model: type) -> Iterator[str]:
         refused = [name for name in types if name and not compiles_by_blocks(find(ARCH_REGISTRY, name))]
         if refused:
             yield options.problem(("train", "cuda_graphs"), not_with_compile(refused[0]))
+    own_step = model.optimize_parameters is not SRModel.optimize_parameters
+    if own_step and model.optimize_parameters.__module__.startswith("basicsr."):
+        for key, default in _OF_OUR_STEP.items():
+            if train.get(key) not in (None, default):
+                yield options.problem(
+                    ("train", key), f"{model.__name__} of basicsr has its own step without it: remove it"
+                )
     if isinstance(train.get("lq_augment"), dict):
         try:
             LQAugment(**options.section("train", "lq_augment"))

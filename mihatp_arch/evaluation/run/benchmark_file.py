@@ -84,7 +84,7 @@ def read_plan(
             other data under one method than under another.
     """
     file, *overlays = (find_option_file(name) for name in files)
-    content = _decode(file, {key: value for key, value in (changes or {}).items() if value is not None})
+    content = _decode(file, _given(changes or {}))
     if content.total_iter is not None and content.seconds is not None:
         raise UserError(f"{file}: total_iter and seconds exclude each other: give one budget")
     names = list(content.methods) if methods is None else list(methods)
@@ -112,6 +112,15 @@ def read_plan(
         raise UserError(f"{file}: no method has options, which say where the data are: add one that is trained")
     check_same_data(plan)
     return plan
+
+
+def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are given. A budget replaces the other kind of budget in the file."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    for one, other in (("total_iter", "seconds"), ("seconds", "total_iter")):
+        if one in given:
+            given.setdefault(other, None)
+    return given
 
 
 def _decode(file: Path, changes: Mapping[str, Any]) -> BenchmarkFile:
@@ -164,7 +173,9 @@ def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
     options = _options(name, files, [*entry.force, *request.forced], request)
     weights = None if entry.weights is None else _weights_file(entry.weights)
     if weights is not None:
-        options.section("path").update(pretrain_network_g=str(weights.resolve()), strict_load_g=True)
+        path = options.section("path")
+        path.update(pretrain_network_g=str(weights.resolve()), strict_load_g=True)
+        path.setdefault("param_key_g", "params_ema")  # the averaged weights, which validation had; else params
     own_weights = _own_weights(options)
     if entry.zero_shot and own_weights is None:
         raise UserError(f"{request.file}: method '{name}': zero_shot needs a network_g of the type Spandrel")

@@ -21,6 +21,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.report.numbers import RESULTS_MARK
 from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores
 from mihatp_arch.evaluation.run.basicsr_process import end_running
+from mihatp_arch.evaluation.run.measured import check_measured
 from mihatp_arch.evaluation.run.plan import Method, Plan
 from mihatp_arch.evaluation.run.trainings import Run, prepare_first_stages, prepare_runs, train_and_test
 from mihatp_arch.metrics import METRIC_ROWS
@@ -42,6 +43,13 @@ class Setup:
     workers: int = 1
     threads: int = 0
     scheduler: str | None = None
+
+    @property
+    def threads_each(self) -> int:
+        """CPU threads of each training; 0 leaves the choice to torch."""
+        if not self.threads and self.workers > 1:
+            return max(1, (os.cpu_count() or 1) // self.workers)
+        return self.threads
 
     def alone(self) -> AbstractContextManager[None]:
         """Inside the block, no other benchmark or ablation uses the folder. Raises `UserError` if one does."""
@@ -89,13 +97,14 @@ def train_all(plan: Plan, setup: Setup) -> Results:
     """Run every training and test that is not done yet, and read all scores.
 
     Raises:
-        UserError: a mistake in the options, a folder of another benchmark or in use by one, or no method that
-            finished.
+        UserError: a mistake in the options, a folder of another benchmark or in use by one, results of other images,
+            or no method that finished.
     """
     check_methods(plan)
     for name in ("table1.csv", "table3.csv"):
         refuse_foreign(setup.folder / name, RESULTS_MARK)
     with setup.alone():
+        check_measured(plan, setup.folder)
         return _train_all(plan, setup)
 
 
@@ -103,14 +112,14 @@ def _train_all(plan: Plan, setup: Setup) -> Results:
     for folder in (setup.folder, setup.folder / "plans"):
         remove_dead_partials(folder)
     metrics = metric_options(plan.scale)
-    first = prepare_first_stages(plan, setup.folder, metrics)
+    first = prepare_first_stages(plan, setup.folder, metrics, threads=setup.threads_each)
     failures = _execute(first, setup)
     bounds = {
         run.method: read_scores(setup.folder / "results" / run.name, run.sets)
         for run in first
         if run.name not in failures
     }
-    runs = prepare_runs(plan, setup.folder, metrics)
+    runs = prepare_runs(plan, setup.folder, metrics, threads=setup.threads_each)
     failures |= _execute([run for run in runs if run.source is None], setup)
     failures |= _execute([run for run in runs if run.source is not None], setup)  # they test networks of the former
     folders = _finished(plan, runs, setup.folder, failures)
@@ -153,12 +162,11 @@ def _untrained_weights(first_stage: Method | None) -> Iterator[Path | None]:
 
 
 def _execute(runs: Sequence[Run], setup: Setup) -> dict[str, str]:
-    threads = setup.threads
-    if not threads and setup.workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // setup.workers)
     failures = {}
     with _executor(setup) as (executor, at_once):
-        tasks = [(run, (run, setup.folder, threads, number % setup.workers)) for number, run in enumerate(runs)]
+        tasks = [
+            (run, (run, setup.folder, setup.threads_each, number % setup.workers)) for number, run in enumerate(runs)
+        ]
         for run, failure in run_all(executor, train_and_test, tasks, at_once=at_once):
             if failure is not None:
                 failures[run.name] = failure

@@ -12,6 +12,7 @@ from mihatp_arch.errors import UserError
 
 VALIDATION_SET = "val"
 TEST_SET = "val_test"  # the test sets of a training file are val_test1, val_test2, …
+_IMAGES = ("name", "dataroot_gt", "dataroot_lq", "meta_info_file", "filename_tmpl")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class Plan:
         own = types.get(self.ours)
         return frozenset({self.ours, *(name for name, kind in types.items() if own is not None and kind == own)})
 
+    def seeds_of(self, method: Method) -> tuple[int | None, ...]:
+        """The seeds of its trainings; one None where given weights are tested."""
+        return self.seeds if method.weights is None else (None,)
+
     def test_sets(self) -> dict[str, Mapping[str, Any]]:
         """The options of the test sets, by their own names."""
         datasets = self.trained[0].datasets()
@@ -118,11 +123,11 @@ def copy_options(options: Options) -> Options:
 def check_same_data(plan: Plan) -> None:
     """Refuse a comparison on different data. Raises `UserError` with the first difference."""
     first = plan.trained[0]
-    ours = _data_roots(first)
+    ours = _images(first)
     if not any(name.startswith(TEST_SET) for name in ours):
         raise UserError(f"method '{first.name}': its options have no test set (datasets.{TEST_SET}1, …)")
     for other in (*plan.trained[1:], *plan.first_stages):
-        theirs = _data_roots(other)
+        theirs = _images(other)
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
                 raise UserError(
@@ -131,8 +136,9 @@ def check_same_data(plan: Plan) -> None:
                 )
 
 
-def _data_roots(method: Method) -> dict[str, str]:
+def _images(method: Method) -> dict[str, str]:
+    """The options that say which images a data set has, in one text for each set."""
     return {
-        name: f"{dataset.get('dataroot_gt')}, {dataset.get('dataroot_lq')}"
+        name: ", ".join(str(dataset[key]) for key in _IMAGES if dataset.get(key) is not None)
         for name, dataset in method.datasets().items()
     }

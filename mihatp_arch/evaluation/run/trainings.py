@@ -9,7 +9,6 @@ from shutil import rmtree
 from typing import Any
 
 from datasets_prep.common.files import write_file
-from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.config import yaml_files
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.run.basicsr_process import Job
@@ -50,25 +49,33 @@ def run_name(plan: Plan, method: str, seed: int | None) -> str:
     return f"{method}_x{plan.scale}" + (f"_seed{seed}" if seed is not None and len(plan.seeds) > 1 else "")
 
 
-def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
+def prepare_runs(plan: Plan, folder: Path, metrics: Mapping[str, Any], *, threads: int = 0) -> list[Run]:
     """Write `plans/<run>.yml` for every run; a file that exists must have the same options.
+
+    Args:
+        plan: the methods; one whose weights are given is tested once, and not for each seed.
+        folder: of the benchmark.
+        metrics: `val: metrics` of the tests.
+        threads: CPU threads of each training, with which a budget in seconds is measured; 0 leaves the choice to torch.
 
     Raises:
         UserError: `folder` holds a run of that name with other options, or cannot be written.
     """
     return [
-        replace(_prepare(plan, method, seed, folder, metrics), projected=plan.projected)
+        replace(_prepare(plan, method, seed, folder, metrics, threads), projected=plan.projected)
         for method in plan.trained
-        for seed in plan.seeds
+        for seed in plan.seeds_of(method)
     ]
 
 
-def prepare_first_stages(plan: Plan, folder: Path, metrics: Mapping[str, Any]) -> list[Run]:
+def prepare_first_stages(plan: Plan, folder: Path, metrics: Mapping[str, Any], *, threads: int = 0) -> list[Run]:
     """As `prepare_runs`, for the first stages of the methods; one training serves all seeds."""
-    return [_prepare(plan, method, None, folder, metrics) for method in plan.first_stages]
+    return [_prepare(plan, method, None, folder, metrics, threads) for method in plan.first_stages]
 
 
-def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics: Mapping[str, Any]) -> Run:
+def _prepare(
+    plan: Plan, method: Method, seed: int | None, folder: Path, metrics: Mapping[str, Any], threads: int
+) -> Run:
     name = run_name(plan, method.name, seed)
     options = _complete(method, name, seed, metrics)
     file = folder / "plans" / f"{name}.yml"
@@ -78,7 +85,7 @@ def _prepare(plan: Plan, method: Method, seed: int | None, folder: Path, metrics
     if trains:
         total = plan.total_iter or options["train"]["total_iter"]
         if plan.seconds is not None:
-            total = before["train"]["total_iter"] if before else _iterations_in(plan.seconds, options, folder)
+            total = _earlier_total(plan, method, seed, folder) or _iterations_in(plan.seconds, options, folder, threads)
         with_iterations(options, total)
     if before is not None:
         _check_same(before, options, file)
@@ -135,7 +142,16 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _iterations_in(seconds: float, options: dict[str, Any], folder: Path) -> int:
+def _earlier_total(plan: Plan, method: Method, seed: int | None, folder: Path) -> int | None:
+    """The iterations of this training, or of the same one with another seed, where they are written already."""
+    for one in (seed, *plan.seeds):
+        file = folder / "plans" / f"{run_name(plan, method.name, one)}.yml"
+        if file.is_file():
+            return yaml_files.read(file)["train"]["total_iter"]
+    return None
+
+
+def _iterations_in(seconds: float, options: dict[str, Any], folder: Path, threads: int) -> int:
     """The iterations of a training that fit into `seconds`: a pilot of 24 iterations on this machine tells."""
     pilot = deepcopy(options)
     name = f"pilot_{options['name']}"
@@ -144,7 +160,8 @@ def _iterations_in(seconds: float, options: dict[str, Any], folder: Path) -> int
     pilot["logger"] |= {"print_freq": 1, "save_checkpoint_freq": _PILOT}
     file, log = folder / "plans" / f"{name}.yml", folder / "logs" / f"{name}.log"
     _write_options(pilot, file)
-    Job(f"time {options['name']}", ["train", "-opt", str(file)], folder, _lock(folder, name), log, 0, _PILOT).run()
+    arguments = ["train", "-opt", str(file)]
+    Job(f"time {options['name']}", arguments, folder, _lock(folder, name), log, threads, _PILOT).run()
     file.unlink()
     rmtree(folder / "experiments" / name)
     each = seconds_per_iteration(log.read_text(encoding="utf-8"))
@@ -210,7 +227,7 @@ def _tested_weights(run: Run, folder: Path) -> list[str]:
     if run.source is None:
         weights = yaml_files.read(run.options).get("path", {}).get("pretrain_network_g")
         return [f"path:pretrain_network_g={weights or 'null'}"]
-    network = newest_network(folder / "experiments" / run.source / "models")
-    if network is None:
-        raise UserError(f"{run.name}: there is no trained network of {run.source}")
+    network = folder / trained_network(run.source)
+    if not network.is_file():
+        raise UserError(f"{run.name}: the training of {run.source}, whose network it tests, has not finished")
     return [f"path:pretrain_network_g={network}", "path:param_key_g=params_ema"]

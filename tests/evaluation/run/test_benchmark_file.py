@@ -154,6 +154,18 @@ def test_different_data_under_two_methods(tmp_path, refused):
     assert "methods 'HAT' and 'SRCNN' have different data: datasets.val_test2 is " in line
 
 
+def test_other_images_of_the_same_data_under_two_methods(tmp_path, refused):
+    entry = {"force": ["datasets:val_test2:meta_info_file=some.txt"]}
+    line = refused(write_benchmark(tmp_path, {"HAT": None, "SRCNN": entry}))
+    assert "have different data: datasets.val_test2 is " in line and line.endswith(", some.txt")
+
+
+def test_a_given_budget_replaces_that_of_the_file(tmp_path, small_data):
+    file = write_benchmark(tmp_path, {"SRCNN": None}, total_iter=100)
+    read = read_plan([file, *OVERLAYS], data=small_data, forced=FAST, changes={"seconds": 5})
+    assert (read.total_iter, read.seconds) == (None, 5)
+
+
 def test_zero_shot_of_a_network_without_weights(tmp_path, refused):
     line = refused(write_benchmark(tmp_path, {"HAT": {"zero_shot": True}}))
     assert "method 'HAT': zero_shot needs a network_g of the type Spandrel" in line

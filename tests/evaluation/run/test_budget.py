@@ -11,9 +11,11 @@ def options(**train):
 
 
 def test_the_schedule_keeps_its_shape():
-    one = options(scheduler={"type": "MultiStepLR", "milestones": [300, 600]}, warmup_iter=50, disc_start=500)
+    scheduler = {"type": "MultiStepRestartLR", "milestones": [300, 600], "restarts": [0, 500]}
+    one = options(scheduler=scheduler, warmup_iter=50, disc_start=500)
     with_iterations(one, 100)
     assert one["train"]["scheduler"]["milestones"] == [30, 60]
+    assert one["train"]["scheduler"]["restarts"] == [0, 50]
     assert (one["train"]["total_iter"], one["train"]["warmup_iter"]) == (100, 5)
     assert one["train"]["disc_start"] == 50
     assert one["val"]["val_freq"] == 100
