@@ -1,5 +1,6 @@
 """A view as a folder of files. A browser shows it from the disk or from any web server, without this program."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from mihatp_viewer.scene import Scene
 from mihatp_viewer.tiles import Encoding, Tiles
 
 _SIGNATURE: Signature = {SCENE: r"MiHATP\.scene = "}
-_FILES = r"[a-z_.A-Z-]+\.(html|css|js|txt)|(tiles|layers)/[0-9/_]+\.(png|jpg|js)"
+_TILES = r"tiles/[0-9]+/[0-9]+/[0-9]+_[0-9]+\.(png|jpg)|layers/[0-9]+\.js"
 _QUALITIES = range(1, 101)
 
 
@@ -22,7 +23,7 @@ def refuse_export(folder: Path, *, overwrite: bool, quality: int | None) -> None
     """Raise `UserError` where a view cannot be written to `folder`, or `quality` is wrong."""
     if quality is not None and quality not in _QUALITIES:
         raise UserError(f"--quality {quality}: give 1 to 100, or leave it out for PNG without loss")
-    refuse_existing(folder, overwrite=overwrite, signature=_SIGNATURE, files=_FILES)
+    refuse_existing(folder, overwrite=overwrite, signature=_SIGNATURE, files=_files())
 
 
 def export_scene(scene: Scene, folder: Path, *, overwrite: bool = False, quality: int | None = None) -> int:
@@ -42,7 +43,7 @@ def export_scene(scene: Scene, folder: Path, *, overwrite: bool = False, quality
     """
     refuse_export(folder, overwrite=overwrite, quality=quality)
     encoding: Encoding = "png" if quality is None else "jpg"
-    with atomic_folder(folder, overwrite=overwrite, signature=_SIGNATURE, files=_FILES) as partial:
+    with atomic_folder(folder, overwrite=overwrite, signature=_SIGNATURE, files=_files()) as partial:
         for file in page_files():
             shutil.copyfile(file, partial / file.name)
         (partial / SCENE).write_bytes(scene_script(scene, encoding=encoding))
@@ -51,6 +52,11 @@ def export_scene(scene: Scene, folder: Path, *, overwrite: bool = False, quality
             if layer.outlines is not None:
                 (partial / "layers" / f"{number}.js").write_bytes(outlines_script(layer, number))
         return _write_tiles(scene, partial / "tiles", encoding, quality)
+
+
+def _files() -> str:
+    """A regular expression of the files that `export_scene` writes, and of no others."""
+    return "|".join([_TILES, *(re.escape(name) for name in (SCENE, *(file.name for file in page_files())))])
 
 
 def _write_tiles(scene: Scene, folder: Path, encoding: Encoding, quality: int | None) -> int:

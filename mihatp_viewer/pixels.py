@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import openslide
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits
@@ -25,21 +25,17 @@ _GREY = ("1", "L", "LA")  # modes of Pillow that `TileReader` refuses
 
 
 class GreyPicture(TileReader):
-    """A grey picture in memory, as one level of RGB. The dpi of the file is not read.
+    """A grey picture in memory, as one level of RGB, turned and measured as a colour picture is.
 
     Raises:
-        UserError: it has more than 8 bits.
+        UserError: it has more than 8 bits, or its pixels are not square.
     """
 
     def __init__(self, path: Path, *, assume_mpp: float | None = None) -> None:
         with quiet_and_unlimited(), Image.open(path) as image:
             refuse_cut_bits(path, image)
-            self._rgb = np.asarray(image.convert("RGB"))
-            self.level_sizes: tuple[tuple[int, int], ...] = (image.size,)
-        self.path = path
-        self.vendor = ""
-        self.mpp = assume_mpp
-        self.mpp_source = "" if assume_mpp is None else "assumed"
+            self._rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        self._describe(path, assume_mpp)
 
 
 def is_slide(path: Path) -> bool:

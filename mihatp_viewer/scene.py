@@ -1,7 +1,7 @@
 """The scene of a view: images in the order given, and layers above them."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,8 @@ def open_scene(
 ) -> Scene:
     """Open images and layers. The maps and outlines beside an image, which have its name, are layers too.
 
+    One of those that cannot be used is left out, with a note.
+
     Args:
         images: slides and pictures, in the order of the view.
         layers: GeoJSON files, and maps.
@@ -80,7 +82,7 @@ def open_scene(
         tile_size: side of a tile, px.
 
     Raises:
-        UserError: a file cannot be opened, or `tile_size` is wrong.
+        UserError: a given file cannot be opened, or `tile_size` is wrong.
     """
     scene = Scene()
     cache_bytes = min(CACHE_BYTES, _CACHES // max(1, len(images)))
@@ -92,10 +94,13 @@ def open_scene(
                 Tiles(_file(path), assume_mpp=assume_mpp, mpp=stated, tile_size=tile_size, cache_bytes=cache_bytes)
             )
         scene.images = len(images)
-        given = list(dict.fromkeys(layers))
-        beside = [path for path in _beside(images) if path not in given]
-        for path in (*given, *beside):
-            _add_layer(scene, _file(path), images, tile_size)
+        for path in _distinct(layers):
+            _add_layer(scene, path, tile_size)
+        for path in _distinct(_beside(images), listed=(*images, *layers)):
+            try:
+                _add_layer(scene, path, tile_size)
+            except UserError as error:
+                scene.notes.append(f"layer {path.name} is left out: {error}")
         opened.pop_all()
     scene.notes += _notes(scene)
     return scene
@@ -113,31 +118,56 @@ def _file(path: Path) -> Path:
     return path.absolute()
 
 
+def _distinct(paths: Iterable[Path], *, listed: Sequence[Path] = ()) -> Iterator[Path]:
+    """The paths of different files, in their order, without the files of `listed`."""
+    seen = {os.path.realpath(path) for path in listed}
+    for path in paths:
+        file = os.path.realpath(path)
+        if file not in seen:
+            seen.add(file)
+            yield path
+
+
 def _beside(images: Sequence[Path]) -> Iterator[Path]:
     """The files that `mihatp upscale --maps` and `mihatp nuclei segment` write beside an image."""
     for image in images:
         stem = image.with_suffix("")
         names = [f"{stem.name}.{name}{suffix}" for name in _MAPS for suffix in (".tif", ".geojson")]
         for path in (stem.with_name(name) for name in (*names, f"{stem.name}.geojson")):
-            if path.is_file() and path not in images:
+            if path.is_file():
                 yield path
 
 
-def _add_layer(scene: Scene, path: Path, images: Sequence[Path], tile_size: int) -> None:
-    image = _image_of(path, images)
-    if path.suffix.lower() in outlines.SUFFIXES:
-        data = outlines.read_outlines(path, origin=scene.tiles[image].origin)
-        scene.layers.append(Layer(path.name, image, outlines=data))
+def _add_layer(scene: Scene, path: Path, tile_size: int) -> None:
+    file = _file(path)
+    image = _image_of(file, scene.tiles[: scene.images])
+    if file.suffix.lower() in outlines.SUFFIXES:
+        data = outlines.read_outlines(file, origin=scene.tiles[image].origin)
+        scene.layers.append(Layer(file.name, image, outlines=data))
         return
-    scene.tiles.append(Tiles(path, tile_size=tile_size, heat=True))
-    scene.layers.append(Layer(path.name, image, tiles=len(scene.tiles) - 1))
+    tiles = Tiles(file, tile_size=tile_size, heat=True)
+    scene.tiles.append(tiles)
+    scene.layers.append(Layer(file.name, image, tiles=len(scene.tiles) - 1))
 
 
-def _image_of(path: Path, images: Sequence[Path]) -> int:
-    """The image of a layer: the longest name of an image that begins the name of the layer, else the first image."""
-    stems = [image.with_suffix("").name for image in images]
-    fits = [number for number, stem in enumerate(stems) if path.name.startswith(f"{stem}.")]
-    return max(fits, key=lambda number: len(stems[number]), default=0)
+def _image_of(path: Path, images: Sequence[Tiles]) -> int:
+    """The image of a layer.
+
+    An image in the folder of the layer goes before the others. Then the longest name that begins the name of the layer
+    counts. Of several images with this name, a map of trust belongs to that of most pixels, or to the last of these:
+    the output of `mihatp upscale` is larger than the scan. Any other layer belongs to the first.
+    """
+    folder = os.path.realpath(path.parent)
+    is_map = Path(path.stem).suffix.removeprefix(".") in _MAPS
+
+    def rank(number: int) -> tuple[bool, int, int, int]:
+        image = images[number]
+        stem = image.path.with_suffix("").name
+        fits = path.name.startswith(f"{stem}.")
+        pixels, order = (image.size[0] * image.size[1], number) if fits and is_map else (0, -number)
+        return os.path.realpath(image.path.parent) == folder, len(stem) if fits else 0, pixels, order
+
+    return max(range(len(images)), key=rank)
 
 
 def _notes(scene: Scene) -> Iterator[str]:

@@ -41,6 +41,10 @@ class TileReader:
 
     def __init__(self, path: Path, *, assume_mpp: float | None = None) -> None:
         self._rgb = read_rgb(path)
+        self._describe(path, assume_mpp)
+
+    def _describe(self, path: Path, assume_mpp: float | None) -> None:
+        """Set all but the pixels."""
         height, width, _ = self._rgb.shape
         self.path = path
         self.vendor = ""

@@ -41,6 +41,17 @@ def test_a_view_is_replaced_and_a_foreign_file_in_it_is_spared(tmp_path, slides)
     assert (folder / "notes.doc").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "report.html", "tiles/2024.png", "layers/0_1.js", "tiles/mine.js"])
+def test_a_file_that_no_export_writes_is_spared(tmp_path, slides, name):
+    folder = tmp_path / "view"
+    with open_scene(slides[:1]) as scene:
+        export_scene(scene, folder)
+        (folder / name).write_text("mine")
+        with pytest.raises(UserError, match=r"is no file of a data set.*stays"):
+            export_scene(scene, folder, overwrite=True)
+    assert (folder / name).read_text() == "mine"
+
+
 def test_a_slide_that_goes_away_leaves_no_half_of_a_view(tmp_path, slides):
     copy = tmp_path / "copy.tif"
     copy.write_bytes(slides[0].read_bytes())

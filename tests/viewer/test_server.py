@@ -162,3 +162,18 @@ def test_pictures_are_shown_too(tmp_path):
         assert np.array_equal(picture(first.encoded(6, 0, 0, encoding="png")), colours)
         assert np.array_equal(picture(grey.encoded(6, 0, 0, encoding="png")), np.repeat(colours[..., :1], 3, 2))
         assert any("grey.png states no µm per pixel" in note for note in scene.notes)
+
+
+def test_a_grey_picture_is_turned_and_measured_as_a_colour_picture_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90°
+    grey = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 60), dtype=np.uint8))
+    for name, image in (("grey", grey), ("colour", grey.convert("RGB"))):
+        image.save(tmp_path / f"{name}.png", dpi=(50800, 50800), exif=exif)
+        image.save(tmp_path / f"{name}.tif", dpi=(50800, 50800))
+    for suffix, size in (("png", (40, 60)), ("tif", (60, 40))):
+        with open_scene([tmp_path / f"grey.{suffix}", tmp_path / f"colour.{suffix}"]) as scene:
+            shown = [picture(tiles.encoded(6, 0, 0, encoding="png")) for tiles in scene.tiles]
+            assert [tiles.size for tiles in scene.tiles] == [size] * 2
+            assert [tiles.mpp for tiles in scene.tiles] == [pytest.approx(0.5)] * 2
+            assert np.array_equal(*shown)
