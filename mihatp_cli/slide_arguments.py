@@ -36,3 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     execution.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask cluster, such as tcp://host:8786; one slide is one task"
     )
+
+
+def given(args: argparse.Namespace) -> list[str]:
+    """The options for slides alone that have another value than their default, such as `--maps`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    defaults = vars(parser.parse_args([]))
+    return [f"--{name.replace('_', '-')}" for name, value in defaults.items() if getattr(args, name) != value]

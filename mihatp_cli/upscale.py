@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mihatp_arch.inference.choose_network import ChooseNetwork
     from mihatp_arch.inference.folders import Outcome, Plan
     from mihatp_arch.inference.inputs import Inputs
+    from mihatp_arch.inference.slides.command import SlidesRun
     from mihatp_arch.inference.upscale import Upscaler
 
 SUMMARY = "Super-resolve pictures, folders of pictures, and whole slides."
@@ -82,36 +83,53 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
     if args.view and (len(args.inputs) > 1 or args.inputs[0].is_dir()):
         raise UserError("--view shows one picture or slide: leave it out, and give `mihatp view` two of the files")
-    from mihatp_arch.inference.folders import plan
     from mihatp_arch.inference.inputs import find_inputs
 
     inputs = find_inputs(args.inputs)
     for note in inputs.notes:
         _say(note)
-    _check_format(args.format, pictures=bool(inputs.pictures), slides=bool(inputs.slides))
-    planned = None
-    if inputs.pictures:
-        existing = "skip" if args.resume else "overwrite" if args.overwrite else "refuse"
-        suffix = f".{args.format}" if args.format else None
-        planned = plan(inputs, args.inputs, args.output, suffix=suffix, existing=existing)
-    slides = None
-    outputs = {job.source: job.target for job in planned.jobs} if planned is not None else {}
-    if inputs.slides:
-        from mihatp_arch.inference.slides.command import plan_slides, run_slides
-
-        planned_slides = plan_slides(inputs.slides, args)
-        outputs |= planned_slides.outputs
-        slides = partial(run_slides, planned_slides, args.output)
+    try:
+        pictures, slides = _plan(args, inputs)
+    except PermissionError as error:
+        raise UserError(f"{error.filename or args.output}: {error.strerror}: give another output") from error
     codes = set()
-    if planned is not None:
-        codes.add(_upscale_pictures(args, planned, inputs))
+    outputs: dict[Path, Path] = {}
+    if pictures is not None:
+        codes.add(_upscale_pictures(args, pictures, inputs))
+        outputs |= {job.source: job.target for job in pictures.jobs}
     if slides is not None:
-        codes.add(slides())
+        from mihatp_arch.inference.slides.command import run_slides
+
+        codes.add(run_slides(slides, args.output))
+        outputs |= slides.outputs
     code = codes.pop() if len(codes) == 1 else 3
     if args.view and code == 0:
         for source, output in outputs.items():
             _view(source, output, args)
     return code
+
+
+def _plan(args: argparse.Namespace, inputs: "Inputs") -> "tuple[Plan | None, SlidesRun | None]":
+    """Decide which picture and which slide goes to which file, and refuse mistakes, before anything is computed."""
+    from mihatp_arch.inference.folders import plan
+    from mihatp_arch.inference.inputs import refuse_clashes, refuse_inside
+
+    _check_format(args.format, pictures=bool(inputs.pictures), slides=bool(inputs.slides))
+    if not inputs.slides and (for_slides := slide_arguments.given(args)):
+        raise UserError(f"{', '.join(for_slides)}: for slides alone, and no slide is among the inputs: leave it out")
+    refuse_inside(args.inputs, args.output)
+    pictures, slides = None, None
+    if inputs.pictures:
+        existing = "skip" if args.resume else "overwrite" if args.overwrite else "refuse"
+        suffix = f".{args.format}" if args.format else None
+        pictures = plan(inputs, args.inputs, args.output, suffix=suffix, existing=existing)
+    if inputs.slides:
+        from mihatp_arch.inference.slides.command import plan_slides
+
+        slides = plan_slides(inputs.slides, args)
+    if pictures is not None and slides is not None:
+        refuse_clashes(pictures.targets | slides.outputs)
+    return pictures, slides
 
 
 def _view(source: Path, output: Path, args: argparse.Namespace) -> None:
@@ -132,7 +150,10 @@ def _check_format(format: str | None, *, pictures: bool, slides: bool) -> None:
 def _upscale_pictures(args: argparse.Namespace, planned: "Plan", inputs: "Inputs") -> int:
     from mihatp_arch.inference.folders import upscale_pictures
 
-    outcome = upscale_pictures(planned.jobs, _networks(args)) if planned.jobs else None
+    outcome = None
+    if planned.jobs:
+        networks = _networks(args)
+        outcome = upscale_pictures(planned.jobs, networks, settle=networks.settled)
     if outcome is not None and outcome.failed and len(inputs.pictures) == 1 and not inputs.slides:
         raise UserError(outcome.failed[0])
     _print(args.output, planned, outcome, skipped=inputs.skipped)

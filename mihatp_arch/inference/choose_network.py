@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets_prep.slides.resolution import stated_resolution
+from datasets_prep.slides.resolution import Resolution, stated_resolution
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture
 from mihatp_arch.inference.upscale import Upscaler
@@ -37,7 +37,7 @@ class ChooseNetwork:
     def __call__(self, picture: Picture, path: Path) -> Upscaler:
         """The network for the picture in `path`. Raises `UserError` where there is none."""
         scale = self.scales[0]
-        resolution = stated_resolution(picture.mpp, "picture", self.assume_mpp, self.override_mpp)
+        resolution = self._resolution(picture)
         if resolution.note:
             self.say(f"{path}: {resolution.note}")
         if self.to_mpp is not None:
@@ -45,6 +45,16 @@ class ChooseNetwork:
         if scale not in self._loaded:
             self._loaded[scale] = self.load(scale)
         return self._loaded[scale]
+
+    def settled(self, picture: Picture) -> Picture:
+        """The picture with the resolution that counts: its own, or that of the user."""
+        resolution = self._resolution(picture)
+        if resolution.mpp is None or resolution.source not in ("assumed", "overridden"):
+            return picture
+        return replace(picture, dpi=(25400 / resolution.mpp, 25400 / resolution.mpp))
+
+    def _resolution(self, picture: Picture) -> Resolution:
+        return stated_resolution(picture.mpp, "picture", self.assume_mpp, self.override_mpp)
 
     def _scale(self, mpp: float | None, to_mpp: float, path: Path) -> int:
         if mpp is None:

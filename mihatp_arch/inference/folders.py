@@ -9,7 +9,7 @@ from datasets_prep.common.files import refuse_foreign, remove_dead_partials
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
-from mihatp_arch.inference.inputs import Inputs, followed, refuse_clashes
+from mihatp_arch.inference.inputs import Inputs, refuse_clashes
 from mihatp_arch.inference.network import NetworkInfo
 from mihatp_arch.inference.upscale import Upscaler
 from mihatp_arch.inference.write_images import MARK, SUFFIXES, check_writable, format_to_write, write_picture
@@ -29,10 +29,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The pictures to upscale, and how many are finished already (`existing="skip"`)."""
+    """Which picture goes to which file.
+
+    Attributes:
+        jobs: the pictures to upscale.
+        finished: how many others have an output already (`existing="skip"`).
+        targets: picture -> output, of all of them.
+    """
 
     jobs: list[Job]
     finished: int
+    targets: dict[Path, Path]
 
 
 @dataclass
@@ -67,14 +74,13 @@ def plan(
         existing: what happens to outputs that exist.
 
     Raises:
-        UserError: an output exists (with `overwrite`: a file that this program did not write), is an input, or lies in
-            a given folder; two inputs have the same output.
+        UserError: an output exists (with `overwrite`: a file that this program did not write), or is an input; two
+            inputs have the same output; the ending of an output file names another format than `suffix`.
     """
-    for path in paths:
-        if path.is_dir() and followed(output).is_relative_to(followed(path)):
-            raise UserError(f"the output {output} lies in the input {path}: give a folder outside of it")
     if len(paths) == 1 and not paths[0].is_dir() and not output.is_dir():
-        format_to_write(output)
+        format = format_to_write(output)
+        if suffix is not None and SUFFIXES[suffix] != format:
+            raise UserError(f"--format {suffix[1:]}: the output {output} is {format} by its ending: leave out --format")
         targets = dict.fromkeys(inputs.pictures, output)
     elif output.exists() and not output.is_dir():
         raise UserError(f"the output {output} is a file: several pictures need a folder")
@@ -90,10 +96,15 @@ def plan(
         for job in done:
             refuse_foreign(job.target, MARK)
     finished = set(done) if existing == "skip" else set()
-    return Plan([job for job in jobs if job not in finished], len(finished))
+    return Plan([job for job in jobs if job not in finished], len(finished), targets)
 
 
-def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upscaler]) -> Outcome:
+def upscale_pictures(
+    jobs: Sequence[Job],
+    choose: Callable[[Picture, Path], Upscaler],
+    *,
+    settle: Callable[[Picture], Picture] = lambda picture: picture,
+) -> Outcome:
     """Upscale pictures one after another, with a progress bar on a terminal.
 
     A picture that cannot be upscaled is a line of `Outcome.failed`, and the others go on.
@@ -101,6 +112,7 @@ def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upsc
     Args:
         jobs: the pictures.
         choose: the network for a picture; it raises `UserError` where there is none.
+        settle: gives a picture the resolution that counts.
 
     Raises:
         UserError: a file cannot be written: the disk is full, or the folder is write-protected.
@@ -113,7 +125,7 @@ def upscale_pictures(jobs: Sequence[Job], choose: Callable[[Picture, Path], Upsc
             picture = read_picture(job.source)
             upscaler = choose(picture, job.source)
             check_writable(picture, job.target, upscaler.scale)
-            sr = upscaler.upscale_picture(picture, progress=True)
+            sr = upscaler.upscale_picture(settle(picture), progress=True)
         except UserError as error:
             outcome.failed.append(" ".join(str(error).split()))
             continue

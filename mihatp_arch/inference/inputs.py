@@ -1,5 +1,6 @@
 """What the given files and folders hold: pictures and slides, told apart by their content."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +47,8 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     by the ending of its name: reading it fails later, and does not stop the others.
 
     Raises:
-        UserError: a path does not exist or cannot be read, a given file is neither a picture nor a slide, or there are
-            none.
+        UserError: a path does not exist or cannot be read, a given file is neither a picture nor a slide, the path of a
+            slide is not UTF-8, or there are none.
     """
     pictures: dict[Path, Path] = {}
     slides: list[Path] = []
@@ -66,13 +67,23 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
         raise UserError(f"{', '.join(map(str, paths))} holds no picture ({', '.join(FORMATS)}) and no slide")
     if not slides:
         return Inputs(pictures, [], skipped)
+    for slide in slides:
+        _refuse_bytes(slide)
     found = find_slides(slides)
     notes = [f"{name} is the same file as {path}: it is upscaled once" for name, path in found.doubles.items()]
     return Inputs(pictures, list(found.names), skipped, notes)
 
 
 def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:
-    """As `kind_of`; a file in a folder that is empty, damaged at its start or not readable counts by its ending."""
+    """As `kind_of`; a file in a folder that is empty, damaged at its start or not readable counts by its ending.
+
+    A pipe, a socket or a device is nothing: reading it may wait for ever.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            return None
+    except OSError:  # reading it fails below
+        pass
     try:
         kind = kind_of(path)
     except UserError:
@@ -89,10 +100,18 @@ def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:
 def name_in_output(path: Path, given: Sequence[Path]) -> Path:
     """The name of a file in the folder of the outputs: its path in the folder that was given, or its own name."""
     for folder in given:
-        for whole, part in ((folder.absolute(), path.absolute()), (folder.resolve(), path.resolve())):
+        named = Path(os.path.abspath(folder)), Path(os.path.abspath(path))
+        for whole, part in (named, (folder.resolve(), path.resolve())):
             if folder.is_dir() and part.is_relative_to(whole):
                 return part.relative_to(whole)
     return Path(path.name)
+
+
+def refuse_inside(paths: Sequence[Path], output: Path) -> None:
+    """Raise `UserError` where the output is one of the given folders, or lies in it: it would be an input next time."""
+    for path in paths:
+        if path.is_dir() and followed(output).is_relative_to(followed(path)):
+            raise UserError(f"the output {output} lies in the input {path}: give a folder outside of it")
 
 
 def refuse_clashes(outputs: Mapping[Path, Path]) -> None:
@@ -179,6 +198,13 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
             raise
         except (OSError, ValueError) as error:
             raise UserError(f"{str(path)!r} cannot be read ({error})") from error
+
+
+def _refuse_bytes(slide: Path) -> None:
+    try:
+        str(slide.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{str(slide)!r}: the path of a slide must be UTF-8: rename it") from None
 
 
 def _is_hidden(name: Path) -> bool:

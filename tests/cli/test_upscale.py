@@ -10,6 +10,7 @@ from PIL import Image
 
 import mihatp_arch
 from datasets_prep.synthetic import write_synthetic_slide
+from mihatp_arch.inference.images import read_picture
 from mihatp_cli.mihatp import main
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
@@ -118,6 +119,10 @@ MISTAKES = {
     "mpp": (["in/a.png", "-o", "o.png", "--to-mpp", "0"], "--to-mpp 0: give µm per pixel"),
     "unknown mpp": (["in/a.png", "-o", "o.png", "--to-mpp", "0.25"], "does not state its µm per pixel"),
     "format": (["in", "-o", "out", "--format", "svs"], "a picture is written as png, jpg, tiff"),
+    "format of a file": (["in/a.png", "-o", "o.png", "--format", "jpg"], "--format jpg: the output o.png is PNG"),
+    "maps": (["in", "-o", "out", "--maps", "--skip-damaged"], "--skip-damaged, --maps: for slides alone"),
+    "quality": (["in/a.png", "-o", "o.jpg", "--quality", "50"], "--quality: for slides alone"),
+    "workers": (["in/a.png", "-o", "o.png", "--workers", "2"], "--workers: for slides alone"),
     "both": (["in", "-o", "out", "--resume", "--overwrite"], "not allowed with argument"),
     "no path": (["in/a.png", "-o", "deep/\0/o.png"], "is no path"),
     "below a file": (["in/a.png", "-o", "in/notes.txt/o.png"], "cannot write in/notes.txt/o.png: "),
@@ -134,8 +139,73 @@ def test_mistakes_are_one_line_and_code_2(folder, upscale, capsys, name):
     assert files(folder) == before
 
 
+def slide_at(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_synthetic_slide(path, width=300, height=300, seed=0, mpp=0.5, factors=(2,))
+
+
+def refused(capsys, reason):
+    error = capsys.readouterr().err
+    return error.startswith("mihatp: error: ") and error.count("\n") == 1 and reason in error
+
+
+@pytest.mark.parametrize("more", [[], ["--resume"], ["--overwrite"]])
+def test_a_picture_and_a_slide_with_the_same_output_are_refused(folder, upscale, capsys, more):
+    slide_at(folder / "mix/a.svs")
+    Image.fromarray(RGB).save("mix/a.tif")
+    assert upscale("mix", "-o", "mixout", *more) == 2
+    assert refused(capsys, "have the same output")
+    assert not (folder / "mixout").exists()
+
+
+def test_an_output_inside_the_input_is_refused_for_slides_too(folder, upscale, capsys):
+    slide_at(folder / "slides/s.tif")
+    for inside in ("slides", "slides/out"):
+        assert upscale("slides", "-o", inside) == 2
+        assert refused(capsys, "lies in the input slides")
+    assert files(folder / "slides") == ["s.tif"]
+
+
+@pytest.mark.parametrize(("output", "format"), [("o.svs", "tiff"), ("o.ome.tif", "svs"), ("o.svs", "ome")])
+def test_a_slide_is_not_written_in_another_format_than_its_name_says(folder, upscale, capsys, output, format):
+    slide_at(folder / "s.tif")
+    assert upscale("s.tif", "-o", output, "--format", format) == 2
+    assert refused(capsys, f"--format {format}: the output {output} is ")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
+def test_the_output_states_its_own_resolution(folder, upscale, ending):
+    Image.fromarray(RGB).save("p.png", dpi=(50800, 50800))  # 0.5 µm/px
+    for number, (source, *more) in enumerate(
+        [
+            ("p.png", "--to-mpp", "0.5", "--override-mpp", "1"),
+            ("p.png", "--override-mpp", "1"),
+            ("in/a.png", "--to-mpp", "0.5", "--assume-mpp", "1"),
+            ("in/a.png", "--assume-mpp", "1"),
+        ]
+    ):
+        assert upscale(source, "-o", f"{number}.{ending}", *more) == 0
+        assert read_picture(folder / f"{number}.{ending}").mpp == pytest.approx(0.5, rel=1e-4)
+    assert upscale("p.png", "-o", f"own.{ending}", "--assume-mpp", "1") == 0
+    assert read_picture(folder / f"own.{ending}").mpp == pytest.approx(0.25, rel=1e-4)
+
+
+def test_an_output_that_may_not_be_looked_at_is_one_line(folder):
+    (folder / "lock").mkdir(mode=0)
+    code = (
+        "import os, sys; from mihatp_cli.mihatp import main; import mihatp_arch.inference.folders\n"
+        "os.getuid() or (os.chmod('.', 0o777), os.seteuid(65534))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    for output in ("lock/x.png", "lock"):
+        command = [sys.executable, "-c", code, "upscale", "in/a.png", "-o", output, "--scale", "2"]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert ended.returncode == 2, ended.stderr
+        assert ended.stderr.startswith("mihatp: error: lock") and ended.stderr.count("\n") == 1
+
+
 def test_options_of_slides_are_checked_before_the_first_picture(folder, upscale, capsys):
-    write_synthetic_slide(folder / "in/slide.tif", width=300, height=300, seed=0, mpp=0.5, factors=(2,))
+    slide_at(folder / "in/slide.tif")
     assert upscale("in", "-o", "out", "--quality", "0") == 2
     assert "quality" in capsys.readouterr().err
     assert not (folder / "out").exists()

@@ -11,7 +11,7 @@ from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.choose_network import ChooseNetwork
 from mihatp_arch.inference.folders import Job, plan, upscale_pictures
 from mihatp_arch.inference.images import Picture, read_picture
-from mihatp_arch.inference.inputs import find_inputs
+from mihatp_arch.inference.inputs import find_inputs, refuse_inside
 from mihatp_arch.inference.write_images import write_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
@@ -70,7 +70,7 @@ def test_outputs_that_would_be_lost_are_refused(folder, tmp_path):
         planned([folder], out, suffix=".png", existing="overwrite")
     for inside in (folder, folder / "out", folder / "sub" / ".." / "out"):
         with pytest.raises(UserError, match="lies in the input"):
-            planned([folder], inside, existing="overwrite")
+            refuse_inside([folder], inside)
     with pytest.raises(UserError, match="is an input too"):
         planned([folder / "a.png"], folder, existing="overwrite")
     (tmp_path / "link.png").symlink_to(folder / "a.png")

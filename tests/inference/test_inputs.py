@@ -1,5 +1,10 @@
 """Pictures and slides are told apart by their content."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,7 +13,7 @@ from PIL import Image
 
 from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.images import read_picture
-from mihatp_arch.inference.inputs import find_inputs, kind_of
+from mihatp_arch.inference.inputs import find_inputs, kind_of, name_in_output
 
 RGB = np.random.default_rng(0).integers(0, 256, (256, 384, 3), dtype=np.uint8)
 
@@ -87,6 +92,36 @@ def test_16_bit_tiffs_are_left_to_the_reader_of_pictures(tmp_path):
 def test_a_damaged_slide_is_left_to_the_reader_of_slides(tmp_path):
     (tmp_path / "a.svs").write_bytes(b"II*\0 damaged")
     assert kind_of(tmp_path / "a.svs") == "slide"
+
+
+def test_pipes_are_skipped_and_not_waited_for(folder):
+    for name in ("pipe", "pipe.png", "pipe.svs"):
+        os.mkfifo(folder / name)
+    code = "import sys, pathlib; from mihatp_arch.inference.inputs import find_inputs as f; " + (
+        "print(f([pathlib.Path(sys.argv[1])]).skipped)"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    assert subprocess.run(command, check=True, capture_output=True, timeout=60).stdout == b"6\n"
+    with pytest.raises(UserError, match="is no PNG"):
+        find_inputs([folder / "pipe.png"])
+
+
+def test_the_name_of_a_slide_is_utf_8(folder):
+    name = folder / os.fsdecode(b"\xff.tif")
+    (folder / "sub" / "slide.tif").rename(name)
+    with pytest.raises(UserError, match=r"\\udcff\.tif': the path of a slide must be UTF-8"):
+        find_inputs([folder])
+
+
+def test_a_linked_folder_above_the_working_folder_keeps_its_subfolders(folder, tmp_path, monkeypatch):
+    (tmp_path / "far").mkdir()
+    (folder / "sub" / "slide.tif").rename(tmp_path / "far" / "slide.tif")
+    (tmp_path / "lk").mkdir()
+    (tmp_path / "lk" / "sub").symlink_to(tmp_path / "far")
+    monkeypatch.chdir(folder)
+    given = [Path("../lk")]
+    (slide,) = find_inputs(given).slides
+    assert name_in_output(slide, given) == Path("sub/slide.tif")
 
 
 def test_real_slides_are_slides(shared):

@@ -11,6 +11,7 @@ from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.files import refuse_foreign
 from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
+from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.inference.load import bundled_scales
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
@@ -70,9 +71,12 @@ class Batch:
         return digest(self.digest, fingerprint(slide) if slide.exists() else None)
 
     def _weights(self) -> object:
-        """Size and time of the file of weights; None for bundled ones."""
-        path = Path(self.network.source or "")
-        return fingerprint(path) if path.is_file() else None
+        """Size and time of the file of weights, in the folder of an experiment the newest; None for bundled ones."""
+        if self.network.source is None:
+            return None
+        path = Path(self.network.source).expanduser()
+        weights = newest_network(path / "models") if path.is_dir() else path
+        return fingerprint(weights) if weights is not None and weights.is_file() else None
 
     def network_for(self, slide: Path) -> NetworkSource:
         """The network for a slide: the given one, or the one whose scale leads to the wanted resolution."""

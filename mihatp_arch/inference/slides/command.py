@@ -77,6 +77,11 @@ def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
         resume=args.resume,
     )
     outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
+    ending = _format_of(args.output)
+    if folder is None and args.format is not None and ending not in (None, args.format):
+        raise UserError(
+            f"--format {args.format}: the output {args.output} is {ending} by its ending: change one of them"
+        )
     refuse_clashes(outputs)
     return SlidesRun(batch, outputs, folder)
 
@@ -111,6 +116,14 @@ def _outputs(
     folder = output.absolute()
     outputs = {path.absolute(): folder / name_in_output(path, given).with_suffix(suffix) for path in paths}
     return outputs, folder
+
+
+def _format_of(output: Path) -> str | None:
+    """The value of --format that the ending of a file names; None for `.tif` and `.btf`, which fit to all."""
+    name = output.name.lower()
+    if name.endswith((".ome.tif", ".ome.tiff", ".ome.btf")):
+        return "ome"
+    return "svs" if name.endswith(".svs") else None
 
 
 def _report(records: Sequence[Record], output: Path, folder: Path | None) -> int:

@@ -15,6 +15,7 @@ from datasets_prep.synthetic.slide import write_synthetic_slide
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.slides.command import plan_slides, run_slides
+from mihatp_arch.inference.slides.task import NetworkSource
 from mihatp_cli import slide_arguments
 
 
@@ -112,6 +113,17 @@ def test_outputs_of_other_options_are_not_taken_for_those_wanted(weights, folder
     assert upscaled(slides, given(weights, folder, output=output, glass="white", overwrite=True)) == 0
     assert rows_of(output)["a.tif"]["status"] == "done"
     assert rows_of(output)["a.tif"]["options"] != before
+
+
+def test_the_options_of_a_run_count_the_newest_network_of_an_experiment(tmp_path, slide):
+    models = tmp_path / "experiment" / "models"
+    models.mkdir(parents=True)
+    (models / "net_g_10.pth").write_bytes(b"first")
+    arguments = given(NetworkSource(str(tmp_path / "experiment")), slide, output=tmp_path / "out")
+    before = plan_slides([slide], arguments).batch.digest
+    assert plan_slides([slide], arguments).batch.digest == before
+    (models / "net_g_20.pth").write_bytes(b"second")
+    assert plan_slides([slide], arguments).batch.digest != before
 
 
 def test_a_table_of_the_user_is_not_replaced(weights, folder, tmp_path):
