@@ -39,13 +39,14 @@ def written(source, output, tile, *arguments):
 
 def test_an_onnx_file_is_a_network_and_says_what_it_is(tmp_path, capsys):
     source, output = exported(EDSR, tmp_path / "edsr.safetensors"), tmp_path / "edsr.onnx"
-    (tmp_path / "card.yml").write_text("licence: CC0\n")
+    (tmp_path / "card.yml").write_text("licence: CC0\ndate: 2026-01-31\n")
     assert written(source, output, 12, "--card", str(tmp_path / "card.yml")) == 0
     network, expected = load_network(output), load_network(source)
     lr = torch.rand(3, 3, 12, 12)
     torch.testing.assert_close(network(lr), expected(lr), rtol=0, atol=1e-4)
     info = network.info
-    assert (info.name, info.scale, info.tile, info.card) == ("edsr.onnx", 4, 12, {"licence": "CC0"})
+    assert (info.name, info.scale, info.tile) == ("edsr.onnx", 4, 12)
+    assert info.card == {"licence": "CC0", "date": "2026-01-31"}
     assert (info.kernel, info.mpp, info.sha256) == ("area", 0.25, expected.info.sha256)
     whole = output.read_bytes()
     for position in (len(whole) // 3, len(whole) // 2, len(whole) - 40):

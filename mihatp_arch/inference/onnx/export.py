@@ -68,7 +68,7 @@ def export_onnx(
     program = _exported(network.module, lr, source)
     metadata = _metadata(network.info, side)
     metadata |= {} if mpp is None else {"mpp": str(mpp)}
-    metadata |= {} if card is None else {"card": json.dumps(card)}
+    metadata |= {} if card is None else {"card": json.dumps(card, default=str)}
     program.model.metadata_props.update(metadata)
     try:
         with replacing(output) as partial:
@@ -119,7 +119,7 @@ def _metadata(info: NetworkInfo, side: int) -> dict[str, str]:
         "kernel": info.kernel or "",
         "mpp": "" if info.mpp is None else str(info.mpp),
         "tile": str(side),
-        "card": json.dumps(dict(info.card)),
+        "card": json.dumps(dict(info.card), default=str),
         "sha256": info.sha256,
         file_hash.KEY: file_hash.BLANK,
     }
