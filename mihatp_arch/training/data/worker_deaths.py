@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -27,7 +28,7 @@ def worker_deaths_named() -> Iterator[None]:
     except (RuntimeError, OSError, EOFError) as error:
         reason = str(error) if str(error).startswith(_MESSAGE) else ""
         if not reason and not isinstance(error, RuntimeError):
-            reason = _death()
+            reason = _death() or _broken_connection(error)
         if not reason:
             raise
         _kill_workers()
@@ -45,6 +46,15 @@ def _death() -> str:
     except RuntimeError as error:  # also that of torch's handler of SIGCHLD
         return str(error)
     return ""
+
+
+def _broken_connection(error: BaseException) -> str:
+    """A sentence where the loader itself met the error, while it took a batch from a worker; else empty.
+
+    The system may have said of the death to somebody else already, such as `Process.is_alive`.
+    """
+    met = any(frame.f_code.co_name == "_try_get_data" for frame, _ in traceback.walk_tb(error.__traceback__))
+    return f"{_MESSAGE} (pid not known) has broken its connection: {error}" if met else ""
 
 
 def _kill_workers() -> None:
