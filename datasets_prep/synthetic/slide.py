@@ -113,11 +113,10 @@ def _write_pages(
     }
     if mpp is not None and not svs:
         common |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    if svs:
-        common["subfiletype"] = (
-            0  # of all pages; without it, Bio-Formats takes the first two for a label and a macro image
-        )
+    if svs:  # without this tag, Bio-Formats takes the first two pages for a label and a macro image
+        common["subfiletype"] = 0
     tiled = common | {"tile": (tile, tile), "dtype": np.uint8}
+    reduced: dict[str, Any] = tiled if svs else tiled | {"subfiletype": 1}  # a reduced version of another page
 
     def describe(width: int, height: int, kind: str) -> str | None:
         if not svs:
@@ -137,8 +136,7 @@ def _write_pages(
         file.write(small, rowsperstrip=16, description=describe(small.shape[1], small.shape[0], "-"), **common)
     for level in levels:
         description = describe(level.shape[1], level.shape[0], f"({tile}x{tile})")
-        options: dict[str, Any] = {"subfiletype": 1} | tiled  # a reduced version of another page
-        file.write(_tiles(level, tile), shape=level.shape, description=description, **options)
+        file.write(_tiles(level, tile), shape=level.shape, description=description, **reduced)
 
 
 def _level_0(

@@ -21,7 +21,7 @@ def with_iterations(options: dict[str, Any], total: int) -> None:
     if "milestones" in scheduler:
         scheduler["milestones"] = [max(1, round(share * milestone)) for milestone in scheduler["milestones"]]
     if "restarts" in scheduler:
-        scheduler["restarts"] = [min(start, 1) and max(1, round(share * start)) for start in scheduler["restarts"]]
+        scheduler["restarts"] = [max(1, round(share * start)) if start else 0 for start in scheduler["restarts"]]
     if "periods" in scheduler:
         scaled = [max(1, round(share * period)) for period in scheduler["periods"]]
         scheduler["periods"] = [*scaled[:-1], max(1, scaled[-1], total - sum(scaled[:-1]))]
