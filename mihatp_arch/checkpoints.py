@@ -171,7 +171,8 @@ def find_training_state(
         except UserError as error:
             reasons.append(str(error))
             continue
-        return state, f"{path}" + (f", for {reasons[0]}" if reasons else "")
+        other = f", not path.resume_state '{named}'" if named and Path(named).expanduser() != path else ""
+        return state, f"{path}{other}" + (f", for {reasons[0]}" if reasons else "")
     raise UserError(f"none of the {len(paths)} training states can be resumed: {reasons[0]}")
 
 

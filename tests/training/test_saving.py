@@ -47,6 +47,17 @@ def test_a_file_cut_off_anywhere_is_passed_over_and_nothing_is_deleted(tmp_path,
     assert state is not None and state.values["iter"] == 9
 
 
+def test_the_newest_state_is_said_to_be_taken_instead_of_a_named_one(tmp_path):
+    folder = experiment(tmp_path, 6, 9)
+    named = folder / "training_states" / "6.state"
+    opt = OPTIONS | {"path": {"resume_state": str(named)}}
+    state, what = find_training_state(opt, folder, newest=True)
+    assert state is not None and state.values["iter"] == 9
+    assert what.endswith(f"9.state, not path.resume_state '{named}'")
+    state, what = find_training_state(opt, folder, newest=False)
+    assert state is not None and state.values["iter"] == 6 and "not" not in what
+
+
 def test_a_save_that_fails_leaves_what_was_there(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
