@@ -86,3 +86,11 @@ def test_the_viewer_needs_no_torch(tmp_path):
     code, modules = start("mihatp", "view", str(tmp_path / "a.png"), "--export", str(tmp_path / "view"))
     assert code == 0
     assert not modules & (TORCH | {"matplotlib", "scipy", "skimage"})
+
+
+def test_the_package_imports_no_library_of_pictures_and_statistics():
+    """SciPy itself comes with BasicSR."""
+    code = "import mihatp_arch, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    unwanted = {"matplotlib", "skimage", "timm", "scipy.optimize", "scipy.spatial", "scipy.stats", "torch._dynamo"}
+    assert not unwanted & set(run.stdout.split())
