@@ -1,6 +1,7 @@
 """The networks in `experiments/` as single files for others to use."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def export(
     """
     if output.suffix != ".safetensors":
         raise UserError(f"'{output}' must end in .safetensors")
-    if output.exists():
+    if os.path.lexists(output):  # also a link that leads nowhere
         raise UserError(f"'{output}' exists: name another file")
     recorded = experiment / f"{experiment.name}.yml"
     if not recorded.is_file():

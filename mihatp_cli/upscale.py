@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace, inputs: "Inputs") -> "tuple[Plan | None, SlidesRun | None]":
     """Decide which picture and which slide goes to which file, and refuse mistakes, before anything is computed."""
     from mihatp_arch.inference.folders import plan
-    from mihatp_arch.inference.inputs import refuse_clashes, refuse_inside
+    from mihatp_arch.inference.outputs import refuse_clashes, refuse_inside
 
     _check_format(args.format, pictures=bool(inputs.pictures), slides=bool(inputs.slides))
     if not inputs.slides and (for_slides := slide_arguments.given(args)):
@@ -128,7 +128,7 @@ def _plan(args: argparse.Namespace, inputs: "Inputs") -> "tuple[Plan | None, Sli
 
         slides = plan_slides(inputs.slides, args)
     if pictures is not None and slides is not None:
-        refuse_clashes(pictures.targets | slides.outputs)
+        refuse_clashes(pictures.targets | slides.outputs, beside=slides.beside)
     return pictures, slides
 
 

@@ -79,16 +79,20 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
 def refuse_foreign(path: Path, *marks: bytes) -> None:
     """Raise `UserError` where something is at `path` that this program did not write, so that nobody replaces it.
 
+    A link is refused too: it would be replaced, and not the file that it leads to.
+
     Args:
         path: the file that a command would replace.
         marks: the first MiB of each file of this kind has one of them. An empty file may be replaced.
     """
+    if os.path.islink(path):
+        raise UserError(f"{path} is a link, so it stays: remove it, or give the name of the file that it leads to")
     if not os.path.lexists(path):
         return
     try:
         with path.open("rb") as file:
             start = file.read(_START)
-    except OSError:  # a folder, a link that leads nowhere, or a file of someone else
+    except OSError:  # a folder, or a file of someone else
         start = b"?"
     if start and not any(mark in start for mark in marks):
         raise UserError(

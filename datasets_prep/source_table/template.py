@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def write_template(patients: Mapping[str, str], output: Path) -> Path:
             path = output.with_name(output.name + ending)
             if path.is_file() and path.read_bytes() == data:
                 return path
-            if not path.exists():
+            if not os.path.lexists(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_file(path, data)
                 return path

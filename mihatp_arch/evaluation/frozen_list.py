@@ -1,6 +1,7 @@
 """A frozen test list: patients, images and pixels of the test sets, so that two laboratories test on the same ones."""
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -83,7 +84,7 @@ def freeze(plan: Plan, file: Path, *, date: str) -> int:
     Raises:
         UserError: `file` exists or cannot be written.
     """
-    if file.exists():
+    if os.path.lexists(file):  # also a link that leads nowhere
         raise UserError(f"--freeze {file}: the file exists, and a frozen list is not changed: name another one")
     images = read_test_images(plan)
     text = StringIO(newline="")

@@ -9,8 +9,9 @@ from datasets_prep.common.files import refuse_foreign, remove_dead_partials
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
-from mihatp_arch.inference.inputs import Inputs, refuse_clashes
+from mihatp_arch.inference.inputs import Inputs
 from mihatp_arch.inference.network import NetworkInfo
+from mihatp_arch.inference.outputs import refuse_clashes, refuse_no_folder
 from mihatp_arch.inference.upscale import Upscaler
 from mihatp_arch.inference.write_images import MARK, SUFFIXES, check_writable, format_to_write, write_picture
 
@@ -82,9 +83,8 @@ def plan(
         if suffix is not None and SUFFIXES[suffix] != format:
             raise UserError(f"--format {suffix[1:]}: the output {output} is {format} by its ending: leave out --format")
         targets = dict.fromkeys(inputs.pictures, output)
-    elif output.exists() and not output.is_dir():
-        raise UserError(f"the output {output} is a file: several pictures need a folder")
     else:
+        refuse_no_folder(output)
         targets = {source: output / _renamed(source, name, suffix) for source, name in inputs.pictures.items()}
     jobs = [Job(source, target) for source, target in targets.items()]
     refuse_clashes(targets)
@@ -92,11 +92,11 @@ def plan(
     if done and existing == "refuse":
         more = f" and {len(done) - 1} more" if len(done) > 1 else ""
         raise UserError(f"the output {done[0].target}{more} exists: --resume leaves it, --overwrite replaces it")
-    if existing == "overwrite":
-        for job in done:
-            refuse_foreign(job.target, MARK)
     finished = set(done) if existing == "skip" else set()
-    return Plan([job for job in jobs if job not in finished], len(finished), targets)
+    todo = [job for job in jobs if job not in finished]
+    for job in todo:
+        refuse_foreign(job.target, MARK)
+    return Plan(todo, len(finished), targets)
 
 
 def upscale_pictures(

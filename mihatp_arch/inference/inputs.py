@@ -1,7 +1,6 @@
 """What the given files and folders hold: pictures and slides, told apart by their content."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -9,7 +8,7 @@ from typing import Literal, TypeAlias
 import openslide
 
 from datasets_prep.common.walk import walk
-from datasets_prep.slides.find_slides import find_slides, real_path
+from datasets_prep.slides.find_slides import find_slides
 from datasets_prep.slides.open import slide_suffixes
 from datasets_prep.slides.tiff_reader import TiffReader
 from mihatp_arch.errors import UserError
@@ -95,47 +94,6 @@ def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return "picture"
     return "slide" if path.suffix.lower() in slide_suffixes() else None
-
-
-def name_in_output(path: Path, given: Sequence[Path]) -> Path:
-    """The name of a file in the folder of the outputs: its path in the folder that was given, or its own name."""
-    for folder in given:
-        named = Path(os.path.abspath(folder)), Path(os.path.abspath(path))
-        for whole, part in (named, (folder.resolve(), path.resolve())):
-            if folder.is_dir() and part.is_relative_to(whole):
-                return part.relative_to(whole)
-    return Path(path.name)
-
-
-def refuse_inside(paths: Sequence[Path], output: Path) -> None:
-    """Raise `UserError` where the output is one of the given folders, or lies in it: it would be an input next time."""
-    for path in paths:
-        if path.is_dir() and followed(output).is_relative_to(followed(path)):
-            raise UserError(f"the output {output} lies in the input {path}: give a folder outside of it")
-
-
-def refuse_clashes(outputs: Mapping[Path, Path]) -> None:
-    """Raise `UserError` where two inputs have one output, or an output is an input. `outputs`: input -> output."""
-    source_of: dict[Path, Path] = {}
-    for source, output in outputs.items():
-        other = source_of.setdefault(followed(output), source)
-        if other is not source:
-            raise UserError(
-                f"{other} and {source} have the same output {output}: rename one of them, or give them one after "
-                "another"
-            )
-    inputs = set(map(followed, outputs))
-    for output in outputs.values():
-        if followed(output) in inputs:
-            raise UserError(f"the output {output} is an input too: give another folder or name")
-
-
-def followed(path: Path) -> Path:
-    """`path` with every link followed. Raises `UserError` for an impossible path."""
-    try:
-        return real_path(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{str(path)!r} is no path of a file ({error})") from error
 
 
 def kind_of(path: Path) -> Kind | None:

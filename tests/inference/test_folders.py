@@ -11,7 +11,8 @@ from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.choose_network import ChooseNetwork
 from mihatp_arch.inference.folders import Job, plan, upscale_pictures
 from mihatp_arch.inference.images import Picture, read_picture
-from mihatp_arch.inference.inputs import find_inputs, refuse_inside
+from mihatp_arch.inference.inputs import find_inputs
+from mihatp_arch.inference.outputs import refuse_inside
 from mihatp_arch.inference.write_images import write_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)

@@ -13,7 +13,8 @@ from PIL import Image
 
 from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.images import read_picture
-from mihatp_arch.inference.inputs import find_inputs, kind_of, name_in_output
+from mihatp_arch.inference.inputs import find_inputs, kind_of
+from mihatp_arch.inference.outputs import name_in_output
 
 RGB = np.random.default_rng(0).integers(0, 256, (256, 384, 3), dtype=np.uint8)
 

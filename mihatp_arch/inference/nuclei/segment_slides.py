@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
-from mihatp_arch.inference.inputs import find_inputs, name_in_output, refuse_clashes
+from mihatp_arch.inference.inputs import find_inputs
 from mihatp_arch.inference.nuclei.load import load_nuclei_network
 from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, segment_slide
+from mihatp_arch.inference.outputs import name_in_output, refuse_clashes, refuse_no_folder
 
 
 @dataclass
@@ -31,8 +32,7 @@ def plan_outputs(paths: Sequence[Path], output: Path, say: Callable[[str], None]
     Raises:
         UserError: there are none, two have one output, or `output` is a file.
     """
-    if output.exists() and not output.is_dir():
-        raise UserError(f"the output {output} is a file: several slides need a folder")
+    refuse_no_folder(output)
     inputs = find_inputs(paths)
     for note in inputs.notes:
         say(note)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def export_onnx(
     """
     if output.suffix != ".onnx":
         raise UserError(f"'{output}' must end in .onnx")
-    if output.exists():
+    if os.path.lexists(output):  # also a link that leads nowhere
         raise UserError(f"'{output}' exists: name another file")
     if not output.parent.is_dir():
         raise UserError(f"'{output}': there is no folder '{output.parent}': make it first")

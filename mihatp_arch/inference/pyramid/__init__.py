@@ -17,6 +17,7 @@ where the output and its store exist, the next start writes the same file again,
 """
 
 from mihatp_arch.inference.pyramid.encode import Compression, Jpeg, Lossless
+from mihatp_arch.inference.pyramid.flavours import refuse_name
 from mihatp_arch.inference.pyramid.levels import TILE, Layout, level_count
 from mihatp_arch.inference.pyramid.tiff_writer import FLAVOURS, Flavour, write_tiff
 from mihatp_arch.inference.pyramid.tile_store import TileStore, store_path
@@ -31,6 +32,7 @@ __all__ = [
     "Lossless",
     "TileStore",
     "level_count",
+    "refuse_name",
     "store_path",
     "write_tiff",
 ]

@@ -2,19 +2,47 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import with_hint
 from datasets_prep.slides.resolution import magnification_of
 from mihatp_arch.inference.pyramid.encode import Compression, Jpeg
 from mihatp_arch.inference.pyramid.levels import TILE, Layout
 
 Flavour = Literal["generic", "svs", "ome"]
 FLAVOURS: tuple[Flavour, ...] = ("generic", "svs", "ome")
+SUFFIXES = (".tif", ".tiff", ".svs", ".btf")  # of a slide that is written
 _THUMBNAIL_QUALITY = 90
+
+
+def refuse_name(output: Path, flavour: Flavour | None, *, hint: str = "") -> None:
+    """Raise `UserError` unless a slide of this flavour may have the name of `output`.
+
+    Args:
+        output: the file.
+        flavour: that was chosen; None: any.
+        hint: what else may be wrong with an ending that no slide has.
+    """
+    if output.suffix.lower() not in SUFFIXES:
+        raise UserError(with_hint(f"-o {output}: a slide is written as {', '.join(SUFFIXES)}", hint))
+    ending = _format_of(output)
+    format = "tiff" if flavour == "generic" else flavour
+    if None not in (ending, format) and ending != format:
+        raise UserError(f"--format {format}: the output {output} is {ending} by its ending: change one of them")
+
+
+def _format_of(output: Path) -> str | None:
+    """The value of --format that the ending of a file names; None for `.tif` and `.btf`, which fit to all."""
+    name = output.name.lower()
+    if name.endswith((".ome.tif", ".ome.tiff", ".ome.btf")):
+        return "ome"
+    return "svs" if name.endswith(".svs") else None
 
 
 @dataclass(frozen=True)

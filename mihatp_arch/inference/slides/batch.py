@@ -1,6 +1,6 @@
 """Many slides, one after another or on a Dask cluster; the failure of one does not stop the others."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -14,6 +14,7 @@ from datasets_prep.slides.open import open_slide
 from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.inference.load import bundled_scales
 from mihatp_arch.inference.network import Network
+from mihatp_arch.inference.slides.maps import map_files
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import plan_slide
 from mihatp_arch.inference.slides.record import (
@@ -30,6 +31,7 @@ from mihatp_arch.inference.slides.record import (
 from mihatp_arch.inference.slides.task import NetworkSource, Workers, loaded
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.upscale import batch_for
+from mihatp_arch.inference.write_images import MARK as IMAGE_MARK
 from mihatp_arch.training.parallel_branches import number_of_threads
 
 
@@ -69,6 +71,10 @@ class Batch:
     def digest_for(self, slide: Path) -> str:
         """Hash of everything that the output of a slide depends on."""
         return digest(self.digest, fingerprint(slide) if slide.exists() else None)
+
+    def maps_of(self, output: Path) -> list[Path]:
+        """The files that are written beside an output."""
+        return map_files(output, ensemble=self.tiles.ensemble) if self.options.maps else []
 
     def _weights(self) -> object:
         """Size and time of the file of weights, in the folder of an experiment the newest; None for bundled ones."""
@@ -130,6 +136,11 @@ def upscale_slides(
             records[slide] = Record(str(slide), str(output), EXISTED)
         else:
             todo.append((slide, output))
+        if slide in records:
+            _say_missing(slide, batch.maps_of(output), say)
+    for _, output in todo:
+        if batch.options.overwrite or not output.exists():
+            refuse_foreign(output, IMAGE_MARK)  # before the work; also a link that leads nowhere
     for record in _run(todo, batch, say):
         records[Path(record.slide)] = record
         if record.status == FAILED and folder is not None:  # the caller shows that of a single slide
@@ -137,6 +148,14 @@ def upscale_slides(
         _write(folder, earlier, records)
     _write(folder, earlier, records)
     return [records[slide] for slide in slides]
+
+
+def _say_missing(slide: Path, maps: Sequence[Path], say: Callable[[str], None]) -> None:
+    """Say which maps of an output that exists are missing."""
+    missing = [file.name for file in maps if not file.exists()]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        say(f"{slide.name}: its output exists, but {', '.join(missing)} {are} missing: --overwrite computes it again")
 
 
 def _write(folder: Path | None, earlier: Mapping[str, Record], records: Mapping[Path, Record]) -> None:

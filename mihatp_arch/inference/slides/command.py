@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
-from mihatp_arch.inference.inputs import name_in_output, refuse_clashes
-from mihatp_arch.inference.pyramid import Flavour
+from mihatp_arch.inference.outputs import name_in_output, refuse_clashes, refuse_no_folder
+from mihatp_arch.inference.pyramid import Flavour, refuse_name
 from mihatp_arch.inference.slides.batch import Batch, upscale_slides
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.record import DONE, EXISTED, FAILED, NAME, Record
 from mihatp_arch.inference.slides.task import NetworkSource
 
 _FLAVOURS: dict[str | None, Flavour] = {None: "generic", "tiff": "generic", "svs": "svs", "ome": "ome"}
-_SUFFIXES: dict[Flavour, str] = {"generic": ".tif", "svs": ".svs", "ome": ".ome.tif"}
-_FILES = (".tif", ".tiff", ".svs", ".btf")  # endings of an output that is a file
+_ENDINGS: dict[Flavour, str] = {"generic": ".tif", "svs": ".svs", "ome": ".ome.tif"}
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,13 @@ class SlidesRun:
         batch: how they are upscaled.
         outputs: slide -> output.
         folder: of the outputs; None where the output is a file.
+        beside: slide -> the files that are written beside its output.
     """
 
     batch: Batch
     outputs: dict[Path, Path]
     folder: Path | None
+    beside: dict[Path, list[Path]]
 
 
 def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
@@ -76,14 +77,13 @@ def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
         scheduler=args.scheduler,
         resume=args.resume,
     )
-    outputs, folder = _outputs(paths, args.inputs, args.output, _SUFFIXES[options.flavour])
-    ending = _format_of(args.output)
-    if folder is None and args.format is not None and ending not in (None, args.format):
-        raise UserError(
-            f"--format {args.format}: the output {args.output} is {ending} by its ending: change one of them"
-        )
-    refuse_clashes(outputs)
-    return SlidesRun(batch, outputs, folder)
+    outputs, folder = _outputs(paths, args.inputs, args.output, _ENDINGS[options.flavour])
+    if folder is None:
+        chosen = options.flavour if args.format else None
+        refuse_name(args.output, chosen, hint="a folder needs to exist, or no ending")
+    beside = {slide: batch.maps_of(output) for slide, output in outputs.items()}
+    refuse_clashes(outputs, beside=beside, read=[] if args.tissue is None else [args.tissue])
+    return SlidesRun(batch, outputs, folder, beside)
 
 
 def run_slides(run: SlidesRun, output: Path) -> int:
@@ -107,23 +107,12 @@ def _outputs(
 ) -> tuple[dict[Path, Path], Path | None]:
     """Slide -> output, and the folder of the outputs; None where the output is a file."""
     is_file = len(paths) == 1 and len(given) == 1 and given[0].is_file() and not output.is_dir()
-    if is_file and output.suffix.lower() in _FILES:
-        return {paths[0].absolute(): output.absolute()}, None
     if is_file and output.suffix:
-        raise UserError(
-            f"-o {output}: a slide is written as {', '.join(_FILES)}; a folder needs to exist, or no ending"
-        )
+        return {paths[0].absolute(): output.absolute()}, None
+    refuse_no_folder(output)
     folder = output.absolute()
     outputs = {path.absolute(): folder / name_in_output(path, given).with_suffix(suffix) for path in paths}
     return outputs, folder
-
-
-def _format_of(output: Path) -> str | None:
-    """The value of --format that the ending of a file names; None for `.tif` and `.btf`, which fit to all."""
-    name = output.name.lower()
-    if name.endswith((".ome.tif", ".ome.tiff", ".ome.btf")):
-        return "ome"
-    return "svs" if name.endswith(".svs") else None
 
 
 def _report(records: Sequence[Record], output: Path, folder: Path | None) -> int:

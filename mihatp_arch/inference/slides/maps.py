@@ -52,15 +52,20 @@ def _reduced(plane: NDArray[np.float32], side: int) -> Map:
 
 def refuse_foreign_maps(output: Path, job: SlideJob) -> None:
     """Raise `UserError` where `write_maps` would replace a file that this program did not write."""
-    for name, picture, outlines in _files(output, job):
+    for name, picture, outlines in _files(output, ensemble=job.task.ensemble):
         refuse_foreign(picture, _MARK.encode())
         refuse_foreign(outlines, _title(name).encode(), b'"features":[]')  # or a slide without tissue
 
 
-def _files(output: Path, job: SlideJob) -> Iterator[tuple[str, Path, Path]]:
+def map_files(output: Path, *, ensemble: bool) -> list[Path]:
+    """The files that `write_maps` writes beside an output."""
+    return [file for _, *files in _files(output, ensemble=ensemble) for file in files]
+
+
+def _files(output: Path, *, ensemble: bool) -> Iterator[tuple[str, Path, Path]]:
     """Yields the name of each map, its picture and its outlines."""
     stem = output.with_suffix("")
-    for name in ("inconsistency", "deviation") if job.task.ensemble else ("inconsistency",):
+    for name in ("inconsistency", "deviation") if ensemble else ("inconsistency",):
         yield name, stem.with_name(f"{stem.name}.{name}.tif"), stem.with_name(f"{stem.name}.{name}.geojson")
 
 
@@ -80,7 +85,7 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
         UserError: a file cannot be written.
     """
     written = []
-    for name, picture, outlines in _files(output, job):
+    for name, picture, outlines in _files(output, ensemble=job.task.ensemble):
         values = np.vstack(list(store.map_strips(name)))
         try:
             remove_partials(picture)

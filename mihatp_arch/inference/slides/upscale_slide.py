@@ -12,7 +12,7 @@ from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.protocol import SlideReader
 from mihatp_arch.inference.blend import Block
 from mihatp_arch.inference.network import Network
-from mihatp_arch.inference.pyramid import TileStore, store_path, write_tiff
+from mihatp_arch.inference.pyramid import TileStore, refuse_name, store_path, write_tiff
 from mihatp_arch.inference.slides import seams
 from mihatp_arch.inference.slides.disk import check_disk
 from mihatp_arch.inference.slides.job import SlideJob, description, prepare_job
@@ -75,9 +75,7 @@ def upscale_slide(
         UserError: the slide or the output cannot be used. `output` is as it was; finished blocks are in the store.
     """
     start = time.monotonic()
-    if output.exists() and path.exists() and output.samefile(path):
-        raise UserError(f"the output {output} is the slide itself: name another file")
-    _refuse_existing(output, options, finished=store_path(output).exists())
+    _refuse_output(path, output, options)
     with open_for_reading(path, assume_mpp=options.stated_mpp) as slide:
         job = prepare_job(network, slide, options, tiles)
         for note in job.notes if say else ():
@@ -108,6 +106,14 @@ def upscale_slide(
         seconds=time.monotonic() - start,
         notes=job.notes,
     )
+
+
+def _refuse_output(path: Path, output: Path, options: SlideOptions) -> None:
+    """Raise `UserError` where the slide in `path` cannot be written to `output`."""
+    refuse_name(output, None if options.flavour == "generic" else options.flavour)
+    if output.exists() and path.exists() and output.samefile(path):
+        raise UserError(f"the output {output} is the slide itself: name another file")
+    _refuse_existing(output, options, finished=store_path(output).exists())
 
 
 def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> None:

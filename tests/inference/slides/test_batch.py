@@ -136,6 +136,21 @@ def test_a_table_of_the_user_is_not_replaced(weights, folder, tmp_path):
     assert os.listdir(out) == ["upscale.csv"] and "P1" in (out / "upscale.csv").read_text()
 
 
+def test_maps_that_are_missing_beside_an_output_are_said(weights, slide, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert upscaled([slide], given(weights, slide, output=out, maps=True)) == 0
+    (out / "small.inconsistency.geojson").unlink()
+    capsys.readouterr()
+    for more in ({}, {"resume": True}):
+        assert upscaled([slide], given(weights, slide, output=out, maps=True, **more)) == 0
+        assert capsys.readouterr().err == (
+            "small.tif: its output exists, but small.inconsistency.geojson is missing: --overwrite computes it again\n"
+        )
+    assert upscaled([slide], given(weights, slide, output=out, maps=True, overwrite=True)) == 0
+    assert upscaled([slide], given(weights, slide, output=out, maps=True)) == 0
+    assert "missing" not in capsys.readouterr().err
+
+
 def test_a_slide_with_its_outlines(weights, slide, tmp_path):
     square = Region(np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32))
     write_geojson(tmp_path / "tissue.geojson", [square])

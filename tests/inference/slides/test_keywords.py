@@ -38,6 +38,21 @@ def test_errors_of_a_slide(network, slide, tmp_path):
         SlideOptions(whole=True, tissue=slide)
 
 
+@pytest.mark.parametrize(
+    ("name", "flavour", "says"),
+    [
+        ("y.png", "generic", r"^output .*y\.png: a slide is written as \.tif, \.tiff, \.svs, \.btf$"),
+        ("y", "generic", "a slide is written as"),
+        ("y.ome.tif", "svs", r"^flavour svs: the output .* is ome by its ending"),
+        ("y.svs", "ome", "is svs by its ending"),
+    ],
+)
+def test_the_name_of_a_slide_is_checked_as_in_the_command(network, slide, tmp_path, name, flavour, says):
+    with pytest.raises(UserError, match=says):
+        Upscaler(network).upscale_slide(slide, tmp_path / name, options=SlideOptions(flavour=flavour))
+    assert not list(tmp_path.iterdir())
+
+
 def test_notes_of_a_slide(network, tmp_path):
     glass = write_pyramid(tmp_path / "glass.tif", [np.full((256, 256, 3), 243, np.uint8)])
     result = Upscaler(network).upscale_slide(glass, tmp_path / "out.tif", options=SlideOptions(force=True))
