@@ -64,7 +64,9 @@ def run_ablation(plan: Plan, setup: Setup) -> int:
         UserError: as `run_benchmark`, or `ours` of the plan is no MiHATP.
     """
     full = plan.mihatp("--ablation")
-    methods = tuple(Method(experiment.name, variant(full, experiment)) for experiment in EXPERIMENTS)
+    methods = tuple(
+        Method(experiment.name, variant(full, experiment), total_iter=full.total_iter) for experiment in EXPERIMENTS
+    )
     plan = replace(plan, methods=methods, ours="Exp8", projected=False)
     outcome = train_all(plan, setup)
     scores = outcome.plain.scores

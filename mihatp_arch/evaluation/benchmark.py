@@ -92,6 +92,7 @@ def _tables(
             comparison.significance(block.results, ours=block.ours, baseline=block.baseline, patients=patients)
             for block in blocks
         ),
+        *(comparison.other_metrics(block.results, ours=block.ours, baseline=block.baseline) for block in blocks),
         result_tables.cost(blocks[0].results, patch=patch_width(plan), device=device_name()),
         result_tables.structure(results),
     ]
@@ -109,6 +110,8 @@ def budget_note(plan: Plan, failures: Iterable[str]) -> str:
         budget = f"{plan.total_iter} iterations each"
     elif plan.seconds is not None:
         budget = f"{plan.seconds:g} seconds of training each, validations and first stages come on top"
+    own = [f"{method.name} {method.total_iter}" for method in plan.trained if method.total_iter is not None]
+    budget += f" (but: {', '.join(own)} iterations)" if own else ""
     seeds = f", {len(plan.seeds)} seeds" if len(plan.seeds) > 1 else ""
     failed = "".join(f" Failed: {reason}." for reason in failures)
     if len(sets) == 1:

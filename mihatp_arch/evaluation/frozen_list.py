@@ -104,6 +104,8 @@ def freeze(plan: Plan, file: Path, *, date: str) -> int:
 def check_against(plan: Plan, file: Path) -> list[FrozenImage]:
     """Refuse test sets that are not those of the list `file`, and return its images.
 
+    Where patients are not known, a line says that they were not compared.
+
     Raises:
         UserError: the file is no list, is of another scale, or the data at hand differ: a line with the first
             difference and the number of all differences; or a patient of the list is in the training data.
@@ -120,6 +122,8 @@ def check_against(plan: Plan, file: Path) -> list[FrozenImage]:
         if name in ("train", "val")
         for patient in patients_of_split(dataset).values()
     }
+    if not trained or not all(image.patient for image in (*frozen, *there)):
+        print(f"--against {file}: pixels agree; patients are not all known, in the list or here, and were not compared")
     for image in frozen:
         if image.patient in trained:
             raise UserError(

@@ -103,7 +103,7 @@ def _variant(method: Method, name: str, value: float) -> Method:
     options = method.trained_options()
     *above, key = PARAMETERS[name]
     options.section(*above)[key] = value
-    return Method(variant_name(name, value), options)
+    return Method(variant_name(name, value), options, total_iter=method.total_iter)
 
 
 def variant_name(parameter: str, value: float) -> str:

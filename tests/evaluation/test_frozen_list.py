@@ -48,6 +48,16 @@ def test_the_list_has_patients_keys_and_pixels(tmp_path, data):
     assert check_against(plan(tmp_path, data, "HAT"), file) == images
 
 
+def test_patients_that_are_not_known_are_said_not_to_be_compared(tmp_path, data, capsys):
+    file = tmp_path / "list.csv"
+    freeze(plan(tmp_path, data, "SRCNN"), file, date="")
+    check_against(plan(tmp_path, data, "SRCNN"), file)
+    assert capsys.readouterr().out == ""
+    (data / "manifest.csv").unlink()
+    check_against(plan(tmp_path, data, "SRCNN"), file)
+    assert "list.csv: pixels agree; patients are not all known, in the list or here" in capsys.readouterr().out
+
+
 def test_a_list_is_not_written_twice(tmp_path, data):
     file = tmp_path / "list.csv"
     file.write_text("mine")

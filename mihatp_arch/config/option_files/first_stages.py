@@ -22,7 +22,7 @@ _KL_F2 = _KL_F4.replace("[128, 256, 512]", "[128, 256]  # kl-f4 without its last
 
 _ABOUT = """
 A first stage of LDM and ResShift x$scale: {kind} of Rombach et al. (CVPR 2022), on the HR of train_MiHATP_x$scale.yml.
-It gets HR in the place of LR. Its PSNR is that of the reconstruction, which bounds the PSNR of LDM and ResShift.
+It gets HR in the place of LR. Its PSNR is that of the reconstruction: LDM and ResShift are hardly better.
 It does not read LR: one first stage serves every scale of the same HR.
 """
 

@@ -15,7 +15,7 @@ _METRICS = {
     "st_lpips": "perceptual distance that tolerates small shifts; lower is better; its numbers are not those of LPIPS",
     "hed_error": "mean error of the optical densities of hematoxylin, eosin and DAB; lower is better",
     "hematoxylin_ratio": "99th percentile of hematoxylin in SR, divided by that in HR; below 1 nuclei are too pale",
-    "lr_consistency": "mean difference between the k×k mean of SR and that of HR; 0 agrees with what was scanned",
+    "lr_consistency": "mean absolute difference of the k×k means of SR and of HR; 0 agrees with what was scanned",
 }
 
 

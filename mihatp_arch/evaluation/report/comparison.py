@@ -9,23 +9,31 @@ from mihatp_arch.evaluation.report.table import Table
 from mihatp_arch.evaluation.results.differences import FEWEST, Difference
 from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.statistics import Baseline, MethodResult
+from mihatp_arch.metrics import METRIC_ROWS
 
 _ALPHA = 0.05
 _CAPTIONS = {
     "difference of PSNR (dB)": "mean over the patients",
-    "95 % interval": "of this difference, for other patients; it shows a difference where it excludes zero",
+    "95 % interval": "of this difference, for other patients, and for this row alone",
     "p": "of the signed-rank test, for this row alone",
     "p (Holm)": "corrected for the number of rows: judge by this one",
     "patients with a gain": "share of the patients with a positive difference",
 }
+_BY_SEED = "difference by seed"
+_SEEDS = "with the trainings of each seed alone: where they differ much, other trainings may give another result"
 
 
-def interval(difference: Difference | None) -> str:
-    """`+0.012 … +0.345`, the 95 % interval of a difference in dB; blank where there is none."""
+def interval(difference: Difference | None, *, digits: int = 3) -> str:
+    """`+0.012 … +0.345`, the 95 % interval of a difference; blank where there is none."""
     if difference is None or difference.interval is None:
         return ""
     low, high = difference.interval
-    return f"{low:+.3f} … {high:+.3f}"
+    return f"{low:+.{digits}f} … {high:+.{digits}f}"
+
+
+def by_seed(difference: Difference) -> str:
+    """`+1.30, +1.29, +0.99`: the difference for each seed; blank for one seed."""
+    return ", ".join(f"{value:+.2f}" for value in difference.by_seed)
 
 
 def significance(results: Sequence[MethodResult], *, ours: str, baseline: Baseline | None, patients: Patients) -> Table:
@@ -41,7 +49,33 @@ def significance(results: Sequence[MethodResult], *, ours: str, baseline: Baseli
             rows.append([label, *_cells(difference)])
             differences.append(difference)
     note = " ".join([method_note(patients), *_limits(differences), *_baseline_note(baseline)])
-    return Table(f"{title}, paired by patient", ["method", *_CAPTIONS], rows, note=note, captions=_CAPTIONS)
+    captions = dict(_CAPTIONS)
+    if any(difference.by_seed for difference in differences):
+        captions[_BY_SEED] = _SEEDS
+        rows = [[*row, by_seed(difference)] for row, difference in zip(rows, differences, strict=True)]
+    return Table(f"{title}, paired by patient", ["method", *captions], rows, note=note, captions=captions)
+
+
+def other_metrics(results: Sequence[MethodResult], *, ours: str, baseline: Baseline | None) -> Table:
+    """The same differences of SSIM and of the perceptual distances. A table without rows where none is measured."""
+    has_ours = any(result.method == ours for result in results)
+    title = f"{ours} minus each other method" if has_ours else f"Each method minus {baseline.name if baseline else ''}"
+    compared = [result for result in results if result.other_metrics]
+    shown = [row for row in METRIC_ROWS if compared and row.name in compared[0].other_metrics]
+    captions = {}
+    for row in shown:
+        captions[f"difference of {row.label}"] = f"mean over the patients; {row.better} is better"
+        captions[f"{row.label}: 95 % interval"] = "of this difference, for other patients"
+        captions[f"{row.label}: p (Holm)"] = "corrected for the number of rows"
+    rows = []
+    for result in compared:
+        cells = [result.method]
+        for row in shown:
+            difference = result.other_metrics[row.name]
+            mean = "" if isnan(difference.mean) else f"{difference.mean:+.4f}"
+            cells += [mean, interval(difference, digits=4), p_value(difference.p_holm)]
+        rows.append(cells)
+    return Table(f"{title}: other metrics, paired by patient", ["method", *captions], rows, captions=captions)
 
 
 def _cells(difference: Difference) -> list[str]:
@@ -108,6 +142,7 @@ def verdict(results: Sequence[MethodResult], ours: str, baseline: Baseline | Non
             limits = interval(difference)
             p = p_value(difference.p_holm) or "not defined"
             certain = f"95 % interval {limits}, p {p} after Holm's correction" if limits else "no p"
+            certain += f"; by seed {by_seed(difference)}" if difference.by_seed else ""
             sentences.append(
                 f"{ours} against {baseline.name}, the best baseline: {difference.mean:+.3f} dB PSNR over "
                 f"{difference.patients} patients ({certain}), a gain for {100 * difference.won:.0f} % of them."

@@ -43,7 +43,7 @@ def quality(blocks: Blocks, *, title: str, note: str = "", remarks: Sequence[str
     columns += [
         Column(
             "first stage: PSNR",
-            "of the first stage's reconstruction of HR; a method in its latent space cannot be better",
+            "of the first stage's reconstruction of HR; a method in its latent space is hardly better",
             lambda result: mean_and_sd(result.facts.bound, psnr.format) if result.facts.bound else "",
         ),
         Column(

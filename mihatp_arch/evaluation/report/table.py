@@ -76,9 +76,10 @@ def _latex(table: Table) -> str:
         ]
         for row, cells in enumerate(table.rows)
     ]
+    texts = [f"{table.title}.", table.note, *table.remarks, f"{table.legend}." if table.captions else ""]
     lines = [
         r"\begin{table}",
-        rf"\caption{{{_tex(' '.join([f'{table.title}.', table.note, *table.remarks]).strip())}}}",
+        rf"\caption{{{_tex(' '.join(text for text in texts if text))}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"\toprule",
         _latex_row([_tex(head) for head in table.columns]),

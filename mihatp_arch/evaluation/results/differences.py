@@ -37,6 +37,7 @@ class Difference:
         p_holm: `p` after Holm's correction for all methods of its table.
         won: share of the patients for whom the first method is higher.
         patients: their number.
+        by_seed: `mean` with the trainings of each seed alone; empty where the methods do not have the same seeds.
     """
 
     mean: float
@@ -45,6 +46,7 @@ class Difference:
     p_holm: float | None
     won: float
     patients: int
+    by_seed: tuple[float, ...] = ()
 
 
 def patient_means(first: Scores, second: Scores, patients: Patients, metric: str) -> NDArray[np.float64]:

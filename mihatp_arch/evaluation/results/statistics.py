@@ -1,18 +1,19 @@
 """From the scores of all methods to the rows of a table: means, improvements, differences, the paper's numbers."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import nan
 from statistics import stdev
 
 from mihatp_arch.evaluation.results.cost import Cost
-from mihatp_arch.evaluation.results.differences import Difference, difference, with_holm
+from mihatp_arch.evaluation.results.differences import Difference, difference, patient_means, with_holm
 from mihatp_arch.evaluation.results.paper_numbers import PaperNumbers
 from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.scores import Scores, mean_of, over_sets
 from mihatp_arch.evaluation.results.training_time import TrainingTime
 
-MAIN_METRICS = ("psnr", "ssim")  # the metrics of the paper, which are compared between methods
+MAIN_METRICS = ("psnr", "ssim")  # the metrics of the paper
+OTHER_METRICS = ("ssim", "lpips", "st_lpips")  # whose differences stand beside that of PSNR, where they are measured
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class MethodResult:
         gain: metric -> change in percent: of ours against the best baseline, of others against ours (paper, Table 1).
         over_baseline: its PSNR minus that of the baseline, in dB; None for the baseline.
         ours_over: PSNR of ours minus its own, in dB; None for ours.
+        other_metrics: metric -> `ours_over` of another metric; without a result of ours, `over_baseline` of it.
         facts: all that is known besides.
     """
 
@@ -58,6 +60,7 @@ class MethodResult:
     gain: Mapping[str, float]
     over_baseline: Difference | None = None
     ours_over: Difference | None = None
+    other_metrics: Mapping[str, Difference] = field(default_factory=dict)
     facts: Facts = Facts()
 
 
@@ -111,8 +114,14 @@ def compare(
     """
     pooled = {name: mean_of(seeds) for name, seeds in scores.items()}
     means = {name: {metric: mean_and_spread(sets) for metric, sets in of.items()} for name, of in pooled.items()}
-    over_baseline = _differences(pooled, baseline, patients, from_reference=False)
-    ours_over = _differences(pooled, ours, patients, from_reference=True)
+    trained = {name for name in scores if facts.get(name, Facts()).iterations}
+    pairs = _Pairs(patients, pooled, _for_each_seed(scores, trained))
+    over_baseline, ours_over = pairs.over(baseline), pairs.under(ours)
+    others = {
+        metric: pairs.under(ours, metric) if ours in scores else pairs.over(baseline, metric)
+        for metric in OTHER_METRICS
+        if all(metric in of for of in pooled.values())
+    }
     results = []
     for name, seeds in scores.items():
         reference = baseline if name == ours else ours
@@ -127,6 +136,7 @@ def compare(
                 gain,
                 over_baseline.get(name),
                 ours_over.get(name),
+                {metric: of[name] for metric, of in others.items() if name in of},
                 facts.get(name, Facts()),
             )
         )
@@ -145,13 +155,41 @@ def _over_seeds(seeds: Sequence[Scores]) -> dict[str, float]:
     return {metric: stdev(over_sets(scores[metric])[0] for scores in seeds) for metric in seeds[0]}
 
 
-def _differences(
-    pooled: Mapping[str, Scores], reference: str | None, patients: Patients, *, from_reference: bool
-) -> dict[str, Difference]:
-    """PSNR of every method but the reference minus that of the reference, or the other way round, with Holm's p."""
-    if reference is None or reference not in pooled:
+def _for_each_seed(scores: Mapping[str, Sequence[Scores]], trained: Set[str]) -> dict[str, Sequence[Scores]]:
+    """The methods with scores for each seed, the same ones each time where nothing is trained; empty for one seed."""
+    count = max(map(len, scores.values()))
+    if count == 1:
         return {}
-    others = {name: scores for name, scores in pooled.items() if name != reference}
-    if from_reference:
-        return with_holm({name: difference(pooled[reference], other, patients) for name, other in others.items()})
-    return with_holm({name: difference(other, pooled[reference], patients) for name, other in others.items()})
+    all_seeds = {name: seeds if name in trained else [seeds[0]] * count for name, seeds in scores.items()}
+    return {name: seeds for name, seeds in all_seeds.items() if len(seeds) == count}
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The scores of all methods, to be compared in pairs.
+
+    Attributes:
+        patients: of all images.
+        pooled: method -> its scores, mean over the seeds.
+        seeds: method -> its scores for each seed, where there are several and none failed.
+    """
+
+    patients: Patients
+    pooled: Mapping[str, Scores]
+    seeds: Mapping[str, Sequence[Scores]]
+
+    def over(self, reference: str | None, metric: str = "psnr") -> dict[str, Difference]:
+        """Each other method minus the reference, with Holm's p; empty without a reference."""
+        others = self.pooled.keys() - {reference} if reference in self.pooled else ()
+        return with_holm({name: self._minus(name, str(reference), metric) for name in others})
+
+    def under(self, reference: str, metric: str = "psnr") -> dict[str, Difference]:
+        """The reference minus each other method, with Holm's p; empty where the reference has no scores."""
+        others = self.pooled.keys() - {reference} if reference in self.pooled else ()
+        return with_holm({name: self._minus(reference, name, metric) for name in others})
+
+    def _minus(self, first: str, second: str, metric: str) -> Difference:
+        whole = difference(self.pooled[first], self.pooled[second], self.patients, metric=metric)
+        pairs = zip(self.seeds.get(first, ()), self.seeds.get(second, ()), strict=False)
+        by_seed = tuple(float(patient_means(*pair, self.patients, metric).mean()) for pair in pairs)
+        return replace(whole, by_seed=by_seed)

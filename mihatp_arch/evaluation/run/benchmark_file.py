@@ -31,6 +31,7 @@ class MethodFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     first_stage: str | None = None
     zero_shot: bool = False
     weights_of: str | None = None
+    total_iter: Annotated[int, Meta(ge=1)] | None = None
     force: list[str] = []
 
 
@@ -50,13 +51,17 @@ class BenchmarkFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 @dataclass(frozen=True)
 class _Request:
-    """All that the options of a method depend on besides its entry in the benchmark file."""
+    """All that a method depends on besides its entry in the benchmark file.
+
+    Without `own_budgets`, the budget of the command line takes the place of the iterations of single methods.
+    """
 
     file: Path
     scale: int
     overlays: Sequence[Path]
     data: Path | None
     forced: Sequence[str]
+    own_budgets: bool
 
 
 def read_plan(
@@ -95,7 +100,8 @@ def read_plan(
     for name in names:
         if name not in content.methods:
             raise UserError(with_hint(f"{file}: there is no method '{name}'", did_you_mean(name, content.methods)))
-    request = _Request(file, content.scale, overlays, data, forced)
+    own_budgets = not any((changes or {}).get(key) for key in ("total_iter", "seconds"))
+    request = _Request(file, content.scale, overlays, data, forced, own_budgets)
     ours = content.ours or names[-1]
     plan = Plan(
         name=content.name,
@@ -150,7 +156,7 @@ def _row(name: str, entries: Mapping[str, MethodFile | None], names: Sequence[st
             f"{request.file}: method '{name}': weights_of: '{entry.weights_of}' is no method of this comparison that "
             "has weights of its own"
         )
-    if entry.opt or entry.weights or entry.zero_shot or entry.first_stage:
+    if entry.opt or entry.weights or entry.zero_shot or entry.first_stage or entry.total_iter:
         raise UserError(f"{request.file}: method '{name}': weights_of stands beside force alone")
     other = other or MethodFile()
     method = _method(entry.weights_of, msgspec.structs.replace(other, force=[*other.force, *entry.force]), request)
@@ -181,12 +187,15 @@ def _method(name: str, entry: MethodFile | None, request: _Request) -> Method:
         raise UserError(f"{request.file}: method '{name}': zero_shot needs a network_g of the type Spandrel")
     if entry.zero_shot:
         weights = own_weights
+    if weights is not None and entry.total_iter is not None:
+        raise UserError(f"{request.file}: method '{name}': total_iter: its weights are given, so nothing is trained")
+    total = entry.total_iter if request.own_budgets else None
     if entry.first_stage is None:
-        return Method(name, options, weights)
+        return Method(name, options, weights, total_iter=total)
     beside = replace(request, file=files[0].parent / request.file.name)
     first_stage = _method(entry.first_stage, None, beside)
     options.section("path")["pretrain_network_first_stage"] = trained_network(f"{entry.first_stage}_x{request.scale}")
-    return Method(name, options, weights, first_stage)
+    return Method(name, options, weights, first_stage, total_iter=total)
 
 
 def _weights_file(weights: str) -> Path:

@@ -9,7 +9,7 @@ _WARM_UP = 4  # iterations that allocate, compile and fill caches
 
 
 def with_iterations(options: dict[str, Any], total: int) -> None:
-    """Train `total` iterations: the schedule keeps its shape; states are saved and lines logged as often as fits.
+    """Train `total` iterations: the schedule keeps its shape; states, lines and probes come as often as fits.
 
     Args:
         options: of a training, changed in place.
@@ -28,6 +28,8 @@ def with_iterations(options: dict[str, Any], total: int) -> None:
     for key in ("warmup_iter", "disc_start"):
         if train.get(key, -1) > 0:
             train[key] = max(1, round(share * train[key]))
+    if train.get("probe_freq"):
+        train["probe_freq"] = min(train["probe_freq"], max(1, total // 4))
     train["total_iter"] = total
     logger["save_checkpoint_freq"] = min(logger["save_checkpoint_freq"], max(1, total // 5))
     logger["print_freq"] = min(logger["print_freq"], max(1, total // 50))

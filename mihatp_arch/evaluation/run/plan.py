@@ -25,6 +25,7 @@ class Method:
         weights: a file of weights that is tested without training; None trains.
         first_stage: an autoencoder that is trained before it; the method works in its latent space. It has no row.
         weights_of: another row of the comparison, whose trained network is tested with these options.
+        total_iter: its own iterations; None: those of the comparison.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Method:
     weights: Path | None = None
     first_stage: "Method | None" = None
     weights_of: str | None = None
+    total_iter: int | None = None
 
     def trained_options(self) -> Options:
         """A copy of its options, which may be changed. It must be a method that has options."""
@@ -55,8 +57,9 @@ class Plan:
         ours: the improvement of this method over the others is computed.
         cohort: `COAD` or `BRCA` for the numbers of the paper beside ours, else None.
         seeds: each method is trained with each; (None,) with the one of its options.
-        total_iter: the same iterations for every method; None and no `seconds`: each its own.
-        seconds: the same time for every method.
+        total_iter: the same iterations for every method that has none of its own; None and no `seconds`: those of its
+            options.
+        seconds: the same time for every method that has no iterations of its own.
         projected: whether each method is tested with the consistency projection too.
     """
 

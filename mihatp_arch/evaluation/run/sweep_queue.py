@@ -167,6 +167,7 @@ def _open_study(name: str, url: str) -> optuna.Study:
 def _fingerprint(plan: Plan, options: Options) -> str:
     """A hash of the training and of the set that chooses, the same wherever the data lie."""
     values = {key: value for key, value in options.values.items() if key != "datasets"}
-    budget = [plan.scale, plan.total_iter, plan.seconds, plan.seeds]
+    own = [method.total_iter for method in plan.trained if method.name == plan.ours and method.total_iter]
+    budget = [plan.scale, plan.total_iter, plan.seconds, plan.seeds, *own]
     chosen_on = list(plan.validation_set())
     return sha256(msgspec.json.encode([values, budget, chosen_on], order="sorted")).hexdigest()

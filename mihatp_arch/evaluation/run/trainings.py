@@ -83,8 +83,8 @@ def _prepare(
     source = None if method.weights_of is None else run_name(plan, method.weights_of, seed)
     trains = method.weights is None and source is None
     if trains:
-        total = plan.total_iter or options["train"]["total_iter"]
-        if plan.seconds is not None:
+        total = method.total_iter or plan.total_iter or options["train"]["total_iter"]
+        if plan.seconds is not None and method.total_iter is None:
             total = _earlier_total(plan, method, seed, folder) or _iterations_in(plan.seconds, options, folder, threads)
         with_iterations(options, total)
     if before is not None:
@@ -157,6 +157,8 @@ def _iterations_in(seconds: float, options: dict[str, Any], folder: Path, thread
     name = f"pilot_{options['name']}"
     with_iterations(pilot, _PILOT)
     pilot |= {"name": name, "val": None}
+    if "probe_freq" in pilot["train"]:
+        pilot["train"]["probe_freq"] = 0  # in few iterations they would weigh more than in the training
     pilot["logger"] |= {"print_freq": 1, "save_checkpoint_freq": _PILOT}
     file, log = folder / "plans" / f"{name}.yml", folder / "logs" / f"{name}.log"
     _write_options(pilot, file)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mihatp_arch.evaluation.report.comparison import interval, significance, verdict
+from mihatp_arch.evaluation.report.comparison import interval, other_metrics, significance, verdict
 from mihatp_arch.evaluation.results.differences import Difference
 from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.evaluation.results.statistics import Baseline, MethodResult
@@ -39,6 +39,25 @@ def test_ours_is_compared_with_every_method_and_the_baseline_is_named(results):
     ]
     assert table.note.startswith("Mean over 8 patients; each counts once")
     assert table.note.endswith("HAT is the best baseline by PSNR on val, which is no test set.")
+
+
+def test_several_seeds_have_a_column_and_a_place_in_the_verdict(results):
+    of_seeds = replace(results[1].ours_over, by_seed=(0.75, -0.25))
+    results[1] = replace(results[1], ours_over=of_seeds)
+    table = significance(results, ours="MiHATP", baseline=ON_VAL, patients=PATIENTS)
+    assert table.columns[-1] == "difference by seed" and [row[-1] for row in table.rows] == ["", "+0.75, -0.25"]
+    assert "after Holm's correction; by seed +0.75, -0.25), a gain" in verdict(results, "MiHATP", ON_VAL)[1]
+
+
+def test_other_metrics_have_a_table_of_their_own(results):
+    few = Difference(0.0025, (-0.0008, 0.0033), 0.0312, 0.0624, 1.0, 6)
+    results[:2] = [replace(one, other_metrics={"ssim": few, "st_lpips": few}) for one in results[:2]]
+    table = other_metrics(results, ours="MiHATP", baseline=ON_VAL)
+    assert table.title == "MiHATP minus each other method: other metrics, paired by patient"
+    assert [row[0] for row in table.rows] == ["bicubic", "HAT"]
+    assert table.rows[0][1:] == ["+0.0025", "-0.0008 … +0.0033", "0.0624"] * 2
+    assert "lower is better" in table.captions["difference of ST-LPIPS"]
+    assert other_metrics(results[2:], ours="MiHATP", baseline=ON_VAL).rows == []
 
 
 def test_without_ours_each_method_is_compared_with_the_baseline(results):

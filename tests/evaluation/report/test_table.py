@@ -170,6 +170,10 @@ x & \textbf{$<$ 1} \\
 def test_latex_escapes_what_latex_reads():
     table = Table("50 % & _x^2", ["a", "b"], [["x", "< 1"]], {(0, 1)}, "Δ ± 192×192")
     assert latex([table]) == LATEX
+    explained = replace(table, captions={"b": "share, 1 %"})
+    assert r"\caption{50 \% \& \_x\textasciicircum{}2. $\Delta$ $\pm$ 192$\times$192 b: share, 1 \%.}" in latex(
+        [explained]
+    )
 
 
 def test_files(tmp_path, compared):

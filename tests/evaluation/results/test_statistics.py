@@ -6,7 +6,7 @@ import pytest
 
 from mihatp_arch.evaluation.results.paper_numbers import TABLE_1, DerivedNumbers, paper_numbers
 from mihatp_arch.evaluation.results.patients import Patients
-from mihatp_arch.evaluation.results.statistics import Baseline, best_baseline, compare
+from mihatp_arch.evaluation.results.statistics import Baseline, Facts, best_baseline, compare
 
 
 def scores(psnr: dict[str, dict[str, float]], ssim: float = 0.5) -> dict:
@@ -17,14 +17,16 @@ def one_image(psnr: float, ssim: float) -> dict:
     return {"psnr": {"test1": {"a": psnr}}, "ssim": {"test1": {"a": ssim}}}
 
 
-def compared(found: dict, ours: str) -> dict:
+def compared(found: dict, ours: str, facts: dict | None = None) -> dict:
     baseline = best_baseline(found, {}, {ours})
     images = next(iter(found.values()))[0]["psnr"]
     patients = Patients({name: {image: f"{name}/{image}" for image in of} for name, of in images.items()})
     name = baseline.name if baseline else None
-    lines = compare(found, ours, name, patients=patients, facts={})
+    lines = compare(found, ours, name, patients=patients, facts=facts or {})
     return {line.method: line for line in lines}
 
+
+BY_SEED = {"bicubic": [28.0], "HAT": [29.5, 31.5], "SwinIR": [29.0], "MiHATP": [30.0, 31.0]}
 
 # Table 1, COAD, the percentages beside PSNR; SRCNN's at x2 is a misprint (9.96 for 9.99).
 PRINTED = {
@@ -86,6 +88,18 @@ def test_every_method_is_compared_with_the_baseline_and_with_ours():
     assert table["HAT"].over_baseline is None and table["MiHATP"].ours_over is None
     assert [table[name].over_baseline.mean for name in ("bicubic", "MiHATP")] == [-2.0, 0.5]
     assert [table[name].ours_over.mean for name in ("bicubic", "HAT")] == [2.5, 0.5]
+
+
+def test_the_differences_of_each_seed_and_of_the_other_metrics():
+    """bicubic interpolation is not trained, and is the same beside each seed. A training of SwinIR failed."""
+    found = {name: [scores({"t": {"a": psnr}}) for psnr in of] for name, of in BY_SEED.items()}
+    trained = {name: Facts(iterations=9) for name in found if name != "bicubic"}
+    table = compared(found, "MiHATP", trained)
+    over = {name: table[name].ours_over for name in ("bicubic", "HAT", "SwinIR")}
+    assert {name: of.by_seed for name, of in over.items()} == {"bicubic": (2.0, 3.0), "HAT": (0.5, -0.5), "SwinIR": ()}
+    assert {name: of.mean for name, of in over.items()} == {"bicubic": 2.5, "HAT": 0.0, "SwinIR": 1.5}
+    assert table["HAT"].other_metrics.keys() == {"ssim"} and table["MiHATP"].other_metrics == {}
+    assert compared({name: of[:1] for name, of in found.items()}, "MiHATP", trained)["HAT"].ours_over.by_seed == ()
 
 
 def test_the_best_baseline_is_never_ours():

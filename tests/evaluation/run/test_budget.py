@@ -17,9 +17,16 @@ def test_the_schedule_keeps_its_shape():
     assert one["train"]["scheduler"]["milestones"] == [30, 60]
     assert one["train"]["scheduler"]["restarts"] == [0, 50]
     assert (one["train"]["total_iter"], one["train"]["warmup_iter"]) == (100, 5)
-    assert one["train"]["disc_start"] == 50
+    assert one["train"]["disc_start"] == 50 and "probe_freq" not in one["train"]
     assert one["val"]["val_freq"] == 100
     assert one["logger"] == {"print_freq": 2, "save_checkpoint_freq": 20}
+
+
+@pytest.mark.parametrize(("freq", "total", "expected"), [(500, 130, 32), (500, 1, 1), (500, 10**5, 500), (0, 130, 0)])
+def test_a_short_training_is_probed_too(freq, total, expected):
+    one = options(probe_freq=freq)
+    with_iterations(one, total)
+    assert one["train"]["probe_freq"] == expected
 
 
 @pytest.mark.parametrize("total", [1, 7, 100, 3000])
