@@ -10,11 +10,12 @@ from mihatp_arch.inference.network import Precision
 from mihatp_arch.inference.upscale import Upscaler
 
 if TYPE_CHECKING:
-    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei
+    from mihatp_arch.inference.nuclei.options import NucleiOptions
+    from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei
 
 
 def load(
-    source: str | Path | None = None,
+    source: str | os.PathLike[str] | None = None,
     *,
     scale: int | None = None,
     device: str = "auto",
@@ -58,13 +59,14 @@ def segment_nuclei(
     Args:
         path: the slide, or the picture.
         output: the new GeoJSON.
-        options: the network and how it is applied (`mihatp_arch.inference.nuclei.segment_slide.NucleiOptions`).
+        options: the network and how it is applied (`mihatp_arch.inference.nuclei.options.NucleiOptions`).
         overwrite: replace an output that exists.
 
     Raises:
         UserError: the weights, the slide or the output cannot be used; the message says why.
     """
-    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, segment_slide  # OpenSlide
+    from mihatp_arch.inference.nuclei.options import NucleiOptions
+    from mihatp_arch.inference.nuclei.segment_slide import segment_slide  # OpenSlide
     from mihatp_arch.inference.slides.keywords import errors_in_python, in_python
 
     with errors_in_python():

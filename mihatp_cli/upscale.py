@@ -77,14 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Upscale the inputs; 0, or 3 where some of them failed, or 2 where all of them failed."""
-    for name in ("to_mpp", "assume_mpp", "override_mpp"):
-        value = getattr(args, name)
-        if value is not None and not 0.01 < value < 100:
-            raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
-    if args.view and (len(args.inputs) > 1 or args.inputs[0].is_dir()):
-        raise UserError("--view shows one picture or slide: leave it out, and give `mihatp view` two of the files")
+    from datasets_prep.slides.resolution import refuse_absurd
     from mihatp_arch.inference.inputs import find_inputs
 
+    if args.to_mpp is not None and not 0.01 < args.to_mpp < 100:
+        raise UserError(f"--to-mpp {args.to_mpp:g}: give µm per pixel, such as 0.25")
+    refuse_absurd("--assume-mpp", args.assume_mpp)
+    refuse_absurd("--override-mpp", args.override_mpp)
+    if args.view and (len(args.inputs) > 1 or args.inputs[0].is_dir()):
+        raise UserError("--view shows one picture or slide: leave it out, and give `mihatp view` two of the files")
     inputs = find_inputs(args.inputs)
     for note in inputs.notes:
         _say(note)
@@ -92,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         pictures, slides = _plan(args, inputs)
     except PermissionError as error:
         raise UserError(f"{error.filename or args.output}: {error.strerror}: give another output") from error
+    if pictures is not None and slides is not None:
+        slides.batch.check_network()  # before the first picture
     codes = set()
     outputs: dict[Path, Path] = {}
     if pictures is not None:
@@ -171,6 +174,7 @@ def _networks(args: argparse.Namespace) -> "ChooseNetwork":
     if args.weights is None and args.scale is None:
         if args.to_mpp is None:
             raise UserError(f"give --scale ({', '.join(map(str, bundled_scales()))}), or --weights")
+        _load(args, bundled_scales()[0])  # a mistake in the device or the tile shows before the first picture
         return ChooseNetwork(partial(_load, args), bundled_scales(), args.to_mpp, **stated)
     upscaler = _load(args, args.scale)
     return ChooseNetwork(lambda scale: upscaler, [upscaler.scale], args.to_mpp, **stated)

@@ -35,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the images until Ctrl-C, or write them to a folder; 0."""
     from datasets_prep.common.errors import UserError
+    from datasets_prep.slides.resolution import refuse_absurd
     from mihatp_viewer.export import refuse_export
     from mihatp_viewer.scene import open_scene
 
-    if args.assume_mpp is not None and not 0.01 < args.assume_mpp < 100:
-        raise UserError(f"--assume-mpp {args.assume_mpp:g}: give µm per pixel, such as 0.25")
+    refuse_absurd("--assume-mpp", args.assume_mpp)
     if args.export is None and (args.quality is not None or args.overwrite):
         raise UserError(f"--{'overwrite' if args.overwrite else 'quality'} is for --export DIR")
     if args.export is not None:

@@ -21,6 +21,16 @@ def with_hint(text: str, hint: str) -> str:
     return f"{text}; {hint}" if hint else text
 
 
+def told_apart(*numbers: float, digits: int = 3) -> list[str]:
+    """Numbers as text: `digits` significant digits, or as many more as make different numbers look different."""
+    texts: list[str] = []
+    for more in range(digits, 18):  # 17 digits tell all floats apart
+        texts = [f"{number:.{more}g}" for number in numbers]
+        if len(set(texts)) == len(set(numbers)):
+            break
+    return texts
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, rule: str = "---") -> str:
     """A Markdown table.
 

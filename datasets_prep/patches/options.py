@@ -58,9 +58,10 @@ class ScanOptions:
         if self.strict and self.lr != "pyramid":
             raise UserError("--strict refuses slides without the levels for --lr pyramid: give that too")
         override = None if isinstance(self.override_mpp, bool) else self.override_mpp
-        for option, value in (("--assume-mpp", self.assume_mpp), ("--override-mpp", override)):
-            if value is not None and not 0 < value < 100:
-                raise UserError(f"{option} {value}: give µm per pixel, such as 0.25")
+        from datasets_prep.slides.resolution import refuse_absurd  # OpenSlide, which `--help` does without
+
+        refuse_absurd("--assume-mpp", self.assume_mpp)
+        refuse_absurd("--override-mpp", override)
 
 
 @dataclass(frozen=True)

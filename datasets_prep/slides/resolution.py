@@ -1,13 +1,14 @@
 """The resolution of a slide: µm per pixel (mpp) from its properties, and the magnification that it is called."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import openslide
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import told_apart, with_hint
 
 MPP_NAMES = (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
 _SANE = (0.05, 20.0)  # µm/px; a smaller value is beyond 100x, a larger one coarser than any scanner (72 dpi is 353)
@@ -31,8 +32,7 @@ def resolution_of(path: Path, properties: Mapping[str, str], *, assume_mpp: floa
     Raises:
         UserError: no sane resolution is known, or the pixels are not square.
     """
-    if assume_mpp is not None and not is_sane(assume_mpp):
-        raise UserError(f"--assume-mpp {assume_mpp}: give µm per pixel, such as 0.25")
+    refuse_absurd("--assume-mpp", assume_mpp)
     mpp, source, claim = stated_by_file(path, properties)
     if mpp is not None:
         return mpp, source
@@ -54,8 +54,7 @@ def stated_by_file(path: Path, properties: Mapping[str, str]) -> tuple[float | N
     sides = [side for side in (_number(properties, name) for name in MPP_NAMES) if side is not None]
     power = _number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
     if sides and all(map(is_sane, sides)):
-        if max(sides) > (1 + _ANISOTROPY) * min(sides):
-            raise UserError(f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used")
+        refuse_oblong(path, sides)
         return sum(sides) / len(sides), "slide", ""
     if sides:
         return None, "", f"{next(side for side in sides if not is_sane(side)):g} µm/px"
@@ -66,6 +65,19 @@ def stated_by_file(path: Path, properties: Mapping[str, str]) -> tuple[float | N
     return None, "", f"an objective of {power:g}x"
 
 
+def refuse_oblong(path: Path, sides: Sequence[float], *, hint: str = "") -> None:
+    """Raise `UserError` where the pixels of a file are not square.
+
+    Args:
+        path: the file, for the message.
+        sides: of a pixel, µm.
+        hint: what the user can do.
+    """
+    if max(sides) > (1 + _ANISOTROPY) * min(sides):
+        oblong = f"{path} has pixels of {sides[0]:g}x{sides[1]:g} µm: only square ones can be used"
+        raise UserError(with_hint(oblong, hint))
+
+
 def magnification_of(mpp: float) -> float:
     """The usual magnification (80, 40, 20, 10, 5, 2.5 or 1.25) nearest to 10 / mpp."""
     return min(_MAGNIFICATIONS, key=lambda usual: abs(math.log(usual * mpp / 10)))
@@ -74,6 +86,13 @@ def magnification_of(mpp: float) -> float:
 def is_sane(mpp: float) -> bool:
     """Whether a microscope may have this resolution, µm per pixel."""
     return _SANE[0] <= mpp <= _SANE[1]  # false for NaN
+
+
+def refuse_absurd(option: str, mpp: float | None) -> None:
+    """Raise `UserError` where no microscope has the µm per pixel that an option states; None: it states nothing."""
+    if mpp is not None and not is_sane(mpp):
+        low, high = _SANE
+        raise UserError(f"{option} {mpp:g}: give µm per pixel, {low:g} to {high:g}, such as 0.25")
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:
@@ -148,9 +167,10 @@ def hr_reduction(path: Path, resolution: Resolution, *, hr_mpp: float, noun: str
     fits = [n for n in (nearest, nearest + 1, nearest - 1) if n > 0 and low - 1e-9 <= n * mpp <= high + 1e-9]
     if fits:
         return min(fits, key=lambda n: abs(math.log(n * mpp / hr_mpp)))
+    own, least, most = told_apart(mpp, low, high)
     raise UserError(
-        f"{path} is a {10 / mpp:.2g}x {noun} ({mpp:.3f} µm/px): "
-        f"HR patches need {10 / hr_mpp:.2g}x, {low:.2f} to {high:.2f} µm/px, or a finer level to reduce"
+        f"{path} is a {10 / mpp:.2g}x {noun} ({own} µm/px): "
+        f"HR patches need {10 / hr_mpp:.2g}x, {least} to {most} µm/px, or a finer level to reduce"
         + (
             f"; {resolution.note}"
             if resolution.note

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets_prep.slides.resolution import Resolution, stated_resolution
+from datasets_prep.slides.resolution import Resolution, refuse_oblong, stated_resolution
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture
 from mihatp_arch.inference.upscale import Upscaler
@@ -37,6 +37,9 @@ class ChooseNetwork:
     def __call__(self, picture: Picture, path: Path) -> Upscaler:
         """The network for the picture in `path`. Raises `UserError` where there is none."""
         scale = self.scales[0]
+        if picture.sides is not None and self.override_mpp is None:
+            hint = "resample it, or give --override-mpp if its resolution is wrong"
+            refuse_oblong(path, picture.sides, hint=hint)
         resolution = self._resolution(picture)
         if resolution.note:
             self.say(f"{path}: {resolution.note}")

@@ -7,6 +7,7 @@ A picture has 8-bit RGB pixels. Grey and palette images are converted. Images th
 import struct
 import zlib
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,16 @@ class Picture:
         return width, height
 
     @property
+    def sides(self) -> tuple[float, float] | None:
+        """Width and height of a pixel, µm; None where `dpi` is no resolution of a microscope."""
+        across, down = (25400 / dpi if dpi > 0 else 0.0 for dpi in self.dpi or (0.0, 0.0))
+        low, high = _SANE_MPP
+        return (across, down) if low <= across <= high and low <= down <= high else None
+
+    @property
     def mpp(self) -> float | None:
-        """µm per pixel; None where `dpi` is no resolution of a microscope."""
-        mpp = 25400 / self.dpi[0] if self.dpi and self.dpi[0] > 0 else 0.0
-        return mpp if _SANE_MPP[0] <= mpp <= _SANE_MPP[1] else None
+        """µm per pixel, the mean of both sides; None where `dpi` is no resolution of a microscope."""
+        return None if self.sides is None else sum(self.sides) / 2
 
     def enlarged(self, rgb: NDArray[np.uint8], scale: int) -> "Picture":
         """The picture `scale` times as large, with these pixels; opacity is interpolated (bicubic)."""
@@ -150,7 +157,7 @@ def from_pil(image: Image.Image, *, name: str = "image") -> Picture:
     if image.width * image.height > LARGEST:
         raise UserError(f"{name} has {image.width}×{image.height} px: make a pyramidal TIFF of so large a picture")
     was = _MODES[image.mode]
-    dpi = _dpi(image)
+    dpi = _dpi(image, name)
     icc = image.info.get("icc_profile")
     if icc is not None and icc[16:20] != b"RGB ":  # the profile of a grey image does not describe RGB pixels
         icc = None
@@ -161,11 +168,16 @@ def from_pil(image: Image.Image, *, name: str = "image") -> Picture:
     return Picture(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), icc, dpi, was)
 
 
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    dpi = image.info.get("dpi")
-    if dpi is None or not all(np.isfinite(float(side)) and side > 0 for side in dpi):
+def _dpi(image: Image.Image, name: str) -> tuple[float, float] | None:
+    stated = image.info.get("dpi")
+    if stated is None:
         return None
-    across, down = map(float, dpi)
+    try:
+        across, down = map(float, (stated, stated) if isinstance(stated, Real) else stated)
+    except (TypeError, ValueError):
+        raise UserError(f"{name}: its dpi are {stated!r}: pixels per inch, one number or two, are needed") from None
+    if not all(np.isfinite(side) and side > 0 for side in (across, down)):
+        return None
     return (down, across) if image.getexif().get(ORIENTATION) in TURNED else (across, down)
 
 

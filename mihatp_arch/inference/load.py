@@ -1,6 +1,7 @@
 """Load a trained network for inference, from whatever holds it."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,11 @@ def bundled_scales() -> list[int]:
 
 
 def load_network(
-    source: str | Path | None = None, *, scale: int | None = None, device: str = "auto", precision: Precision = "fp32"
+    source: str | os.PathLike[str] | None = None,
+    *,
+    scale: int | None = None,
+    device: str = "auto",
+    precision: Precision = "fp32",
 ) -> Network:
     """Load the network in `source`.
 
@@ -92,7 +97,7 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _find(source: str | Path | None, scale: int | None) -> tuple[str, Path]:
+def _find(source: str | os.PathLike[str] | None, scale: int | None) -> tuple[str, Path]:
     """The name and the file or folder of `source`."""
     names = bundled_weights(_BUNDLED.format("*"))
     if source is None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from datasets_prep.common.processes.progress import progress_bar
+from datasets_prep.common.text import told_apart
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, from_pil, read_picture
 from mihatp_arch.inference.lr_image import Image
@@ -182,7 +183,8 @@ def check_array(image: NDArray[Any]) -> None:
         raise UserError(f"image: {image.dtype} pixels: give uint8, or float in [0, 1]")
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # also for NaN
-        raise UserError(f"image: float pixels from {low:.3g} to {high:.3g}: they must lie in [0, 1]")
+        least, most, *_ = told_apart(low, high, 0.0, 1.0)
+        raise UserError(f"image: float pixels from {least} to {most}: they must lie in [0, 1]")
 
 
 def batch_for(network: Network, side: int) -> int:

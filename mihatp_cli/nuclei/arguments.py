@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from datasets_prep.common.errors import UserError
 
 if TYPE_CHECKING:
-    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions
+    from mihatp_arch.inference.nuclei.options import NucleiOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, overwritten: str) -> None:
@@ -42,17 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser, *, overwritten: str) -> None:
 
 def options_of(args: argparse.Namespace, *, tissue: Path | None = None) -> "NucleiOptions":
     """The options. Raises `UserError` for a value out of its range."""
-    for name in ("assume_mpp", "override_mpp"):
-        value = getattr(args, name)
-        if value is not None and not 0.01 < value < 100:
-            raise UserError(f"--{name.replace('_', '-')} {value:g}: give µm per pixel, such as 0.25")
+    from datasets_prep.slides.resolution import refuse_absurd
+
+    refuse_absurd("--assume-mpp", args.assume_mpp)
+    refuse_absurd("--override-mpp", args.override_mpp)
     for name in ("batch", "workers", "tile"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: at least 1 is needed")
     if args.whole and tissue is not None:
         raise UserError("--whole computes everything, --tissue only its outlines: give one of them")
-    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions
+    from mihatp_arch.inference.nuclei.options import NucleiOptions
 
     return NucleiOptions(
         weights=args.weights,

@@ -9,7 +9,8 @@ from datasets_prep.common.errors import UserError
 from mihatp_cli.nuclei import arguments
 
 if TYPE_CHECKING:
-    from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei
+    from mihatp_arch.inference.nuclei.options import NucleiOptions
+    from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei
 
 SUMMARY = "Segment the nuclei of slides, and write them for QuPath."
 

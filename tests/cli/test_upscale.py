@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from helpers.slides import reduced, write_pyramid
 from PIL import Image
 
 import mihatp_arch
-from datasets_prep.synthetic import write_synthetic_slide
 from mihatp_arch.inference.images import read_picture
 from mihatp_cli.mihatp import main
 
@@ -141,7 +141,8 @@ def test_mistakes_are_one_line_and_code_2(folder, upscale, capsys, name):
 
 def slide_at(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_synthetic_slide(path, width=300, height=300, seed=0, mpp=0.5, factors=(2,))
+    level = np.full((300, 300, 3), 200, np.uint8)
+    write_pyramid(path, [level, reduced(level, 2)], resolution=(20000, 20000))  # 0.5 µm/px
 
 
 def refused(capsys, reason):
@@ -208,6 +209,27 @@ def test_options_of_slides_are_checked_before_the_first_picture(folder, upscale,
     slide_at(folder / "in/slide.tif")
     assert upscale("in", "-o", "out", "--quality", "0") == 2
     assert "quality" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "more", "reason"),
+    [
+        (["in"], ["--device", "nowhere"], "device 'nowhere' cannot be used"),
+        (["slides"], ["--device", "nowhere"], "device 'nowhere' cannot be used"),
+        (["in"], ["--tile", "9"], "9 px are too few"),
+        (["slides"], ["--tile", "32"], "--tile 32: give at least"),
+        (["in", "slides"], ["--tile", "32"], "--tile 32: give at least"),
+        (["in"], ["--assume-mpp", "0.03"], "--assume-mpp 0.03: give µm per pixel, 0.05 to 20"),
+        (["slides"], ["--override-mpp", "0.03"], "--override-mpp 0.03: give µm per pixel, 0.05 to 20"),
+    ],
+)
+def test_what_is_wrong_for_all_inputs_is_said_once_and_first(folder, capsys, inputs, more, reason):
+    Image.fromarray(RGB).save("in/c.png", dpi=(50800, 50800))
+    slide_at(folder / "slides/s.tif")
+    slide_at(folder / "slides/t.tif")
+    assert main(["upscale", *inputs, "-o", "out", "--to-mpp", "0.25", *more]) == 2
+    assert refused(capsys, reason)
     assert not (folder / "out").exists()
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.slides import reduced, write_pyramid
 from PIL import Image
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.synthetic import write_synthetic_slide
 from mihatp_arch.inference.outputs import refuse_clashes
 from mihatp_cli.mihatp import main
 
@@ -24,7 +24,8 @@ def upscale(tmp_path, monkeypatch, local_weights):
 
 
 def slide_at(path):
-    write_synthetic_slide(Path(path), width=300, height=300, seed=0, mpp=0.5, factors=(2,), pen=False, black=False)
+    level = np.full((300, 300, 3), 200, np.uint8)
+    write_pyramid(path, [level, reduced(level, 2)], resolution=(20000, 20000))  # 0.5 µm/px
 
 
 def line_of(capsys):

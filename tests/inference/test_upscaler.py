@@ -132,3 +132,24 @@ def test_the_ensemble_is_the_mean_over_the_symmetries(local_weights):
     unclamped = (np.min(turned, 0) > 0) & (np.max(turned, 0) < 1)
     assert unclamped.mean() > 0.6
     assert np.abs(together - np.mean(turned, 0))[unclamped].max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [(0.0, 1.0000001, "from 0 to 1.0000001:"), (-1e-9, 1.0, "from -1e-09 to 1:"), (0.0, 2.5, "from 0 to 2.5:")],
+)
+def test_a_range_is_said_with_the_digits_that_show_the_mistake(upscaler, low, high, says):
+    image = np.full((8, 8, 3), 0.5, np.float32)
+    image[0, 0, 0], image[0, 0, 1] = low, high
+    with pytest.raises(UserError, match=says):
+        upscaler.upscale(image)
+
+
+def test_dpi_may_be_one_number(upscaler):
+    image = Image.fromarray(RGB)
+    image.info["dpi"] = 25400
+    assert upscaler.upscale(image).info["dpi"] == (50800.0, 50800.0)
+    for wrong in ("high", (1, 2, 3), (300,), ("a", "b")):
+        image.info["dpi"] = wrong
+        with pytest.raises(UserError, match=r"image: its dpi are .*one number or two, are needed"):
+            upscaler.upscale(image)

@@ -17,7 +17,8 @@ from mihatp_arch.evaluation.nuclei.worst_fields import ReadField
 from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MARK, MATCHED, NucleusClass, write_nuclei
 from mihatp_arch.inference.nuclei.level import NucleiLevel
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
-from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, find_nuclei
+from mihatp_arch.inference.nuclei.options import NucleiOptions
+from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei, find_nuclei
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_arch.inference.slides.tissue import Frame
 

@@ -1,6 +1,7 @@
 """Load a HoVer-Net, from whatever holds it."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ _CHANNELS = {  # weights -> their channels in the official network
 _STEP = 4  # a number of channels is a multiple of it
 
 
-def load_nuclei_network(source: str | Path = BUNDLED, *, device: str = "cpu") -> HoVerNet:
+def load_nuclei_network(source: str | os.PathLike[str] = BUNDLED, *, device: str = "cpu") -> HoVerNet:
     """Load the HoVer-Net in `source`, in evaluation mode.
 
     Args:
@@ -55,7 +56,7 @@ def load_nuclei_network(source: str | Path = BUNDLED, *, device: str = "cpu") ->
     return network.to(find_device(device)).eval().requires_grad_(False)
 
 
-def nuclei_weights(source: str | Path) -> Path:
+def nuclei_weights(source: str | os.PathLike[str]) -> Path:
     """The file of weights in `source`, as for `load_nuclei_network`. Raises `UserError` where there is none."""
     names = bundled_weights()
     if str(source) in names:

@@ -15,20 +15,18 @@ from datasets_prep.common.files import refuse_foreign, sha256_of
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
-from datasets_prep.slides.resolution import Resolution, stated_resolution
 from mihatp_arch.inference.nuclei.geojson import MARK, NucleusClass, classes_of, write_nuclei
 from mihatp_arch.inference.nuclei.level import (
-    SIDE,
     NucleiLevel,
     NucleiTile,
     NucleiTiling,
     nuclei_level,
     nuclei_tiling,
-    open_image,
     refuse_damage,
 )
-from mihatp_arch.inference.nuclei.load import BUNDLED, load_nuclei_network, nuclei_weights
+from mihatp_arch.inference.nuclei.load import load_nuclei_network, nuclei_weights
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
+from mihatp_arch.inference.nuclei.options import NucleiOptions
 from mihatp_arch.inference.nuclei.stitch import stitched
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_arch.inference.nuclei.tile_nuclei import TilePredictor, nuclei_of
@@ -39,58 +37,6 @@ from mihatp_arch.nuclei.windows import is_window, windows_of
 
 _WINDOW = {"original": 558, "fast": 560}  # px; with those of the official code most of the time goes into margins
 _PROCESSES = 8  # more than a GPU keeps busy
-
-
-@dataclass(frozen=True)
-class NucleiOptions:
-    """How slides are segmented.
-
-    Attributes:
-        weights: see `load_nuclei_network`.
-        device: `auto`, `cpu`, `cuda`, …
-        assume_mpp: µm per level-0 px of slides that state none.
-        override_mpp: µm per level-0 px of all slides, whatever they state.
-        force: enlarge slides whose pixels are too large.
-        tissue: GeoJSON with outlines of the tissue, level-0 px; None: it is segmented.
-        frame: of the outlines; None: the slide itself.
-        whole: compute the glass too.
-        workers: processes of the post-processing; None: one for each core but one, 8 at most.
-        batch: windows in one call of the network.
-        window: side of the input of the network, px; None: 560 (`fast`) or 558 (`original`).
-        tile: side of the area that is post-processed at once, about, px.
-
-    Raises:
-        UserError: a number is below 1, or `whole` and `tissue` exclude one another.
-    """
-
-    weights: str = BUNDLED
-    device: str = "auto"
-    assume_mpp: float | None = None
-    override_mpp: float | None = None
-    force: bool = False
-    tissue: Path | None = None
-    frame: Frame | None = None
-    whole: bool = False
-    workers: int | None = None
-    batch: int = 1
-    window: int | None = None
-    tile: int = SIDE
-
-    def __post_init__(self) -> None:
-        if self.whole and self.tissue is not None:
-            raise UserError("whole computes everything, tissue only its outlines: give one of them")
-        for name in ("batch", "workers", "tile"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} {value}: at least 1 is needed")
-
-    def open(self, path: Path) -> SlideReader:
-        """Open a slide or a picture. Raises `UserError`."""
-        return open_image(path, assume_mpp=self.assume_mpp if self.override_mpp is None else self.override_mpp)
-
-    def resolution_of(self, slide: SlideReader) -> Resolution:
-        """The resolution of a slide that `open` has opened."""
-        return stated_resolution(slide.mpp, slide.mpp_source, self.assume_mpp, self.override_mpp)
 
 
 @dataclass(frozen=True)
@@ -142,7 +88,7 @@ def segment_slide(
     """
     if output.suffix.lower() not in (".geojson", ".json"):
         raise UserError(f"-o {output}: nuclei are written as .geojson")
-    if options.tissue is not None and options.tissue.absolute() == output.absolute():
+    if options.outlines is not None and options.outlines.absolute() == output.absolute():
         raise UserError(f"-o {output}: it is the file of --tissue: name another file")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
@@ -203,7 +149,7 @@ def _computed(
         slide,
         level.plan,
         like,
-        outlines=options.tissue,
+        outlines=options.outlines,
         frame=options.frame or Frame(level.mpp, slide.facts.origin),
         whole=options.whole or (is_picture and options.tissue is None),
     )

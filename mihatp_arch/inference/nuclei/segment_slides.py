@@ -7,7 +7,8 @@ from pathlib import Path
 from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.inputs import find_inputs
 from mihatp_arch.inference.nuclei.load import load_nuclei_network
-from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, SlideNuclei, segment_slide
+from mihatp_arch.inference.nuclei.options import NucleiOptions
+from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei, segment_slide
 from mihatp_arch.inference.outputs import name_in_output, refuse_clashes, refuse_no_folder
 
 

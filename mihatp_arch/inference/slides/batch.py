@@ -16,7 +16,7 @@ from mihatp_arch.inference.load import bundled_scales
 from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.maps import map_files
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
-from mihatp_arch.inference.slides.plan import plan_slide
+from mihatp_arch.inference.slides.plan import plan_slide, slide_tiling
 from mihatp_arch.inference.slides.record import (
     DONE,
     EXISTED,
@@ -61,9 +61,9 @@ class Batch:
     def digest(self) -> str:
         """Hash of everything that the outputs depend on. Raises `UserError` where the outlines cannot be read."""
         options, outlines = replace(self.options, overwrite=False, tissue=None), None
-        if self.options.tissue is not None:
+        if self.options.outlines is not None:
             try:
-                outlines = self.options.tissue.read_text(encoding="utf-8", errors="replace")
+                outlines = self.options.outlines.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise UserError(f"--tissue {self.options.tissue} cannot be read: {error.strerror or error}") from error
         return digest(self.network, self._weights(), options, outlines, self.tiles, self.batch)
@@ -98,6 +98,17 @@ class Batch:
                 resolution=options.resolution_of(opened),
             )
         return replace(self.network, scale=plan.scale)
+
+    def check_network(self) -> None:
+        """Raise `UserError` before any slide is opened: for weights, a device or tiles that cannot be used.
+
+        On a cluster they are those of its machines, and are checked there.
+        """
+        if self.scheduler is not None:
+            return
+        is_open = self.network.source is None and self.network.scale is None
+        info = loaded(replace(self.network, scale=bundled_scales()[0]) if is_open else self.network).info
+        slide_tiling(info.scale, tile=info.side(self.tiles.tile), multiple=info.multiple)
 
     def tiles_for(self, network: Network) -> TileOptions:
         """`tiles` with the batch that suits the network."""
@@ -179,8 +190,7 @@ def _run(todo: list[tuple[Path, Path]], batch: Batch, say: Callable[[str], None]
             jobs = ((slide, (batch, slide, output)) for slide, output in todo)
             yield from (record for _, record in run_all(executor, _in_task, jobs, at_once=at_once))
         return
-    if batch.network.source is not None or batch.network.scale is not None:
-        loaded(batch.network)  # a mistake in the weights shows before any slide is opened
+    batch.check_network()
     if batch.workers is None:  # this process, with a thread for each core
         yield from (_record(batch, slide, output, None, say) for slide, output in todo)
         return

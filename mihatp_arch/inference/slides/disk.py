@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.text import told_apart
 from mihatp_arch.inference.pyramid import Compression, Layout, Lossless
 
 # Bytes for each px of level 0, with all coarser levels.
@@ -26,7 +27,7 @@ def check_disk(folder: Path, layout: Layout, *, computed: float, compression: Co
     needed = _COPIES * each * layout.width * layout.height - stored
     free = shutil.disk_usage(folder).free
     if needed > free:
+        there, wanted = told_apart(free / 1e9, needed / 1e9, digits=2)
         raise UserError(
-            f"{folder} has {free / 1e9:.1f} GB free, and about {needed / 1e9:.1f} GB are needed: "
-            "free space, or name another folder"
+            f"{folder} has {there} GB free, and about {wanted} GB are needed: free space, or name another folder"
         )

@@ -68,7 +68,7 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
     tiling = slide_tiling(info.scale, tile=info.side(tiles.tile), multiple=info.multiple, block=tiles.block)
     readable = SkippingSlide(slide) if damaged else slide
     frame = Frame(plan.mpp / plan.downsample, slide.facts.origin)
-    tissue = slide_tissue(readable, plan, tiling, outlines=options.tissue, frame=frame, whole=options.whole)
+    tissue = slide_tissue(readable, plan, tiling, outlines=options.outlines, frame=frame, whole=options.whole)
     task = SlideTask(
         path=slide.path,
         assume_mpp=options.stated_mpp,

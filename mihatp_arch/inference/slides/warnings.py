@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.common.text import told_apart
 from datasets_prep.slides.protocol import Levels
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.tissue import SlideTissue
@@ -63,15 +64,17 @@ def warnings(
     look = appearance(_sample(slide, plan, tiling, tissue))
     least = _SHARPEST_BLUR.get(plan.scale, min(_SHARPEST_BLUR.values()))
     if look.sharpness is not None and look.sharpness < least:
+        own, usual = told_apart(look.sharpness, least)
         yield (
-            f"it looks blurred, or enlarged: {look.sharpness:.3f} of its contrast is in fine detail, "
-            f"and {least:.3f} or more is usual; is the resolution right?"
+            f"it looks blurred, or enlarged: {own} of its contrast is in fine detail, "
+            f"and {usual} or more is usual; is the resolution right?"
         )
     for share, (colour, (low, high)) in zip(look.stain or (), _STAIN.items(), strict=False):
         if not low <= share <= high:
+            own, least_usual, most_usual = told_apart(100 * share, 100 * low, 100 * high, digits=2)
             yield (
-                f"its stain is unlike the training's: {colour} has {share:.0%} of the optical density, "
-                f"{low:.0%} to {high:.0%} is usual for H&E"
+                f"its stain is unlike the training's: {colour} has {own} % of the optical density, "
+                f"{least_usual} to {most_usual} % is usual for H&E"
             )
 
 

@@ -8,7 +8,7 @@ from helpers.slides import write_pyramid
 
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.compare import compare_slides
-from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions
+from mihatp_arch.inference.nuclei.options import NucleiOptions
 from mihatp_cli.mihatp import main
 
 SHAPE = (300, 340)

@@ -12,7 +12,8 @@ from datasets_prep.slides.open import open_slide
 from mihatp_arch.api import segment_nuclei
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.nuclei.level import nuclei_level
-from mihatp_arch.inference.nuclei.segment_slide import NucleiOptions, find_nuclei, segment_slide
+from mihatp_arch.inference.nuclei.options import NucleiOptions
+from mihatp_arch.inference.nuclei.segment_slide import find_nuclei, segment_slide
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_cli.mihatp import main
 
@@ -175,11 +176,12 @@ def test_a_damaged_slide_is_refused_before_any_work(slide, disc_weights, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["damaged.tif"]
 
 
-def test_the_outlines_of_the_tissue_are_not_replaced(slide, disc_weights, tmp_path):
+@pytest.mark.parametrize("kind", [Path, str])
+def test_the_outlines_of_the_tissue_are_not_replaced(slide, disc_weights, tmp_path, kind):
     outlines = tmp_path / "tissue.geojson"
     outlines.write_text("{}")
     with pytest.raises(UserError, match="it is the file of --tissue"):
-        segment_slide(slide, outlines, options(disc_weights, whole=False, tissue=outlines), overwrite=True)
+        segment_slide(slide, outlines, options(disc_weights, whole=False, tissue=kind(outlines)), overwrite=True)
 
 
 def test_an_output_that_exists_stays(written, slide, disc_weights):

@@ -201,6 +201,7 @@ def test_outlines_are_part_of_what_a_run_depends_on(weights, slide, tmp_path):
     write_geojson(outlines, [Region(square, ())])
     given_outlines = given(weights, slide, output=output, tissue=outlines, workers=None)
     assert upscaled([slide], given_outlines) == 0
+    assert plan_slides([slide], given(weights, slide, output=output, tissue=str(outlines))).batch.digest
     first = output.read_bytes()
     with pytest.raises(UserError, match=r"one.tif exists"):
         upscaled([slide], given_outlines)

@@ -9,6 +9,7 @@ from datasets_prep.slides.open import open_slide
 from datasets_prep.synthetic.slide import write_synthetic_slide
 from mihatp_arch.inference.choose_network import ChooseNetwork
 from mihatp_arch.inference.images import Picture
+from mihatp_arch.inference.nuclei.options import NucleiOptions
 from mihatp_arch.inference.slides.options import SlideOptions
 from mihatp_arch.inference.slides.plan import plan_slide
 
@@ -56,3 +57,24 @@ def test_pictures_too():
         choose = ChooseNetwork(lambda scale: scale, (2, 4), 0.25, say=lines.append, **options)
         assert choose(picture, Path("a.png")) == scale
     assert [line.count("µm/px") for line in lines] == [1, 1] and "--override-mpp says 1" in lines[1]
+
+
+def test_pictures_with_oblong_pixels_are_refused_as_slides_are():
+    oblong = Picture(None, dpi=(25400 / 0.5, 25400 / 1.0))
+    for to_mpp in (None, 0.25):
+        with pytest.raises(UserError, match=r"a\.png has pixels of 0\.5x1 µm: only square ones .* give --override-mpp"):
+            ChooseNetwork(lambda scale: scale, (2, 4), to_mpp)(oblong, Path("a.png"))
+    assert ChooseNetwork(lambda scale: scale, (2, 4), 0.25, override_mpp=1.0)(oblong, Path("a.png")) == 4
+    nearly = Picture(None, dpi=(25400 / 0.5, 25400 / 0.51))
+    assert nearly.mpp == pytest.approx(0.505)
+    assert ChooseNetwork(lambda scale: scale, (2, 4), 0.25)(nearly, Path("a.png")) == 2
+    screen = Picture(None, dpi=(72.0, 100.0))
+    assert ChooseNetwork(lambda scale: scale, (2,))(screen, Path("a.png")) == 2
+
+
+@pytest.mark.parametrize("name", ["assume_mpp", "override_mpp"])
+@pytest.mark.parametrize("kind", [SlideOptions, NucleiOptions])
+def test_an_absurd_resolution_is_refused_by_its_own_name(kind, name):
+    for mpp in (0.03, 353.0, float("nan")):
+        with pytest.raises(UserError, match=rf"^{name} {mpp:g}: give µm per pixel, 0\.05 to 20"):
+            kind(**{name: mpp})

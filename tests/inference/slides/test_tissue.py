@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,10 +42,11 @@ def test_tissue_and_the_tiles_within_32_um_are_computed(network, tmp_path):
         assert prepare_job(network, opened, SlideOptions(whole=True), large).tissue.computed.all()
 
 
-def test_outlines_decide_where_they_are_given(network, slide, tmp_path):
+@pytest.mark.parametrize("kind", [Path, str])
+def test_outlines_decide_where_they_are_given(network, slide, tmp_path, kind):
     square = Region(np.array([(150, 90), (180, 90), (180, 120), (150, 120)], np.int32))  # tile (1, 2) alone
     write_geojson(tmp_path / "tissue.geojson", [square])
-    tissue = job_of(network, slide, tissue=tmp_path / "tissue.geojson").tissue
+    tissue = job_of(network, slide, tissue=kind(tmp_path / "tissue.geojson")).tissue
     assert np.argwhere(tissue.tiles).tolist() == [[1, 2]]
     assert np.array_equal(tissue.computed, tissue.tiles)
     with pytest.raises(UserError, match="give one of them"):
