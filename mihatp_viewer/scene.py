@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import is_computed
 from mihatp_viewer import outlines
 from mihatp_viewer.tiles import CACHE_BYTES, Tiles
 
@@ -129,10 +130,14 @@ def _distinct(paths: Iterable[Path], *, listed: Sequence[Path] = ()) -> Iterator
 
 
 def _beside(images: Sequence[Path]) -> Iterator[Path]:
-    """The files that `mihatp upscale --maps` and `mihatp nuclei segment` write beside an image."""
+    """The files that `mihatp upscale --maps` and `mihatp nuclei segment` write beside an image.
+
+    Maps are of an output of `mihatp upscale`: they are no layers of a scan with the same name in the same folder.
+    """
     for image in images:
         stem = image.with_suffix("")
-        names = [f"{stem.name}.{name}{suffix}" for name in _MAPS for suffix in (".tif", ".geojson")]
+        maps = _MAPS if is_computed(image) else ()
+        names = [f"{stem.name}.{name}{suffix}" for name in maps for suffix in (".tif", ".geojson")]
         for path in (stem.with_name(name) for name in (*names, f"{stem.name}.geojson")):
             if path.is_file():
                 yield path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 
+COMPUTED = b"MiHATP"  # in the description of each picture and slide that this package computes
 _START = 2**20  # bytes, in which the mark of a file of this program is looked for
 
 
@@ -89,15 +90,24 @@ def refuse_foreign(path: Path, *marks: bytes) -> None:
         raise UserError(f"{path} is a link, so it stays: remove it, or give the name of the file that it leads to")
     if not os.path.lexists(path):
         return
-    try:
-        with path.open("rb") as file:
-            start = file.read(_START)
-    except OSError:  # a folder, or a file of someone else
-        start = b"?"
+    start = _start_of(path)
     if start and not any(mark in start for mark in marks):
         raise UserError(
             f"{path} is no file of this program, so it stays: move it away, or give another name for the output"
         )
+
+
+def is_computed(path: Path) -> bool:
+    """Whether a picture or slide is an output of `mihatp upscale`, by its description."""
+    return COMPUTED in _start_of(path)
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_START)
+    except OSError:  # a folder, or a file of someone else
+        return b"?"
 
 
 def sha256_of(path: Path) -> str:

@@ -8,12 +8,12 @@ import numpy as np
 import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from datasets_prep.common.files import write_file
+from datasets_prep.common.files import COMPUTED, write_file
 from datasets_prep.common.text import did_you_mean, with_hint
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture
 
-MARK = b"MiHATP"  # in the description of each picture and slide that this package computes
+MARK = COMPUTED  # in the description of each picture
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 _JPEG_QUALITY = 95
 _JPEG_SIDE = 65_500  # px, of libjpeg

@@ -9,6 +9,7 @@ from helpers.slides import reduced, write_pyramid
 from PIL import Image
 
 from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.nuclei.segment_slides import plan_outputs
 from mihatp_arch.inference.outputs import refuse_clashes
 from mihatp_cli.mihatp import main
 
@@ -101,3 +102,11 @@ def test_a_picture_and_a_map_with_the_same_name_are_refused(upscale, capsys):
     assert upscale("s.tif", "-o", "o.tif", "--maps", "--tissue", "o.inconsistency.geojson") == 2
     assert "o.inconsistency.geojson is an input too" in line_of(capsys)
     assert not Path("out").exists() and not Path("o.tif").exists()
+
+
+def test_nuclei_may_be_written_beside_their_slides(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    first = plan_outputs([tmp_path], tmp_path, print)
+    for output in first.values():
+        output.write_text('{"type": "FeatureCollection", "features": []}')
+    assert plan_outputs([tmp_path], tmp_path, print) == first == {tmp_path / "a.png": tmp_path / "a.geojson"}

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from datasets_prep.common.errors import UserError
+from mihatp_arch.inference.images import Picture
+from mihatp_arch.inference.write_images import write_picture
 from mihatp_cli.mihatp import main
 from mihatp_viewer.scene import open_scene
 
@@ -18,6 +20,13 @@ EMPTY = '{"type": "FeatureCollection", "features": []}'
 def scan(path, side=40):
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(path)
+    return path
+
+
+def output(path, side=80):
+    """As `mihatp upscale` writes it."""
+    path.parent.mkdir(exist_ok=True)
+    write_picture(Picture(np.zeros((side, side, 3), np.uint8)), path, description="Super-resolved by MiHATP")
     return path
 
 
@@ -34,7 +43,7 @@ def layers(images, given=()):
 
 
 def test_a_file_beside_an_image_belongs_to_the_image_of_its_folder(tmp_path):
-    images = scan(tmp_path / "sl" / "b.png"), scan(tmp_path / "up" / "b.tif", 80)
+    images = scan(tmp_path / "sl" / "b.png"), output(tmp_path / "up" / "b.tif")
     for name in ("b.inconsistency.geojson", "b.deviation.geojson", "b.geojson"):
         layer(tmp_path / "up" / name)
     assert layers(images) == [("b.inconsistency.geojson", 1), ("b.deviation.geojson", 1), ("b.geojson", 1)]
@@ -44,15 +53,17 @@ def test_a_file_beside_an_image_belongs_to_the_image_of_its_folder(tmp_path):
 
 @pytest.mark.parametrize("names", [("b.png", "b.tif"), ("b.tif", "b.png")])
 def test_maps_of_trust_belong_to_the_output_where_scan_and_output_share_a_name(tmp_path, names):
-    images = [scan(tmp_path / name, {"b.png": 40, "b.tif": 80}[name]) for name in names]
+    images = [{"b.png": scan, "b.tif": output}[name](tmp_path / name) for name in names]
     Image.fromarray(np.full((10, 10), 128, np.uint8)).save(tmp_path / "b.inconsistency.tif")
     layer(tmp_path / "b.deviation.geojson")
     layer(tmp_path / "b.geojson")
-    output = names.index("b.tif")
-    maps = [("b.inconsistency.tif", output), ("b.deviation.geojson", output)]
-    assert layers(images) == [*maps, ("b.geojson", 0)]
+    last = names.index("b.tif")
+    maps = [("b.inconsistency.tif", last), ("b.deviation.geojson", last)]
+    assert sorted(layers(images)) == sorted([*maps, ("b.geojson", 0)])
+    assert layers([tmp_path / "b.png"]) == [("b.geojson", 0)]  # the maps are not of the scan
+    assert layers([tmp_path / "b.png"], [tmp_path / "b.deviation.geojson"])[0] == ("b.deviation.geojson", 0)
     scan(tmp_path / "b.png", 80)
-    assert layers(images) == [("b.inconsistency.tif", 1), ("b.deviation.geojson", 1), ("b.geojson", 0)]
+    assert sorted(layers(images)) == [("b.deviation.geojson", 1), ("b.geojson", 0), ("b.inconsistency.tif", 1)]
 
 
 def test_no_file_is_a_layer_twice(tmp_path, monkeypatch):
@@ -75,7 +86,7 @@ def test_a_given_layer_belongs_to_an_image_of_its_folder_before_its_name_counts(
 
 @pytest.mark.parametrize("text", [EMPTY, "", "{", "[" * 100_000, '{"type": "Point", "coordinates": [1, 1]}'])
 def test_an_unusable_file_beside_an_image_is_left_out_with_a_note(tmp_path, text):
-    image = scan(tmp_path / "a.png")
+    image = output(tmp_path / "a.png")
     outlines = layer(tmp_path / "a.geojson", text)
     layer(tmp_path / "a.inconsistency.tif", "no picture")
     layer(tmp_path / "a.deviation.geojson")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mihatp_cli.mihatp import main
 from mihatp_viewer.page_data import scene_script
@@ -54,7 +55,9 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys, arguments, line):
 
 def test_maps_and_outlines_beside_an_image_are_layers(tmp_path):
     Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(tmp_path / "in.png")
-    Image.fromarray(np.zeros((160, 160, 3), np.uint8)).save(tmp_path / "out.png")
+    about = PngInfo()
+    about.add_text("Description", "Super-resolved x2 by MiHATP")
+    Image.fromarray(np.zeros((160, 160, 3), np.uint8)).save(tmp_path / "out.png", pnginfo=about)
     Image.fromarray(np.full((10, 10), 128, np.uint8)).save(tmp_path / "out.inconsistency.tif")
     geojson(tmp_path / "out.geojson")
     other = geojson(tmp_path / "other.json", name="Tumor")
