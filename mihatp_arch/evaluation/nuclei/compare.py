@@ -29,6 +29,7 @@ _FILES = {  # and a mark of each
     "nuclei.csv": b"method,image,status,",
     "fidelity.csv": b"method,feature,unit,",
 }
+_PICTURES = ("B.bland_altman.png", "B.worst.png")  # written after all but the tables
 _NAMES = Names("A", "B")
 _IMAGE = "slide"
 _SHARE, _LEAST = 0.02, 20.0  # of the size, and µm: larger differences of the sizes are other fields
@@ -75,6 +76,8 @@ def compare_slides(
         raise UserError(f"{folder} has a {existing} already: name another folder, or give --overwrite")
     for name, mark in _FILES.items():
         refuse_foreign(folder / name, mark)
+    for name in _PICTURES if existing is None else ():  # no comparison has written them
+        refuse_foreign(folder / name)
     options = replace(options, frame=_frame_of_both(first, second, options))
     stores = [folder / f".{name}.tiles" for name in ("A", "B")]
     try:

@@ -103,3 +103,11 @@ def test_the_command_of_a_slide_with_itself(scan, disc_weights, tmp_path, capsys
     assert not (tmp_path / "out" / "B.worst.png").exists()
     assert main(arguments) == 2
     assert "already: name another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["B.bland_altman.png", "B.worst.png"])
+def test_a_picture_of_the_user_stays(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=rf"{name} is no file of this program, so it stays"):
+        compare_slides(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path, NucleiOptions(), overwrite=True)
+    assert (tmp_path / name).read_text() == "mine"
