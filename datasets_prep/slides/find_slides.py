@@ -12,6 +12,8 @@ from datasets_prep.slides.dicom import series_of
 from datasets_prep.slides.open import slide_suffixes
 from datasets_prep.slides.tiles import TileReader
 
+_MANIFEST_START = b"key,slide,patient,split,"  # of a data set; a table of the user has other columns
+
 
 @dataclass(frozen=True)
 class FoundFiles:
@@ -20,10 +22,12 @@ class FoundFiles:
     Attributes:
         names: path of each file -> its name, sorted by name. The path is that of the link where the file is one.
         doubles: name of a link to a file that counts under another name -> this path.
+        data_sets: data sets of `mihatp prepare`, whose overviews, masks and card are no tiles.
     """
 
     names: dict[Path, str] = field(default_factory=dict)
     doubles: dict[str, Path] = field(default_factory=dict)
+    data_sets: list[Path] = field(default_factory=list)
 
 
 def find_slides(paths: Sequence[Path]) -> FoundFiles:
@@ -97,21 +101,40 @@ def _one_per_series(slides: dict[Path, str]) -> dict[Path, str]:
 
 
 def find_images(folder: Path) -> FoundFiles:
-    """Every image tile in `folder`, by the rules of `find_slides`.
+    """Every image tile in `folder`, by the rules of `find_slides`; data sets of `mihatp prepare` are left out.
 
     Raises:
         UserError: the folder cannot be read, or holds no image.
     """
     suffixes = TileReader.suffixes
+    data_sets: list[Path] = []
     try:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder: give the folder that holds the image tiles")
-        listed = [(path, name.as_posix()) for path, name in walk(folder) if path.suffix.lower() in suffixes]
+        listed = [(path, name) for path, name in walk(folder) if path.suffix.lower() in suffixes]
+        data_sets = [
+            parent
+            for parent in sorted({folder / part for _, name in listed for part in name.parents})
+            if _is_data_set(parent)
+        ]
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror or error}): give a folder of image tiles") from error
     if not listed:
         raise UserError(f"{folder} holds no image tiles ({', '.join(suffixes)})")
-    return _each_once(listed)
+    tiles = [(path, name.as_posix()) for path, name in listed if not set(data_sets) & set(path.parents)]
+    if not tiles:
+        raise UserError(f"{data_sets[0]} is a data set, its pictures are no tiles: give the folder that it was made of")
+    found = _each_once(tiles)
+    return FoundFiles(found.names, found.doubles, data_sets)
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Whether `mihatp prepare` wrote `folder`. Raises `OSError`."""
+    manifest = folder / "manifest.csv"
+    if not (manifest.is_file() and (folder / "build.json").is_file()):
+        return False
+    with manifest.open("rb") as file:
+        return file.read(len(_MANIFEST_START)) == _MANIFEST_START
 
 
 def real_path(path: Path) -> Path:

@@ -4,6 +4,8 @@ import csv
 import hashlib
 
 import pytest
+from helpers.build import build as build_of_slides
+from helpers.build import write_slides
 from helpers.tiles import barcode, build, manifest_rows, write_csv, write_tiles
 
 from datasets_prep.command import main
@@ -131,3 +133,17 @@ def test_patients_that_may_be_one_are_said(tmp_path):
     manifest = write_csv(tmp_path / "m.csv", rows)
     warnings = list_sources([], tiles=folder, manifest=manifest, splits=SplitOptions()).warnings
     assert len(warnings) == 2 and "'c', 'C'" in warnings[0] and "TCGA-AA-0001" in warnings[1]
+
+
+def test_a_data_set_below_the_tiles_is_not_read(tmp_path):
+    """Its overviews are slides at low power, and its card is a figure: neither is tissue at 40x."""
+    slides = write_slides(tmp_path / "slides")
+    build_of_slides(slides, tmp_path / "tiles" / "made")
+    made = tmp_path / "tiles" / "made"
+    assert list(made.glob("slides/*_overview.jpg")) and (made / "card.png").exists()
+    with pytest.raises(UserError, match="made is a data set, its pictures are no tiles"):
+        list_sources([], tiles=tmp_path / "tiles", manifest=None, splits=SplitOptions())
+    write_tiles(tmp_path / "tiles" / "images")
+    listed = list_sources([], tiles=tmp_path / "tiles", manifest=None, splits=SplitOptions())
+    assert [source.name for source in listed.used] == [f"images/{barcode(index)}.png" for index in range(8)]
+    assert listed.notes == [f"{made} is a data set of mihatp prepare: its pictures are no tiles"]
