@@ -3,7 +3,8 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,19 +106,19 @@ def dry_run(
     """Scan all sources and read a sample of patches; arguments as for `prepare`. Nothing is left on the disk.
 
     Raises:
-        UserError: the request is impossible, or no source can be used.
+        UserError: the request is impossible, no source can be used, or the disk of the output is full.
     """
     refuse_existing(output, overwrite=overwrite, signature=SIGNATURE, files=FILES)
     listed = listed_sources(inputs, options, splits, say=say)
     bar = partial(progress_bar, shown=progress)
     beside = next(folder for folder in output.absolute().parents if folder.is_dir())  # a cluster sees this folder too
     with (
-        tempfile.TemporaryDirectory(prefix=".dry-run.", dir=beside) as work,
+        _scratch_folder(beside) as work,
         open_executor(workers=workers, scheduler=scheduler) as (executor, at_once),
     ):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(listed.used, drawn_files(inputs, listed), Path(work), options, run, bar)
-        sample = _sample(states, options, quality, Path(work))
+        states = scan_sources(listed.used, drawn_files(inputs, listed), work, options, run, bar)
+        sample = _sample(states, options, quality, work)
     problems = [state.scan.failed for state in states if state.scan.failed]
     ranges: list[CandidateRange] = []
     try:
@@ -134,6 +135,17 @@ def dry_run(
     for candidates in ranges:
         of_sources.setdefault(candidates.source, []).append(candidates.split)
     return DryRun(states, of_sources, expected, sample, problems)
+
+
+@contextmanager
+def _scratch_folder(beside: Path) -> Iterator[Path]:
+    """A folder for the scans and the sample, removed at the end. Raises `UserError` where it cannot be written."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".dry-run.", dir=beside) as folder:
+            yield Path(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write in {beside}: {reason}; free space or name another folder with -o") from error
 
 
 def _sample(states: Sequence[SourceState], options: ScanOptions, quality: QualityFilter, work: Path) -> Sample:

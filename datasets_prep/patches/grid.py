@@ -1,5 +1,6 @@
 """The grid of candidate patches."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -16,7 +17,11 @@ def check_sizes(*, patch_size: int, scales: Sequence[int]) -> None:
     if not scales or len(set(scales)) != len(scales) or any(scale < 2 for scale in scales):
         raise UserError(f"scales {list(scales)}: give different whole numbers of 2 or more, such as 2 4 8")
     if patch_size < 1 or any(patch_size % scale for scale in scales):
-        raise UserError(f"patch size {patch_size} is not a multiple of every scale in {list(scales)}: 192 is one")
+        step = math.lcm(*scales)
+        multiple = step * max(1, round(patch_size / step))
+        raise UserError(
+            f"patch size {patch_size} is not a multiple of every scale in {list(scales)}: {multiple} is one"
+        )
 
 
 def grid(width: int, height: int, *, patch_size: int) -> Coordinates:

@@ -185,10 +185,8 @@ def _tissue_of(
         )
         notes += drawn.notes
     if needed and not tissue.mask.any():
-        raise UserError(
-            f"{slide.path}: no tissue found "
-            + (f"within {mask}" if mask else f"(preset {options.preset}): try --preset biopsy, or draw it (--mask)")
-        )
+        preset = f"(preset {options.preset}): {'' if options.preset == 'biopsy' else 'try --preset biopsy, or '}"
+        raise UserError(f"{slide.path}: no tissue found " + (f"within {mask}" if mask else f"{preset}draw it (--mask)"))
     return tissue, notes
 
 

@@ -1,5 +1,6 @@
 """`--dry-run` says what a build would do, and leaves nothing behind."""
 
+import resource
 import shutil
 
 import pytest
@@ -49,3 +50,21 @@ def test_it_says_what_would_fail(slides, tmp_path, capsys):
     (tmp_path / "out" / "mine").touch()
     assert command(folder, "-o", tmp_path / "out", *FEW, "--dry-run") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "slides"]
+
+
+def test_a_disk_that_takes_no_file_is_one_line(slides, tmp_path, capsys):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        code = command(slides, "-o", tmp_path / "out", *FEW, "--dry-run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err
+    assert code == 2 and f"cannot write in {tmp_path}: File too large; free space or name another folder" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_preset_is_named_that_was_tried(tmp_path, capsys):
+    slides = write_slides(tmp_path / "slides", side=600)
+    assert command(slides, "-o", tmp_path / "out", *FEW, "--dry-run") == 2
+    assert "no tissue found (preset biopsy): draw it (--mask)" in capsys.readouterr().err

@@ -50,3 +50,12 @@ def test_grid_is_anchored_and_disjoint(height, width, count):
         hits[y : y + 192, x : x + 192] += 1
     assert len(places) == count
     assert hits.max() <= 1 and hits.sum() == count * 192**2
+
+
+@pytest.mark.parametrize(
+    ("side", "scales", "near"), [(192, (5,), 190), (100, (2, 4, 8), 96), (0, (2, 3), 6), (3, (8,), 8)]
+)
+def test_the_side_that_is_named_is_a_multiple(side, scales, near):
+    with pytest.raises(UserError, match=f": {near} is one$"):
+        check_sizes(patch_size=side, scales=scales)
+    check_sizes(patch_size=near, scales=scales)
