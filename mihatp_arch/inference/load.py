@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def load_network(
     """
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}': choose from {', '.join(PRECISIONS)}")
+    if scale is not None and not isinstance(scale, Integral):
+        raise UserError(f"scale {scale!r}: give a whole number, such as 4")
     name, path = _find(source, scale)
     if path.suffix == ".onnx":
         if precision != "fp32" or device not in ("auto", "cpu"):
@@ -68,7 +71,7 @@ def load_network(
         network = TorchNetwork(module, info, device=find_device(device), precision=precision)
         _check_output(network, source=name)
     if scale is not None and network.info.scale != scale:
-        raise UserError(f"'{source}' enlarges {network.info.scale} times, not {scale}: give other weights, or leave it")
+        raise UserError(f"'{name}' enlarges {network.info.scale} times, not {scale}: give other weights, or leave it")
     return network
 
 
@@ -91,7 +94,7 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device '{name}' cannot be used ({reason}): give cpu, or leave the option out") from error
     return device
@@ -106,13 +109,15 @@ def _find(source: str | os.PathLike[str] | None, scale: int | None) -> tuple[str
         source = _BUNDLED.format(scale)
         if source not in names:
             raise UserError(f"no bundled weights enlarge {scale} times ({', '.join(names)}): give weights")
-    if not str(source):
-        raise UserError(f"weights '': give a name ({', '.join(names)}), a file or a folder")
+    if not isinstance(source, (str, os.PathLike)) or not str(source):
+        raise UserError(f"weights {source!r}: give a name ({', '.join(names)}), a file or a folder")
     if str(source) in names:
         return str(source), names[str(source)]
     if is_packaged(str(source)):
         return str(source), weights_file(str(source), scale)
     path = Path(source).expanduser()
+    if not path.exists() and str(source) in bundled_weights():
+        raise UserError(f"weights '{source}' find nuclei and enlarge nothing: give {', '.join(names)}, or a file")
     if not path.exists():
         hint = did_you_mean(str(source), names) or f"those are {', '.join(names)}"
         raise UserError(f"weights '{source}': no such file, and no bundled weights: {hint}")

@@ -112,7 +112,13 @@ class Upscaler:
     def upscale_all(self, images: Iterable[P]) -> Iterator[P]: ...
 
     def upscale_all(self, images: Iterable[Any]) -> Iterator[Any]:
-        """Super-resolve a stream of pictures, one after another, each when it is asked for."""
+        """Super-resolve a stream of pictures, one after another, each when it is asked for.
+
+        Raises:
+            UserError: `images` is one picture, or no stream; later, a picture cannot be used.
+        """
+        if not _is_stream(images):
+            raise UserError("images: several pictures are needed, as a list or an iterator: give one to upscale()")
         return map(self.upscale, images)
 
     def upscale_slide(
@@ -171,6 +177,13 @@ class Upscaler:
         for index, array in enumerate(arrays):
             sr[index] = self._upscale_array(array)
         return torch.from_numpy(sr).permute(0, 3, 1, 2).to(images)
+
+
+def _is_stream(images: object) -> bool:
+    """Whether `images` are several pictures: no path, no PIL image, no array or tensor of one picture."""
+    if isinstance(images, (str, bytes, os.PathLike, PILImage.Image)) or getattr(images, "ndim", 1) in (2, 3):
+        return False
+    return isinstance(images, Iterable)
 
 
 def check_array(image: NDArray[Any]) -> None:

@@ -130,8 +130,12 @@ def test_files_without_a_network_are_one_line(tmp_path, local_weights, write):
         ({"scale": 3}, "no bundled weights enlarge 3 times"),
         ({"source": "he-light-x4", "scale": 2}, "enlarges 4 times, not 2"),
         ({"source": ""}, "weights '': give a name"),
+        ({"source": 3}, "weights 3: give a name"),
+        ({"scale": "4"}, "scale '4': give a whole number"),
+        ({"source": "nuclei-light"}, "'nuclei-light' find nuclei and enlarge nothing: give he-light-x2"),
         ({"source": "he-light-x2", "precision": "fp64"}, "precision 'fp64': choose from fp32, bf16"),
         ({"source": "he-light-x2", "device": "gpu"}, "device 'gpu' cannot be used"),
+        ({"source": "he-light-x2", "device": None}, "device 'None' cannot be used"),
         ({"source": "he-light-x2", "device": "cuda:99"}, "device 'cuda:99' cannot be used"),
     ],
 )

@@ -1,5 +1,7 @@
 """`Upscaler.upscale`: what it takes, and what it gives back."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,12 @@ def test_pil_images_and_paths(upscaler, expected, tmp_path):
 def test_streams(upscaler, expected):
     stream = upscaler.upscale_all(iter([RGB, RGB[:5]]))
     assert np.array_equal(next(stream), expected) and next(stream).shape == (10, 60, 3)
+
+
+@pytest.mark.parametrize("given", ["a.png", Path("a.png"), b"a.png", RGB, Image.fromarray(RGB), None])
+def test_one_picture_is_no_stream(upscaler, given):
+    with pytest.raises(UserError, match=r"images: several pictures are needed.*upscale\(\)"):
+        upscaler.upscale_all(given)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2)])
