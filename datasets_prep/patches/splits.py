@@ -62,8 +62,9 @@ def split_patients(patients: Iterable[str], *, tests: int = 5, seed: int = 0) ->
     if len(order) < needed:
         fits = f"use --tests {len(order) - 2}, or give" if len(order) >= 3 else "with --tests 1 at least 3 are; give"
         raise UserError(
-            f"{len(order)} patients cannot fill train, val and {tests} test sets, each with a patient of its own: "
-            f"{needed} patients are needed; {fits} a split column in --manifest, or --split-by patch"
+            f"{len(order)} patient{'s' * (len(order) != 1)} cannot fill train, val and {tests} test sets, each with a "
+            f"patient of its own: {needed} patients are needed; {fits} a split column in --manifest, or "
+            "--split-by patch"
         )
     share = held_out_patients(len(order), tests=tests)
     names = [name for name in split_names(tests)[1:] for _ in range(share)]
@@ -99,7 +100,8 @@ def deal_tests(split_of: Mapping[str, str], *, tests: int = 5, seed: int = 0) ->
         raise UserError("the manifest has both test and numbered test splits: use test for all, or numbers for all")
     if 0 < len(dealt) < tests:
         raise UserError(
-            f"{len(dealt)} test patients cannot fill {tests} test sets without sharing one: use --tests {len(dealt)}"
+            f"{len(dealt)} test patient{'s' * (len(dealt) != 1)} cannot fill {tests} test sets without sharing one: "
+            f"use --tests {len(dealt)}"
         )
     numbered = {patient: f"test{index % tests + 1}" for index, patient in enumerate(dealt)}
     return {patient: numbered.get(patient, split) for patient, split in split_of.items()}

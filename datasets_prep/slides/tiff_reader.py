@@ -59,7 +59,7 @@ class TiffReader(OpenFile):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the file is a TIFF of which OpenSlide sees nothing, or not all levels, or not the resolution."""
+        """Whether the file is a TIFF of which OpenSlide sees nothing, or one plane, not all levels or no resolution."""
         if not is_tiff(path):
             return False
         vendor = openslide.OpenSlide.detect_format(path)
@@ -71,7 +71,7 @@ class TiffReader(OpenFile):
             return True
         try:
             with tiff_file(path) as file:
-                return bool(file.is_ome or file.is_imagej or file.pages.first.subifds)
+                return bool(file.is_ome or file.is_imagej or file.pages.first.subifds or _has_planes(file))
         except PARSER_ERRORS:
             return False
 
@@ -165,6 +165,13 @@ def _main_page(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPage:
             f"keep one, and {_CONVERT}"
         )
     return main
+
+
+def _has_planes(file: tifffile.TiffFile) -> bool:
+    """Whether another page has the size of the first one, and is no reduced copy."""
+    first, *others = _full_pages(file)
+    size = first.imagewidth, first.imagelength
+    return any(size == (page.imagewidth, page.imagelength) and not page.subfiletype & _REDUCED for page in others)
 
 
 def _full_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:

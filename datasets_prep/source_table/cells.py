@@ -28,7 +28,9 @@ def read_rows(path: Path, is_head: Callable[[Sequence[str]], bool]) -> Rows:
         rows = next((rows for rows in parsed if rows and is_head(rows[0][1])), None)
         if rows is None:
             return _rows(text, ",")
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+    except (ValueError, csv.Error) as error:
         raise UserError(f"{str(path)!r} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
     columns = len(rows[0][1])
     for line, cells in rows:

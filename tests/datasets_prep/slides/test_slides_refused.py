@@ -144,3 +144,12 @@ def test_broken_tile_is_named(tmp_path, svs, tile, compared):
                 slide.read(x + 20, y + 20, 50, 50)
         if not compared:
             np.testing.assert_array_equal(slide.read(600, 300, 100, 100), by_openslide(svs, 600, 300, 100, 100))
+
+
+def test_a_tiled_stack_of_planes_is_not_read_as_its_first_plane(image, tmp_path):
+    """OpenSlide opens it as a generic TIFF of one level."""
+    with tifffile.TiffWriter(tmp_path / "stack.tif") as file:
+        for _ in range(3):
+            file.write(image, photometric="rgb", tile=(128, 128), resolution=(40000, 40000), resolutionunit=3)
+    with pytest.raises(UserError, match=r"3 images of 803x605 px \(focal planes, channels or times\): keep one"):
+        open_slide(tmp_path / "stack.tif")
