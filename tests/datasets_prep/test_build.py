@@ -158,7 +158,7 @@ def test_a_corrected_mask_decides_where_patches_are(slides, built, tmp_path):
 
 
 def test_split_by_patch_warns(slides, tmp_path):
-    with pytest.raises(UserError, match="1 patients cannot fill"):
+    with pytest.raises(UserError, match="1 patient cannot fill"):
         build(slides / f"{barcode(0)}.tif", tmp_path / "out")
     build(slides / f"{barcode(0)}.tif", tmp_path / "out", split_by="patch", tests=1)
     assert "too good" in (tmp_path / "out/card.md").read_text(encoding="utf-8")

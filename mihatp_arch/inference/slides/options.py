@@ -14,7 +14,7 @@ Glass: TypeAlias = Literal["bicubic", "white"]
 GLASS: tuple[Glass, ...] = ("bicubic", "white")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadOptions:
     """How a slide is read.
 
