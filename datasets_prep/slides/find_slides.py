@@ -121,7 +121,8 @@ def find_images(folder: Path) -> FoundFiles:
         raise UserError(f"{folder} cannot be read ({error.strerror or error}): give a folder of image tiles") from error
     if not listed:
         raise UserError(f"{folder} holds no image tiles ({', '.join(suffixes)})")
-    tiles = [(path, name.as_posix()) for path, name in listed if not set(data_sets) & set(path.parents)]
+    made = set(data_sets)
+    tiles = [(path, name.as_posix()) for path, name in listed if made.isdisjoint(path.parents)]
     if not tiles:
         raise UserError(f"{data_sets[0]} is a data set, its pictures are no tiles: give the folder that it was made of")
     found = _each_once(tiles)

@@ -38,9 +38,9 @@ def by_seed(difference: Difference) -> str:
 
 def significance(results: Sequence[MethodResult], *, ours: str, baseline: Baseline | None, patients: Patients) -> Table:
     """`ours` against each other method; without a result of `ours`, each method against the baseline."""
-    has_ours = any(result.method == ours for result in results)
+    has_ours = _has(results, ours)
     reference = baseline.name if baseline else ""
-    title = f"{ours} minus each other method" if has_ours else f"Each method minus {reference}"
+    title = _title(results, ours, baseline)
     listed = [(result.method, result.ours_over if has_ours else result.over_baseline) for result in results]
     rows, differences = [], []
     for method, difference in listed:
@@ -58,8 +58,7 @@ def significance(results: Sequence[MethodResult], *, ours: str, baseline: Baseli
 
 def other_metrics(results: Sequence[MethodResult], *, ours: str, baseline: Baseline | None) -> Table:
     """The same differences of SSIM and of the perceptual distances. A table without rows where none is measured."""
-    has_ours = any(result.method == ours for result in results)
-    title = f"{ours} minus each other method" if has_ours else f"Each method minus {baseline.name if baseline else ''}"
+    title = _title(results, ours, baseline)
     compared = [result for result in results if result.other_metrics]
     shown = [row for row in METRIC_ROWS if compared and row.name in compared[0].other_metrics]
     captions = {}
@@ -76,6 +75,17 @@ def other_metrics(results: Sequence[MethodResult], *, ours: str, baseline: Basel
             cells += [mean, interval(difference, digits=4), p_value(difference.p_holm)]
         rows.append(cells)
     return Table(f"{title}: other metrics, paired by patient", ["method", *captions], rows, captions=captions)
+
+
+def _has(results: Sequence[MethodResult], ours: str) -> bool:
+    return any(result.method == ours for result in results)
+
+
+def _title(results: Sequence[MethodResult], ours: str, baseline: Baseline | None) -> str:
+    """What the differences are between."""
+    if _has(results, ours):
+        return f"{ours} minus each other method"
+    return f"Each method minus {baseline.name if baseline else ''}"
 
 
 def _cells(difference: Difference) -> list[str]:
@@ -135,7 +145,7 @@ def verdict(results: Sequence[MethodResult], ours: str, baseline: Baseline | Non
             top = max(measured, key=lambda result: result.means[row.name][0])
             tops.append(f"highest {row.label}: {top.method} ({mean_and_sd(top.means[row.name], row.format)})")
     sentences = [f"The {' and the '.join(tops)}."] if tops else []
-    has_ours = any(result.method == ours for result in results)
+    has_ours = _has(results, ours)
     for result in results:
         difference = result.ours_over  # as in the row of the baseline in the table: with the same correction
         if has_ours and baseline and result.method == baseline.name and difference and difference.patients:
