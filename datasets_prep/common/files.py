@@ -97,6 +97,21 @@ def refuse_foreign(path: Path, *marks: bytes) -> None:
         )
 
 
+def refuse_foreign_results(folder: Path, table: str, mark: bytes, *others: str) -> None:
+    """Raise `UserError` where a result in `folder` would replace a file that this program did not write.
+
+    Args:
+        folder: of the results.
+        table: name of a CSV whose first MiB has `mark`. It is written before `others`, so with it they are its results.
+        mark: as above.
+        others: names of the results that have no mark of their own.
+    """
+    refuse_foreign(folder / table, mark)
+    if not (folder / table).exists():
+        for name in others:
+            refuse_foreign(folder / name)
+
+
 def is_computed(path: Path) -> bool:
     """Whether a picture or slide is an output of `mihatp upscale`, by its description."""
     return COMPUTED in _start_of(path)

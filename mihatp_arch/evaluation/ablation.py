@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from datasets_prep.common.files import refuse_foreign_results
 from mihatp_arch.config.read import Options
 from mihatp_arch.evaluation.benchmark import budget_note
 from mihatp_arch.evaluation.blocks import facts_of_methods
 from mihatp_arch.evaluation.report import comparison, table
 from mihatp_arch.evaluation.report.columns import mean_and_sd
-from mihatp_arch.evaluation.report.numbers import write_results
+from mihatp_arch.evaluation.report.numbers import RESULTS_MARK, write_results
 from mihatp_arch.evaluation.report.result_tables import MAIN_ROWS, p_value
 from mihatp_arch.evaluation.results.patients import find_patients
 from mihatp_arch.evaluation.results.statistics import MAIN_METRICS, MethodResult, compare
@@ -63,6 +64,7 @@ def run_ablation(plan: Plan, setup: Setup) -> int:
     Raises:
         UserError: as `run_benchmark`, or `ours` of the plan is no MiHATP.
     """
+    refuse_foreign_results(setup.folder, "table3.csv", RESULTS_MARK, "table3.md", "table3.tex")
     full = plan.mihatp("--ablation")
     methods = tuple(
         Method(experiment.name, variant(full, experiment), total_iter=full.total_iter) for experiment in EXPERIMENTS
@@ -77,8 +79,8 @@ def run_ablation(plan: Plan, setup: Setup) -> int:
     note = budget_note(plan, outcome.failures.values())
     note += f" {comparison.method_note(patients)}"
     tables = [table3(results, title=f"{plan.name}: ablation x{plan.scale}", note=note)]
-    table.write(tables, setup.folder / "table3")
     write_results(results, setup.folder / "table3.csv")
+    table.write(tables, setup.folder / "table3")
     print(table.markdown(tables))
     return 3 if outcome.failures else 0
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from datasets_prep.common.files import refuse_foreign_results
 from mihatp_arch.evaluation.blocks import Block, compare_methods, patch_width
 from mihatp_arch.evaluation.frozen_list import check_against, read_test_images, today
-from mihatp_arch.evaluation.pictures import draw
+from mihatp_arch.evaluation.pictures import PICTURES, REPORT, draw
 from mihatp_arch.evaluation.report import comparison, remarks, result_tables, table
-from mihatp_arch.evaluation.report.numbers import write_results
+from mihatp_arch.evaluation.report.numbers import RESULTS_MARK, write_results
 from mihatp_arch.evaluation.report.provenance import Session, provenance
 from mihatp_arch.evaluation.results.kernels import kernels_of_sets, no_projection
 from mihatp_arch.evaluation.results.patients import Patients
@@ -40,8 +41,9 @@ def run_benchmark(
 
     Raises:
         UserError: a mistake in the options, test sets that are not those of the list, a folder of another benchmark,
-            or no method that finished.
+            a file of others in the place of a result, or no method that finished.
     """
+    refuse_foreign_results(setup.folder, "table1.csv", RESULTS_MARK, "table1.md", "table1.tex", *PICTURES, REPORT)
     images = read_test_images(plan) if against is None else check_against(plan, against)
     kernels = kernels_of_sets(plan)
     reason = no_projection(kernels) if plan.projected else None
@@ -60,8 +62,8 @@ def run_benchmark(
         results=blocks[0].results,
     )
     tables = [*_tables(plan, blocks, patients, title=title, note=note, lines=lines), measured]
-    table.write(tables, setup.folder / "table1")
     write_results([result for block in blocks for result in block.results], setup.folder / "table1.csv")
+    table.write(tables, setup.folder / "table1")
     verdicts = [line for block in blocks for line in comparison.verdict(block.results, block.ours, block.baseline)]
     report = draw(
         plan,

@@ -14,6 +14,7 @@ from mihatp_arch.evaluation.run.trainings import run_name
 from mihatp_arch.evaluation.views import view_patches
 from mihatp_arch.metrics.images import BGRImage
 
+PICTURES, REPORT = ("figure2.png", "cost.png"), "report.html"  # in the folder of the benchmark
 _PATCHES = "Worst, median and best patch by the error on tissue of all methods, and the crop with the greatest error"
 
 
@@ -36,26 +37,26 @@ def draw(
         The path of the report.
     """
     patches = example_patches(plan, scores, folder)
-    figures = {_PATCHES: folder / "figure2.png", "Quality against cost": folder / "cost.png"}
-    figure.draw_crops(patches, folder / "figure2.png")
-    plots.quality_against_cost(results, folder / "cost.png", baseline=baseline)
+    of_patches, of_cost = (folder / name for name in PICTURES)
+    figure.draw_crops(patches, of_patches)
+    plots.quality_against_cost(results, of_cost, baseline=baseline)
     right = plan.ours if plan.ours in scores else list(scores)[-1]
     left = next(iter(scores))
     link = view_patches(patches, folder, scale=plan.scale, first=list(dict.fromkeys([left, right])))
     own = {} if link is None else {"the example patches of every method": link}
     write_report(
-        folder / "report.html",
+        folder / REPORT,
         title=title,
         summary=summary,
         tables=tables,
         crops=[_crop(patch) for patch in patches],
-        figures=figures | dict(more),
+        figures={_PATCHES: of_patches, "Quality against cost": of_cost, **more},
         views=own | dict(views),
         left=left,
         right=right,
         added=added_tables(folder),
     )
-    return folder / "report.html"
+    return folder / REPORT
 
 
 def example_patches(plan: Plan, scores: Mapping[str, Sequence[Scores]], folder: Path) -> list[figure.Patch]:

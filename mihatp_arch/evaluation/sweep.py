@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 
-from datasets_prep.common.files import refuse_foreign
+from datasets_prep.common.files import refuse_foreign_results
 from datasets_prep.common.text import did_you_mean
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.benchmark import budget_note
@@ -55,7 +55,7 @@ def run_sweep(plan: Plan, setup: Setup, wanted: Sequence[str], *, storage: str |
     Raises:
         UserError: an unknown parameter, a value that is no number, no MiHATP, other options than the storage has.
     """
-    refuse_foreign(setup.folder / "sweep.csv", _MARK)
+    refuse_foreign_results(setup.folder, "sweep.csv", _MARK, "sweep.md", "sweep.tex", "figure3.png")
     plan = replace(plan, projected=False)
     method = plan.mihatp("--sweep")
     grid = read_grid(wanted)
@@ -143,9 +143,9 @@ def _write(
         for name in dict.fromkeys(point.parameter for point in points)
     }
     tables = [_table(plan, points, note=budget_note(plan, failures))]
-    table.write(tables, folder / "sweep")
     numbers = [[point.parameter, point.value, *point.quality] for point in points]
     write_csv(folder / "sweep.csv", _COLUMNS, numbers)
+    table.write(tables, folder / "sweep")
     plots.sweep(
         {name: [(point.value, *point.quality[:2]) for point in curve] for name, curve in curves.items()},
         folder / "figure3.png",

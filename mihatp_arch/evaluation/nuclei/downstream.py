@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from datasets_prep.common.files import refuse_foreign, sha256_of, write_file
+from datasets_prep.common.files import refuse_foreign, refuse_foreign_results, sha256_of, write_file
 from datasets_prep.common.png import encode_png
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
@@ -18,6 +18,8 @@ from mihatp_arch.evaluation.nuclei.segmenter import Segmented, Segmenter, load_s
 from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode, encode
 
+_MARK = b"method,scale,kernel,"  # the beginning of both CSV files
+
 
 def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str], object]) -> Path:
     """Make Table 2 in the folder `output`, and return its Markdown file.
@@ -28,8 +30,8 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     Raises:
         UserError: data or networks cannot be used, or `output` cannot be written.
     """
-    for name in ("table2.csv", "downstream_images.csv"):
-        refuse_foreign(output / name, b"method,scale,kernel,")
+    refuse_foreign_results(output, "table2.csv", _MARK, "table2.md", "table2.tex", "downstream.html")
+    refuse_foreign(output / "downstream_images.csv", _MARK)
     images = find_images(options.data)
     segmenter = load_segmenter(options.segmenter, window=options.window)
     rows = find_rows(options, say)

@@ -65,8 +65,8 @@ def write_tables(
     by_scale = {scale: _table(scale, scores, patients) for scale in options.scales}
     tables = list(by_scale.values())
     path = output / "table2.md"
+    _write_csv(scores, images, output)  # first: it says that the others are results too
     write(tables, path)
-    _write_csv(scores, images, output)
     summary = [
         f"{len(images)} images of {patients.count} patients in {options.data}.",
         about,

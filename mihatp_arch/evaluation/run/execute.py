@@ -14,11 +14,10 @@ import torch
 from basicsr.archs import build_network
 
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.files import refuse_foreign, remove_dead_partials
+from datasets_prep.common.files import remove_dead_partials
 from datasets_prep.common.processes.lock import only_process
 from mihatp_arch.config.check import training_mistakes
 from mihatp_arch.errors import UserError
-from mihatp_arch.evaluation.report.numbers import RESULTS_MARK
 from mihatp_arch.evaluation.results.scores import Scores, measure_bicubic, read_scores
 from mihatp_arch.evaluation.run.basicsr_process import end_running
 from mihatp_arch.evaluation.run.measured import check_measured
@@ -101,8 +100,6 @@ def train_all(plan: Plan, setup: Setup) -> Results:
             or no method that finished.
     """
     check_methods(plan)
-    for name in ("table1.csv", "table3.csv"):
-        refuse_foreign(setup.folder / name, RESULTS_MARK)
     with setup.alone():
         check_measured(plan, setup.folder)
         return _train_all(plan, setup)

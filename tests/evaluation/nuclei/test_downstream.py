@@ -144,3 +144,10 @@ def test_an_option_file(data, tmp_path, capsys):
     file.write_text("datas: x\n")
     assert main(["downstream", "-opt", str(file), "-o", str(tmp_path / "out")]) == 2
     assert "there is no option 'datas'; did you mean 'data'?" in capsys.readouterr().err
+
+
+def test_a_page_of_the_user_stays(data, tmp_path, capsys):
+    (tmp_path / "downstream.html").write_text("mine")
+    assert run(data, tmp_path) == 2
+    assert "downstream.html is no file of this program" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["downstream.html"]
