@@ -13,6 +13,8 @@ from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, Sp
 from datasets_prep.source_table.template import write_template
 
 if TYPE_CHECKING:
+    from datasets_prep.patches.source_state import SourceState
+    from datasets_prep.patches.sources import Source
     from datasets_prep.prepare import BuildResult
 
 _LISTED, _FEW = 10, 3  # names on a line
@@ -52,8 +54,11 @@ def _dry_run(args: argparse.Namespace) -> int:
 
     inputs = Inputs(args.slides, args.tiles, args.manifest, args.mask, args.coords)
     result = dry_run(inputs, args.output, **_settings(args), say=_say)
+    for line in _notes(result.states):
+        _say(line)
     print("\n".join(result.lines(workers=args.workers, output=args.output)))
-    return 3 if result.problems else 0
+    _print_unnamed(result.unnamed)
+    return 3 if result.problems or result.unnamed else 0
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -87,48 +92,54 @@ def _say(line: str) -> None:
     print(f"note: {line}", file=sys.stderr)
 
 
-def _notes(result: "BuildResult") -> Iterator[str]:
+def _notes(states: "Sequence[SourceState]") -> Iterator[str]:
     """The notes of all slides; a note of many slides, and the artefacts, are one line with a count."""
     slides: dict[str, list[str]] = {}
-    for state in result.sources:
+    for state in states:
         for note in state.scan.notes:
             slides.setdefault(note, []).append(state.source.name)
     for note, names in slides.items():
         more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
         yield f"{', '.join(names[:_FEW])}{more}: {note}"
     for kind, shares in (
-        ("pen marks", [state.scan.pen_share or 0 for state in result.sources]),
-        ("black areas", [state.scan.black_share or 0 for state in result.sources]),
+        ("pen marks", [state.scan.pen_share or 0 for state in states]),
+        ("black areas", [state.scan.black_share or 0 for state in states]),
     ):
         count = sum(share > _VISIBLE for share in shares)
         if count:
             most = f"up to {max(shares):.1%} of a slide"
             yield f"{kind} on {count} of {len(shares)} slides, {most}: not tissue (slides.csv)"
-    unused = [state.source.name for state in result.sources if state.status == "unused"]
-    if unused:
-        names = ", ".join(unused[:_LISTED]) + (", …" if len(unused) > _LISTED else "")
-        yield f"{len(unused)} without a patch in the data set (slides.csv says why): {names}"
 
 
 def _print(result: "BuildResult", output: Path) -> None:
     for split, count in result.counts.items():
         print(f"{split:8}{count:6} patches, patients: {result.patients[split]}")
-    for line in _notes(result):
+    for line in _notes(result.sources):
         print(line)
+    unused = [state.source.name for state in result.sources if state.status == "unused"]
+    if unused:
+        print(f"{len(unused)} without a patch in the data set (slides.csv says why): {_named(unused)}")
     for warning in result.warnings:
         print(f"warning: {warning}")
     rejected = ", ".join(f"{count} {flaw}" for flaw, count in sorted(result.rejected().items())) or "none"
     used = len(result.sources) - len(result.failed)
     print(f"{output}: {used} of {len(result.sources)} slides and tiles used; patches not taken: {rejected}; ", end="")
     print(f"duplicate patches left out: {result.duplicates}; see {output / 'card.md'}")
-    if result.unnamed:
-        names = ", ".join(source.name for source in result.unnamed[:_LISTED])
-        more = ", …" if len(result.unnamed) > _LISTED else ""
-        print(f"{len(result.unnamed)} left out, since the manifest names them not: {names}{more}", file=sys.stderr)
+    _print_unnamed(result.unnamed)
     if result.failed:
         print(f"{len(result.failed)} of {len(result.sources)} could not be used:", file=sys.stderr)
     for reason in result.failed:
         print(f"  {' '.join(reason.split())}", file=sys.stderr)
+
+
+def _print_unnamed(unnamed: "Sequence[Source]") -> None:
+    if unnamed:
+        names = _named([source.name for source in unnamed])
+        print(f"{len(unnamed)} left out, since the manifest names them not: {names}", file=sys.stderr)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

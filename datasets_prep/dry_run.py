@@ -15,16 +15,18 @@ from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.processes.progress import progress_bar
-from datasets_prep.dataset.layout import FILES, SIGNATURE
+from datasets_prep.dataset.layout import FILES
 from datasets_prep.patches.extract import Shard, extract_shards
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
 from datasets_prep.patches.scan_results import read_candidates
 from datasets_prep.patches.scanning import asked_splits, divide_candidates, scan_sources
 from datasets_prep.patches.selection import CandidateRange, requested
 from datasets_prep.patches.source_state import SourceState
+from datasets_prep.patches.sources import NOT_NAMED, Source
 from datasets_prep.patches.splits import split_order
 from datasets_prep.prepare import listed_sources
 from datasets_prep.provenance import Inputs, drawn_files
+from datasets_prep.signatures import PATCHES
 
 _SAMPLED, _PATCHES = 4, 8  # number of slides, and of patches of each, that are read to estimate size and time
 
@@ -50,6 +52,7 @@ class DryRun:
 
     Attributes:
         states: the scanned sources.
+        unnamed: the sources that the manifest does not name.
         splits: index of a source -> its splits.
         expected: split -> number of patches.
         sample: what reading some patches has shown.
@@ -57,6 +60,7 @@ class DryRun:
     """
 
     states: Sequence[SourceState]
+    unnamed: Sequence[Source]
     splits: dict[int, list[str]]
     expected: dict[str, int]
     sample: Sample
@@ -108,7 +112,7 @@ def dry_run(
     Raises:
         UserError: the request is impossible, no source can be used, or the disk of the output is full.
     """
-    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE, files=FILES)
+    refuse_existing(output, overwrite=overwrite, signature=PATCHES, files=FILES)
     listed = listed_sources(inputs, options, splits, say=say)
     bar = partial(progress_bar, shown=progress)
     beside = next(folder for folder in output.absolute().parents if folder.is_dir())  # a cluster sees this folder too
@@ -134,7 +138,8 @@ def dry_run(
     of_sources: dict[int, list[str]] = {}
     for candidates in ranges:
         of_sources.setdefault(candidates.source, []).append(candidates.split)
-    return DryRun(states, of_sources, expected, sample, problems)
+    unnamed = [source for source in listed.omitted if source.omitted == NOT_NAMED]
+    return DryRun(states, unnamed, of_sources, expected, sample, problems)
 
 
 @contextmanager
@@ -144,6 +149,8 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".dry-run.", dir=beside) as folder:
             yield Path(folder)
     except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(beside):
+            raise
         reason = error.strerror or error
         raise UserError(f"cannot write in {beside}: {reason}; free space or name another folder with -o") from error
 

@@ -6,7 +6,7 @@ stopped. The result is byte-identical, with any number of workers.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.common.work_folder import work_folder
 from datasets_prep.dataset.card import write_card
-from datasets_prep.dataset.layout import FILES, SIGNATURE, write_dataset
+from datasets_prep.dataset.layout import FILES, write_dataset
 from datasets_prep.patches.extraction import Extraction
 from datasets_prep.patches.grid import check_sizes
 from datasets_prep.patches.options import Limits, QualityFilter, ScanOptions, SplitOptions
@@ -27,6 +27,7 @@ from datasets_prep.patches.slide_summary import write_summary
 from datasets_prep.patches.source_state import SourceState, omitted_state
 from datasets_prep.patches.sources import NOT_NAMED, Source, SourceList, list_sources, split_sources
 from datasets_prep.provenance import Inputs, drawn_files, failures_of, sources_of, versions
+from datasets_prep.signatures import PATCHES
 
 _SPLIT_BY_PATCH = (
     "split by patch: the same patients are in training and test, so results on the test sets are too good; "
@@ -108,7 +109,7 @@ def prepare(
     """
     options, quality = options or ScanOptions(), quality or QualityFilter()
     limits, splits = limits or Limits(), splits or SplitOptions()
-    refuse_existing(output, overwrite=overwrite, signature=SIGNATURE, files=FILES)
+    refuse_existing(output, overwrite=overwrite, signature=PATCHES, files=FILES)
     inputs = Inputs(slides, tiles, manifest, mask, coords)
     listed = listed_sources(inputs, options, splits, say=say)
     _refuse_inputs_in_output([*(source.path for source in (*listed.used, *listed.omitted)), *inputs.paths], output)
@@ -120,7 +121,7 @@ def prepare(
         asked = asked_splits(listed.used, splits)
         extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed, asked, at_once)
         extraction.run(run, bar)
-        with atomic_folder(output, overwrite=overwrite, signature=SIGNATURE, files=FILES) as folder:
+        with atomic_folder(output, overwrite=overwrite, signature=PATCHES, files=FILES) as folder:
             given = {"command": command, "inputs": inputs.record()}
             return _write(folder, extraction, listed, splits, about, given, bar)
 
@@ -136,6 +137,8 @@ def listed_sources(
     for line in (*listed.notes, *listed.warnings):
         say(line)
     _refuse_impossible(listed.used, options, splits)
+    for line in _without_effect(listed.used, options):
+        say(line)
     return listed
 
 
@@ -184,6 +187,21 @@ def _settings(extraction: Extraction, listed: SourceList, splits: SplitOptions) 
         "sources": sources_of(extraction.states),
         "failures": failures_of(extraction.states),
     }
+
+
+def _without_effect(sources: Sequence[Source], options: ScanOptions) -> Iterator[str]:
+    """Lines on options that change nothing with these sources, and on splits that nobody is in."""
+    if all(source.kind == "tile" for source in sources):
+        usual = ScanOptions()
+        of_slides = {"--preset": "preset", "--no-marks": "marks", "--no-fallback": "fallback"}
+        of_slides |= {"--min-tissue": "min_tissue", "--strict": "strict"}
+        given = [option for option, name in of_slides.items() if getattr(options, name) != getattr(usual, name)]
+        if given:
+            yield f"{', '.join(given)}: without effect, because image tiles are used whole"
+    stated = {source.split for source in sources if source.split}
+    none = [split for split in ("train", "val", "test") if not any(name.startswith(split) for name in stated)]
+    if stated and none:
+        yield f"the manifest puts no patient into {' or '.join(none)}, so the data set has no {' or '.join(none)}"
 
 
 def _refuse_impossible(sources: Sequence[Source], options: ScanOptions, splits: SplitOptions) -> None:

@@ -27,6 +27,16 @@ def _sync_tree(folder: Path) -> None:
         sync(path)
 
 
+def has_signature(folder: Path, signature: Signature) -> bool:
+    """Whether `folder` has every file of `signature`, with its first line. Raises `OSError`."""
+    return not _wrong(folder, signature)
+
+
+def _wrong(folder: Path, signature: Signature) -> list[str]:
+    """The files of `signature` that are missing in `folder`, or begin otherwise."""
+    return [file for file, pattern in signature.items() if not _begins(folder / file, pattern)]
+
+
 def _begins(file: Path, pattern: str) -> bool:
     if not file.is_file():
         return False
@@ -56,7 +66,7 @@ def refuse_existing(path: Path, *, overwrite: bool, signature: Signature, files:
         raise UserError(f"{path} exists: name another folder, or replace it with --overwrite")
     try:
         ours = not path.is_symlink() and path.is_dir()
-        wrong = [file for file, pattern in signature.items() if ours and not _begins(path / file, pattern)]
+        wrong = _wrong(path, signature) if ours else []
         ours = ours and not (wrong and any(path.iterdir()))
         foreign = next(_foreign(path, files), None) if ours else None
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 
+MAP = "of the super-resolved slide beside it"  # in the description of each trust map
 COMPUTED = b"MiHATP"  # in the description of each picture and slide that this package computes
 _START = 2**20  # bytes, in which the mark of a file of this program is looked for
 
@@ -115,6 +116,11 @@ def refuse_foreign_results(folder: Path, table: str, mark: bytes, *others: str) 
 def is_computed(path: Path) -> bool:
     """Whether a picture or slide is an output of `mihatp upscale`, by its description."""
     return COMPUTED in _start_of(path)
+
+
+def is_map(path: Path) -> bool:
+    """Whether a file is a trust map of `mihatp upscale`, by its name and its description."""
+    return path.name.endswith((".inconsistency.tif", ".deviation.tif")) and MAP.encode() in _start_of(path)
 
 
 def _start_of(path: Path) -> bytes:

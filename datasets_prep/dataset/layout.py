@@ -1,7 +1,6 @@
 """Layout of a data set on disk: `<split>/{HR,LR_x2,…}.lmdb` with the same keys in each split, and `manifest.csv`."""
 
 import csv
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,10 +8,8 @@ from pathlib import Path
 from datasets_prep.common.errors import UserError
 from datasets_prep.dataset.lmdb_writer import open_lmdb
 from datasets_prep.patches.extract import Patch
+from datasets_prep.signatures import MANIFEST, PATCH_COLUMNS
 
-MANIFEST = "manifest.csv"
-COLUMNS = ("key", "slide", "patient", "split", "x", "y", "level", "mpp", "tissue", "lr_source", "sha1")
-SIGNATURE = {MANIFEST: re.escape(",".join(COLUMNS)) + "$"}
 # The files of a data set. `--overwrite` deletes no folder with any other file.
 FILES = "|".join(
     (
@@ -50,7 +47,7 @@ def write_dataset(
     seen: dict[str, tuple[str, str]] = {}  # sha1 -> (split, key)
     with (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
+        rows.writerow(PATCH_COLUMNS)
         for split, patches in splits.items():
             with ExitStack() as stack:
                 writers = {role: stack.enter_context(open_lmdb(folder / split / f"{role}.lmdb")) for role in sizes}
@@ -70,7 +67,7 @@ def write_dataset(
 
 
 def _row(patch: Patch, split: str) -> tuple[object, ...]:
-    """The row of a patch, in the order of COLUMNS; its level is 0, or `0/2` where HR is level 0 reduced twice."""
+    """The row of a patch, in the order of PATCH_COLUMNS; its level is 0, or `0/2` where HR is level 0 reduced twice."""
     mpp = "" if patch.mpp is None else f"{patch.mpp:.4f}"
     tissue = "" if patch.tissue is None else f"{patch.tissue:.3f}"
     level = 0 if patch.reduction == 1 else f"0/{patch.reduction}"

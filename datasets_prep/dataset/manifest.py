@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.layout import COLUMNS, MANIFEST
+from datasets_prep.signatures import MANIFEST, PATCH_COLUMNS
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> list[Row] | None:
         return None
     rows = []
     for number, record in _records(path):
-        lacking = [name for name in COLUMNS if name not in record]
+        lacking = [name for name in PATCH_COLUMNS if name not in record]
         if lacking:
             raise UserError(f"{path} has no column {lacking[0]}: it is not a manifest of this program")
         try:

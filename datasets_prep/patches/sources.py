@@ -96,7 +96,7 @@ def list_sources(
     doubles = {name: path for files in found.values() for name, path in files.doubles.items()}
     notes = [f"{name} is the same file as {names[path]}, which counts" for name, path in doubles.items()]
     made = [path for files in found.values() for path in files.data_sets]
-    notes += [f"{path} is a data set of mihatp prepare: its pictures are no tiles" for path in made]
+    notes += [f"{path} is a data set of this program: its pictures are no tiles" for path in made]
     both = [path for path in kinds if all(path in files.names for files in found.values()) and len(found) > 1]
     notes += [f"{names[path]} is given as a slide and as a tile: it counts as a tile" for path in both]
     entries: Mapping[Path, Entry] = {}

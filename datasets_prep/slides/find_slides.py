@@ -7,12 +7,11 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.walk import walk
+from datasets_prep.signatures import is_data_set
 from datasets_prep.slides.diagnosis import foreign_format
 from datasets_prep.slides.dicom import series_of
 from datasets_prep.slides.open import slide_suffixes
 from datasets_prep.slides.tiles import TileReader
-
-_MANIFEST_START = b"key,slide,patient,split,"  # of a data set; a table of the user has other columns
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class FoundFiles:
     Attributes:
         names: path of each file -> its name, sorted by name. The path is that of the link where the file is one.
         doubles: name of a link to a file that counts under another name -> this path.
-        data_sets: data sets of `mihatp prepare`, whose overviews, masks and card are no tiles.
+        data_sets: data sets of this program, whose overviews, label maps and other pictures are no tiles.
     """
 
     names: dict[Path, str] = field(default_factory=dict)
@@ -101,7 +100,7 @@ def _one_per_series(slides: dict[Path, str]) -> dict[Path, str]:
 
 
 def find_images(folder: Path) -> FoundFiles:
-    """Every image tile in `folder`, by the rules of `find_slides`; data sets of `mihatp prepare` are left out.
+    """Every image tile in `folder`, by the rules of `find_slides`; data sets of this program are left out.
 
     Raises:
         UserError: the folder cannot be read, or holds no image.
@@ -115,7 +114,7 @@ def find_images(folder: Path) -> FoundFiles:
         data_sets = [
             parent
             for parent in sorted({folder / part for _, name in listed for part in name.parents})
-            if _is_data_set(parent)
+            if is_data_set(parent)
         ]
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror or error}): give a folder of image tiles") from error
@@ -127,15 +126,6 @@ def find_images(folder: Path) -> FoundFiles:
         raise UserError(f"{data_sets[0]} is a data set, its pictures are no tiles: give the folder that it was made of")
     found = _each_once(tiles)
     return FoundFiles(found.names, found.doubles, data_sets)
-
-
-def _is_data_set(folder: Path) -> bool:
-    """Whether `mihatp prepare` wrote `folder`. Raises `OSError`."""
-    manifest = folder / "manifest.csv"
-    if not (manifest.is_file() and (folder / "build.json").is_file()):
-        return False
-    with manifest.open("rb") as file:
-        return file.read(len(_MANIFEST_START)) == _MANIFEST_START
 
 
 def real_path(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Which of the user's files (outlines, coordinates) belongs to which slide: every file to exactly one."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,8 @@ def slide_files(
     Raises:
         UserError: `given` is no such file or folder, a file belongs to no slide or to several, or a slide has two.
     """
+    if not os.path.lexists(given):
+        raise UserError(f"{option} {given} does not exist: name a file, or a folder of <slide>{ending}")
     if not given.is_dir():
         if not given.is_file() or len(slides) != 1 or whole:
             raise UserError(f"{option} {given}: name a file for a single slide, or a folder of <slide>{ending}")

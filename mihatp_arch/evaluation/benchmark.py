@@ -53,14 +53,8 @@ def run_benchmark(
     title, note = f"{plan.name}: x{plan.scale}", budget_note(plan, outcome.failures.values())
     unreachable, other = remarks.unreachable(blocks[0].results), remarks.other_kernels(blocks[0].results, kernels)
     lines = [*unreachable, *other, *([reason] if reason else [])]
-    measured = provenance(
-        plan,
-        Session(date or today(), commit(), device_name(), against),
-        images=images,
-        patients=patients,
-        kernels=kernels,
-        results=blocks[0].results,
-    )
+    session = Session(date or today(), commit(), device_name(), against)
+    measured = provenance(plan, session, images=images, patients=patients, kernels=kernels, results=blocks[0].results)
     tables = [*_tables(plan, blocks, patients, title=title, note=note, lines=lines), measured]
     write_results([result for block in blocks for result in block.results], setup.folder / "table1.csv")
     table.write(tables, setup.folder / "table1")

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import openslide
 
+from datasets_prep.common.files import is_map
 from datasets_prep.common.walk import walk
 from datasets_prep.slides.find_slides import find_slides
 from datasets_prep.slides.open import slide_suffixes
@@ -30,6 +31,7 @@ class Inputs:
             its path in this folder.
         slides: paths of the slides.
         skipped: number of hidden files in the folders, and of those that are neither pictures nor slides.
+            Trust maps of earlier outputs are none.
         notes: lines that the user should read.
     """
 
@@ -53,12 +55,13 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     slides: list[Path] = []
     skipped = 0
     for file, name in _files(paths):
-        kind = None if _is_hidden(name) and file not in paths else _kind_in_folder(file, given=file in paths)
+        given = file in paths
+        kind = None if not given and (_is_hidden(name) or is_map(file)) else _kind_in_folder(file, given=given)
         if kind == "picture":
             pictures.setdefault(file, name)
         elif kind == "slide":
             slides.append(file)
-        elif file in paths:
+        elif given:
             raise UserError(f"{file} is no {', '.join(FORMATS)} picture, and no slide that OpenSlide opens")
         else:
             skipped += 1

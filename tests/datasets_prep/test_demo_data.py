@@ -10,8 +10,9 @@ import pytest
 from datasets_prep.check.check import check_dataset
 from datasets_prep.common.atomic_folder import refuse_existing
 from datasets_prep.common.errors import UserError
-from datasets_prep.dataset.layout import FILES, SIGNATURE
+from datasets_prep.dataset.layout import FILES
 from datasets_prep.demo import ABOUT, build_demo
+from datasets_prep.signatures import PATCHES
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +91,17 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path, name):
 def test_no_file_that_is_not_ours_is_deleted(embedded_data, tmp_path):
     """A built data set may be replaced; one note of the user, or one link, keeps all of it."""
     data = shutil.copytree(embedded_data, tmp_path / "data")
-    refuse_existing(data, overwrite=True, signature=SIGNATURE, files=FILES)
+    refuse_existing(data, overwrite=True, signature=PATCHES, files=FILES)
     for name in ("notes.txt", "train/HR.lmdb/old.mdb", "slides/mine.svs", "val/extra/HR.lmdb/data.mdb", "a\nb"):
         file = data / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("years of work")
         with pytest.raises(UserError, match=f"{re.escape(str(file))} is no file of a data set, so .* stays"):
-            refuse_existing(data, overwrite=True, signature=SIGNATURE, files=FILES)
+            refuse_existing(data, overwrite=True, signature=PATCHES, files=FILES)
         with pytest.raises(UserError, match="is no file of a data set"):
             build_demo(data, overwrite=True)
         assert file.read_text() == "years of work"
         file.unlink()
     (data / "slides" / "card.png").symlink_to(data / "card.png")
     with pytest.raises(UserError, match="is no file of a data set"):
-        refuse_existing(data, overwrite=True, signature=SIGNATURE, files=FILES)
+        refuse_existing(data, overwrite=True, signature=PATCHES, files=FILES)

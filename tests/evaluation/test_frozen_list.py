@@ -10,7 +10,7 @@ import pytest
 from helpers.benchmark import FAST, OVERLAYS, plan, write_benchmark
 from helpers.small_data import SETS, picture, put
 
-from datasets_prep.dataset.layout import COLUMNS
+from datasets_prep.signatures import PATCH_COLUMNS
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.frozen_list import check_against, freeze, hash_of, read_test_images
 from mihatp_cli.mihatp import main
@@ -28,7 +28,7 @@ def data(tmp_path, small_data) -> Path:
 def write_manifest(folder: Path, patients: dict[str, tuple[str, str]]) -> None:
     """Key -> split and patient."""
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, COLUMNS, restval="0")
+        rows = csv.DictWriter(file, PATCH_COLUMNS, restval="0")
         rows.writeheader()
         for key, (split, patient) in patients.items():
             rows.writerow({"key": key, "patient": patient, "split": split, "lr_source": "area", "sha1": "0" * 40})

@@ -11,8 +11,8 @@ import numpy as np
 from datasets_prep.check.check import check_dataset
 from datasets_prep.common.downscale import reduce_patch
 from datasets_prep.common.png import encode_png
-from datasets_prep.dataset.layout import COLUMNS
 from datasets_prep.dataset.lmdb_writer import open_lmdb, write_lmdb
+from datasets_prep.signatures import PATCH_COLUMNS
 from datasets_prep.synthetic.image import synthesize
 
 SIDE = 96
@@ -20,7 +20,7 @@ SCALES = (2, 4, 8)
 SLIDES = {"p1-a": "train", "p2-a": "train", "p3-a": "val", "p4-a": "test1"}
 
 
-def write_rows(path, rows, columns=COLUMNS):
+def write_rows(path, rows, columns=PATCH_COLUMNS):
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

@@ -12,6 +12,7 @@ from helpers.slides import write_pyramid
 from PIL import Image
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import MAP
 from mihatp_arch.inference.images import read_picture
 from mihatp_arch.inference.inputs import find_inputs, kind_of
 from mihatp_arch.inference.outputs import name_in_output
@@ -38,6 +39,15 @@ def test_folders_are_searched_at_all_depths(folder):
         name: folder / name for name in ("b.png", "sub/a.jpg", "sub/c.tif")
     }
     assert inputs.slides == [folder / "sub" / "slide.tif"] and inputs.skipped == 3
+
+
+def test_trust_maps_of_a_folder_of_outputs_are_no_inputs(folder):
+    map_file, like_one = folder / "b.inconsistency.tif", folder / "c.deviation.tif"
+    tifffile.imwrite(map_file, RGB[:8, :8, 0], description=f"inconsistency {MAP}: grey / 16; MiHATP")
+    Image.fromarray(RGB[:8, :8]).save(like_one)
+    inputs = find_inputs([folder])
+    assert map_file not in inputs.pictures and like_one in inputs.pictures and inputs.skipped == 4
+    assert list(find_inputs([map_file]).pictures) == [map_file]
 
 
 def test_given_files_are_named_for_themselves(folder):

@@ -51,6 +51,12 @@ def progress_bar(
     )
 
 
+def begin_at(bar: "tqdm[Any]", done: int) -> None:
+    """Count `done` items as finished before: they took none of the time, so the rest is not expected to be as fast."""
+    bar.initial = bar.n = bar.last_print_n = done
+    bar.refresh()
+
+
 class _Lines(tqdm):  # pyright: ignore[reportMissingTypeArgument]
     """Lines in place of a bar."""
 

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets_prep.common.processes.progress import progress_bar
+from datasets_prep.common.processes.progress import begin_at, progress_bar
 from mihatp_arch.errors import UserError
 
 _SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []  # files in the working folder are data, no modules
 _running: set[subprocess.Popen[str]] = set()  # of this process; whoever stops it must let them save first
 ITERATION = re.compile(r"\biter:\s*([\d,]+)")  # as BasicSR's MessageLogger writes it
+_RESUMED = "Resuming training from"  # in BasicSR's line with the iteration of a state
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ class Job:
                 last = line.strip() or last
                 match = ITERATION.search(line) if self.iterations else None
                 if match:
-                    bar.update(int(match[1].replace(",", "")) - bar.n)
+                    done = int(match[1].replace(",", ""))
+                    if _RESUMED in line:
+                        begin_at(bar, done)
+                    else:
+                        bar.update(done - bar.n)
         if process.returncode:
             raise UserError(f"{self.label} failed with exit code {process.returncode} (see {self.log}): {last}")
 

@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import refuse_foreign, remove_partials, replacing
+from datasets_prep.common.files import MAP, refuse_foreign, remove_partials, replacing
 from datasets_prep.tissue.clam import Region
 from datasets_prep.tissue.geojson import write_geojson
 from mihatp_arch.inference.pyramid import TileStore
@@ -26,7 +26,6 @@ GREY_PER_CODE = 16  # grey values of a map for one code value of 8 bits; 255 sta
 _SIDE = 16  # px of the output, side of the square that becomes one pixel of a map
 _TILE = 256  # px, side of a TIFF tile
 _WORST = 20  # tiles
-_MARK = "of the super-resolved slide beside it"  # in the description of each picture
 
 Map = NDArray[np.float32]
 
@@ -53,7 +52,7 @@ def _reduced(plane: NDArray[np.float32], side: int) -> Map:
 def refuse_foreign_maps(output: Path, job: SlideJob) -> None:
     """Raise `UserError` where `write_maps` would replace a file that this program did not write."""
     for name, picture, outlines in _files(output, ensemble=job.task.ensemble):
-        refuse_foreign(picture, _MARK.encode())
+        refuse_foreign(picture, MAP.encode())
         refuse_foreign(outlines, _title(name).encode(), b'"features":[]')  # or a slide without tissue
 
 
@@ -107,7 +106,7 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
 def _write_picture(path: Path, values: Map, name: str, *, mpp: float) -> None:
     """A grey pyramid of 8 bits without loss; each level is half of the one before."""
     grey = np.rint(np.minimum(values * GREY_PER_CODE, 255)).astype(np.uint8)
-    text = f"{name} {_MARK}: grey / {GREY_PER_CODE} = code values of 8 bits; MiHATP"
+    text = f"{name} {MAP}: grey / {GREY_PER_CODE} = code values of 8 bits; MiHATP"
     with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
         level = 0
         while True:

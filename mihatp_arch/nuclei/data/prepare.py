@@ -12,6 +12,7 @@ import numpy as np
 from datasets_prep.common.atomic_folder import atomic_folder, refuse_existing
 from datasets_prep.common.png import encode_png
 from datasets_prep.common.text import markdown_table
+from datasets_prep.signatures import MANIFEST, NUCLEI, NUCLEI_COLUMNS
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import read_picture
 from mihatp_arch.nuclei.coded_labels import encode
@@ -23,9 +24,7 @@ from mihatp_arch.nuclei.data.sources import Source, find_sources
 from mihatp_arch.nuclei.data.splits import with_splits
 from mihatp_arch.nuclei.postprocess import types_of
 
-COLUMNS = ("image", "labels", "split", "patient", "nuclei", "types", "mpp", "source")
 SPLITS = ("train", "val", "test")
-_SIGNATURE = {"manifest.csv": "image,labels,split,patient,nuclei,types"}
 # The files that it writes. `--overwrite` deletes no folder with any other file.
 _FILES = r"manifest\.csv|(train|val|test)/(images|labels)/[^/]+\.png"
 _MPP = (0.2, 0.3)  # µm/px, of about 40x
@@ -84,7 +83,7 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
         raise UserError(f"--radius {options.radius:g}: give 0.5 to 100 px")
     if options.classes is not None and len(set(options.classes)) < len(options.classes):
         raise UserError(f"--classes {' '.join(options.classes)}: a name is given twice")
-    refuse_existing(output, overwrite=overwrite, signature=_SIGNATURE, files=_FILES)
+    refuse_existing(output, overwrite=overwrite, signature=NUCLEI, files=_FILES)
     found, notes = find_sources(path)
     sources, more = with_splits(found, seed=options.seed)
     notes += more
@@ -93,12 +92,12 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
     if twice:
         raise UserError(f"{path}: {len(twice)} names of images occur twice, for example {twice[0]}: rename them")
     rows = []
-    with atomic_folder(output, overwrite=overwrite, signature=_SIGNATURE, files=_FILES) as partial:
+    with atomic_folder(output, overwrite=overwrite, signature=NUCLEI, files=_FILES) as partial:
         for source in sources:
             for folder in ("images", "labels"):
                 (partial / source.split / folder).mkdir(parents=True, exist_ok=True)
             rows.append(_write(source, partial, options, notes))
-        (partial / "manifest.csv").write_text(_manifest(rows), encoding="utf-8")
+        (partial / MANIFEST).write_text(_manifest(rows), encoding="utf-8")
     return Report(rows, notes)
 
 
@@ -172,8 +171,8 @@ def read_annotation(source: Source, size: tuple[int, int], options: ReadOptions)
 def _manifest(rows: list[dict[str, str]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([row[column] for column in COLUMNS] for row in rows)
+    writer.writerow(NUCLEI_COLUMNS)
+    writer.writerows([row[column] for column in NUCLEI_COLUMNS] for row in rows)
     return text.getvalue()
 
 

@@ -13,6 +13,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.patches.options import SplitOptions
 from datasets_prep.patches.patients import UnknownPatientsError
 from datasets_prep.patches.sources import list_sources
+from datasets_prep.signatures import NUCLEI_COLUMNS
 
 
 @pytest.fixture
@@ -146,4 +147,29 @@ def test_a_data_set_below_the_tiles_is_not_read(tmp_path):
     write_tiles(tmp_path / "tiles" / "images")
     listed = list_sources([], tiles=tmp_path / "tiles", manifest=None, splits=SplitOptions())
     assert [source.name for source in listed.used] == [f"images/{barcode(index)}.png" for index in range(8)]
-    assert listed.notes == [f"{made} is a data set of mihatp prepare: its pictures are no tiles"]
+    assert listed.notes == [f"{made} is a data set of this program: its pictures are no tiles"]
+
+
+def test_label_maps_of_nuclei_are_no_tiles(tmp_path):
+    write_tiles(tmp_path / "images")
+    for kind in ("images", "labels"):
+        empty(tmp_path / f"nuclei/train/{kind}", "a.png")
+    write_csv(tmp_path / "nuclei/manifest.csv", [NUCLEI_COLUMNS, ["train/images/a.png", "train/labels/a.png"]])
+    listed = list_sources([], tiles=tmp_path, manifest=None, splits=SplitOptions())
+    assert all(source.name.startswith("images/") for source in listed.used) and len(listed.used) == 8
+    assert listed.notes == [f"{tmp_path / 'nuclei'} is a data set of this program: its pictures are no tiles"]
+
+
+def test_options_and_splits_without_effect_are_said(tiles, tmp_path, capsys):
+    manifest = write_csv(tmp_path / "m.csv", [["image", "split"], *([f"{barcode(i)}.png", "train"] for i in range(7))])
+    given = ["--tiles", str(tiles), "--manifest", str(manifest), "--patch-size", "48", "-o", str(tmp_path / "out")]
+    assert main([*given, "--preset", "biopsy", "--min-tissue", "0", "--dry-run"]) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert "note: --preset, --min-tissue: without effect, because image tiles are used whole" in said
+    assert "note: the manifest puts no patient into val or test, so the data set has no val or test" in said
+    assert f"1 left out, since the manifest names them not: {barcode(7)}.png" in said
+
+
+def test_coordinates_that_are_not_there_are_one_line(tiles, tmp_path, capsys):
+    assert main(["--tiles", str(tiles), "-o", str(tmp_path / "out"), "--coords", str(tmp_path / "no")]) == 2
+    assert f"--coords {tmp_path / 'no'} does not exist" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from datasets_prep.dataset.layout import COLUMNS
+from datasets_prep.signatures import PATCH_COLUMNS
 from mihatp_arch.evaluation.results.patients import find_patients
 
 IMAGES = {"one": ["s1_0_0", "s1_0_192"], "two": ["s2_0_0"]}
@@ -22,7 +22,7 @@ def sets(tmp_path):
 def write_manifest(folder, *patches: tuple[str, str, str]) -> None:
     """Key, patient and split of each patch."""
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, COLUMNS)
+        rows = csv.DictWriter(file, PATCH_COLUMNS)
         rows.writeheader()
         for key, patient, split in patches:
             known = {"key": key, "patient": patient, "split": split, "slide": "s", "x": 0, "y": 0, "sha1": "0" * 40}

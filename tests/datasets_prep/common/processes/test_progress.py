@@ -9,7 +9,7 @@ import termios
 import pytest
 
 from datasets_prep.common.processes import progress
-from datasets_prep.common.processes.progress import progress_bar
+from datasets_prep.common.processes.progress import begin_at, progress_bar
 
 
 @pytest.fixture
@@ -34,6 +34,14 @@ def test_without_a_terminal_there_is_a_line_after_each_minute(clock, capsys):
     first, second = lines(capsys)
     assert first == "a.svs: 25 of 100 tiles, 01:00 so far, about 05:00 left"
     assert second == "a.svs: 35 of 100 tiles, 02:00 so far, about 05:12 left"
+
+
+def test_resumed_work_is_as_slow_as_its_own_part(clock, capsys):
+    with progress_bar(total=100, desc="a.svs", unit="tile") as bar:
+        begin_at(bar, 80)
+        clock[0] = 60
+        bar.update(10)
+    assert lines(capsys) == ["a.svs: 90 of 100 tiles, 01:00 so far, about 01:00 left"]
 
 
 def test_a_job_of_ten_hours_writes_few_lines(clock, capsys):
