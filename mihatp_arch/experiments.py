@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from datasets_prep.common.files import replacing
+from datasets_prep.common.files import make_folder, replacing
 from mihatp_arch import file_hash
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.config import yaml_files
@@ -65,7 +65,7 @@ def export(
     if options["network_g"].get("type") == "MiHATP":
         tensors = with_options(tensors, options["network_g"])
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output.parent)
         with replacing(output) as partial:
             # Not `save_file`: its file cannot be read by others, and its errors are none of the system.
             partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))

@@ -1,5 +1,6 @@
 """Write a file whole: readers see the old file or the new one, never a part, also after a power cut. And its hash."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -70,6 +71,14 @@ def is_running(process: int) -> bool:
 def _host() -> str:
     """A short name of this host, for names of files."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing. Raises `OSError`; a file in its place is said."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(errno.ENOTDIR, "a file has the name of its folder", str(folder)) from error
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from datasets_prep.common.atomic_folder import clean_up, remove_folder
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import make_folder
 from datasets_prep.common.processes.lock import lock_beside, only_process
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def work_folder(output: Path) -> Iterator[Path]:
     subject = f"{output} is being built by another process: its work folder"
     with only_process(lock_beside(output), subject, remedy="name another folder"):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             clean_up(folder)
             for stale in folder.glob("*.partial"):
                 stale.unlink()

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from datasets_prep.common.files import refuse_foreign, remove_dead_partials
+from datasets_prep.common.files import make_folder, refuse_foreign, remove_dead_partials
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, format_of, read_picture
 from mihatp_arch.inference.inputs import Inputs
 from mihatp_arch.inference.network import NetworkInfo
-from mihatp_arch.inference.outputs import refuse_clashes, refuse_no_folder
+from mihatp_arch.inference.outputs import refuse_clashes, refuse_no_folder, refuse_unwritable
 from mihatp_arch.inference.upscale import Upscaler
 from mihatp_arch.inference.write_images import MARK, SUFFIXES, check_writable, format_to_write, write_picture
 
@@ -76,7 +76,8 @@ def plan(
 
     Raises:
         UserError: an output exists (with `overwrite`: a file that this program did not write), or is an input; two
-            inputs have the same output; the ending of an output file names another format than `suffix`.
+            inputs have the same output; the ending of an output file names another format than `suffix`; a folder
+            cannot be written.
     """
     if len(paths) == 1 and not paths[0].is_dir() and not output.is_dir():
         format = format_to_write(output)
@@ -94,6 +95,8 @@ def plan(
         raise UserError(f"the output {done[0].target}{more} exists: --resume leaves it, --overwrite replaces it")
     finished = set(done) if existing == "skip" else set()
     todo = [job for job in jobs if job not in finished]
+    for folder in dict.fromkeys(job.target.parent for job in todo):
+        refuse_unwritable(folder)
     for job in todo:
         refuse_foreign(job.target, MARK)
     return Plan(todo, len(finished), targets)
@@ -140,7 +143,7 @@ def upscale_pictures(
 
 def _write(picture: Picture, target: Path, info: NetworkInfo, *, left: str) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         write_picture(picture, target, description=_description(info))
     except (OSError, UserError) as error:
         reason = str(error) if isinstance(error, UserError) else f"cannot write {target}: {error.strerror or error}"

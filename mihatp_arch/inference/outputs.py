@@ -32,6 +32,15 @@ def refuse_no_folder(output: Path) -> None:
         raise UserError(f"the output {output} is {kind}: a folder is needed, give another name")
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Raise `UserError` where no file can be written in `folder`, which need not exist yet."""
+    there = next(part for part in (folder, *folder.absolute().parents) if os.path.lexists(part))
+    if not there.is_dir():
+        raise UserError(f"the output cannot lie in {there}, which is no folder: give another name")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write in {there}: it is write-protected, give another folder")
+
+
 def refuse_clashes(
     outputs: Mapping[Path, Path], *, beside: Mapping[Path, Sequence[Path]] | None = None, read: Sequence[Path] = ()
 ) -> None:

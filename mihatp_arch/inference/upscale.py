@@ -44,7 +44,8 @@ class Upscaler:
         consistent: change SR as little as possible so that its reduction is exactly LR.
 
     Raises:
-        UserError: `tile` or `batch` is too small or no whole number, or an ONNX file has tiles of another size.
+        UserError: `tile` or `batch` is too small or no whole number, `ensemble` or `consistent` is neither True nor
+            False, or an ONNX file has tiles of another size.
     """
 
     network: Network
@@ -57,6 +58,9 @@ class Upscaler:
         for name, value in (("batch", self.batch), ("tile", self.tile)):
             if value is not None and (not isinstance(value, Integral) or value < 1):
                 raise UserError(f"{name} {value}: give a whole number of at least 1")
+        for name, value in (("ensemble", self.ensemble), ("consistent", self.consistent)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise UserError(f"{name} {value!r}: give True or False")
         side = self.info.side(self.tile)
         fitting(side, side, side=side, multiple=self.info.multiple)  # refuses a tile that is too small
 
@@ -92,6 +96,8 @@ class Upscaler:
         if isinstance(image, PILImage.Image):
             return cast("P", self.upscale_picture(from_pil(image)).to_pil())
         if isinstance(image, (str, os.PathLike)):
+            if not str(image):
+                raise UserError("image '': give the path of a picture")
             return self.upscale_picture(read_picture(Path(image))).to_pil()
         if isinstance(image, torch.Tensor):
             return cast("P", self._upscale_tensor(image))
@@ -172,6 +178,8 @@ class Upscaler:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             shape, kind = list(images.shape), str(images.dtype).removeprefix("torch.")
             raise UserError(f"image: a tensor {shape} of {kind}: [B, 3, H, W] of floats in [0, 1] is needed")
+        if images.is_meta:
+            raise UserError("image: a tensor on the device meta has no values: load it")
         arrays = images.detach().cpu().float().permute(0, 2, 3, 1).numpy()
         sr = np.empty((len(arrays), *(side * self.scale for side in arrays.shape[1:3]), 3), np.float32)
         for index, array in enumerate(arrays):

@@ -82,6 +82,13 @@ def test_outputs_that_would_be_lost_are_refused(folder, tmp_path):
         planned([folder], out, existing="overwrite")
 
 
+def test_a_file_in_the_place_of_a_folder_is_refused_before_the_work(folder, tmp_path):
+    (tmp_path / "file").touch()
+    for paths, output in (([folder / "a.png"], tmp_path / "file/x.png"), ([folder], tmp_path / "file/sub/out")):
+        with pytest.raises(UserError, match=f"the output cannot lie in {tmp_path}/file, which is no folder"):
+            planned(paths, output)
+
+
 def test_outputs_that_exist(folder, tmp_path):
     out = tmp_path / "out"
     (out / "sub").mkdir(parents=True)

@@ -103,6 +103,8 @@ def test_tiny_pictures(upscaler, size):
         (torch.full((1, 3, 4, 5), 2.0), "must lie in"),
         (Image.new("CMYK", (4, 4)), "mode CMYK"),
         ("absent.png", "absent.png cannot be read"),
+        ("", "give the path of a picture"),
+        (torch.empty(1, 3, 8, 8, device="meta"), "a tensor on the device meta has no values"),
     ],
 )
 def test_other_images_are_one_line(upscaler, image, reason):
@@ -116,6 +118,8 @@ def test_tile_and_batch_are_checked_at_once(local_weights):
     for options in ({"batch": 0}, {"batch": 1.5}, {"tile": 0}, {"tile": 64.5}):
         with pytest.raises(UserError, match="give a whole number of at least 1"):
             mihatp_arch.load(local_weights, **options)
+    with pytest.raises(UserError, match="ensemble 'no': give True or False"):
+        mihatp_arch.load(local_weights, ensemble="no")
 
 
 def test_the_result_is_consistent_on_request(local_weights):

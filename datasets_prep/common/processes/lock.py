@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
+from datasets_prep.common.files import make_folder
 
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # disks on which nothing can be locked
 
@@ -37,7 +38,7 @@ def only_process(file: Path, subject: str, *, remedy: str) -> Iterator[None]:
             written.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         descriptor = _take(file)
     except BlockingIOError:
         raise UserError(_in_use(file, subject, remedy)) from None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import refuse_foreign
+from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.slides.protocol import Levels
 from mihatp_arch.evaluation.nuclei.fidelity import RADIUS, Comparison, Fidelity, Names
 from mihatp_arch.evaluation.nuclei.fidelity_report import TABLES, write_fidelity
@@ -81,7 +81,7 @@ def compare_slides(
     options = replace(options, frame=_frame_of_both(first, second, options))
     stores = [folder / f".{name}.tiles" for name in ("A", "B")]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         a, b = (
             find_nuclei(path, store, options, progress=progress)
             for path, store in zip((first, second), stores, strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 from pathlib import Path
 
-from datasets_prep.common.files import write_file
+from datasets_prep.common.files import make_folder, write_file
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -14,5 +14,5 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(header)
     lines.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_file(path, text.getvalue().encode())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.files import refuse_foreign, sha256_of
+from datasets_prep.common.files import make_folder, refuse_foreign, sha256_of
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.common.version import __version__
 from datasets_prep.slides.protocol import SlideReader
@@ -94,7 +94,7 @@ def segment_slide(
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
     refuse_foreign(output, MARK)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output.parent)
         result = find_nuclei(path, store_path(output), options, progress=progress)
         write_nuclei(output, [(result.nuclei, result.classes)], mpp=result.level.mpp, origin=result.origin)
         NucleiStore.delete(store_path(output))

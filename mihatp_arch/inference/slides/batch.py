@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor, run_all
-from datasets_prep.common.files import refuse_foreign
+from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
 from mihatp_arch.checkpoints import newest_network
@@ -177,7 +177,7 @@ def _write(folder: Path | None, earlier: Mapping[str, Record], records: Mapping[
     for record in records.values():
         if record.status == DONE or record.output not in earlier or not Path(record.output).exists():
             rows[record.output] = record
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_records(folder / NAME, [rows[output] for output in sorted(rows)])
 
 

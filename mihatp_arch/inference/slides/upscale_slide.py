@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
-from datasets_prep.common.files import refuse_foreign
+from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.protocol import SlideReader
@@ -128,7 +128,7 @@ def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> 
 
 def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output.parent)
     except OSError as error:
         raise UserError(f"cannot make {output.parent}: {error.strerror or error}") from error
     path = store_path(output)
