@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="of the middle that is taken, px; a multiple of 8")
     args = parser.parse_args()
     tiles = [middle(path, args.side) for path in sorted(args.tiles.iterdir()) if path.suffix in (".png", ".tif")]
+    if not tiles:
+        raise SystemExit(f"--tiles {args.tiles}: the folder holds no .png and no .tif")
     found: dict[str, list[str]] = {}
     for scale in SCALES:
         ways = [m.load(f"he-light-x{scale}", consistent=consistent) for consistent in (False, True)]

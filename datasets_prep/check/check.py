@@ -90,6 +90,8 @@ def _read_beside(folder: Path, findings: Findings, unchecked: list[str]) -> tupl
         findings.add("files that cannot be read", str(error))
     if rows is None:
         unchecked.append("patients, places, hashes and where LR is from: there is no manifest.csv that can be read")
+    elif not settings:
+        unchecked.append("the sizes, scales and splits that were asked for: there is no build.json that can be read")
     return settings, rows
 
 

@@ -1,6 +1,6 @@
 """From the scores of all methods to the rows of a table: means, improvements, differences, the paper's numbers."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from math import nan
 from statistics import stdev
@@ -180,13 +180,14 @@ class _Pairs:
 
     def over(self, reference: str | None, metric: str = "psnr") -> dict[str, Difference]:
         """Each other method minus the reference, with Holm's p; empty without a reference."""
-        others = self.pooled.keys() - {reference} if reference in self.pooled else ()
-        return with_holm({name: self._minus(name, str(reference), metric) for name in others})
+        return with_holm({name: self._minus(name, str(reference), metric) for name in self._besides(reference)})
 
     def under(self, reference: str, metric: str = "psnr") -> dict[str, Difference]:
         """The reference minus each other method, with Holm's p; empty where the reference has no scores."""
-        others = self.pooled.keys() - {reference} if reference in self.pooled else ()
-        return with_holm({name: self._minus(reference, name, metric) for name in others})
+        return with_holm({name: self._minus(reference, name, metric) for name in self._besides(reference)})
+
+    def _besides(self, reference: str | None) -> Collection[str]:
+        return self.pooled.keys() - {reference} if reference in self.pooled else ()
 
     def _minus(self, first: str, second: str, metric: str) -> Difference:
         whole = difference(self.pooled[first], self.pooled[second], self.patients, metric=metric)

@@ -212,3 +212,10 @@ def test_folders_that_are_no_data_set(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             check_dataset(folder, progress=False)
+
+
+def test_a_lost_build_json_is_said(copy):
+    data = copy("area")
+    (data / "build.json").unlink()
+    report = check_dataset(data, progress=False)
+    assert report.findings == [] and any("there is no build.json" in line for line in report.unchecked)
