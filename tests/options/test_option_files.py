@@ -3,6 +3,7 @@
 import sys
 from itertools import pairwise
 from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 import torch
@@ -93,7 +94,13 @@ def test_every_method_has_its_file_at_every_scale():
     assert {path.stem for path in TEST} == {f"test_MiHATP_x{scale}" for scale in SCALES}
 
 
-@pytest.mark.parametrize("file", [*TRAINING, *NUCLEI, *TEST], ids=named)
+def _large_slow(files: list[Path]) -> list[Any]:
+    """The files as parameters; the largest networks are built at x4, and by the slow tests at x2 and x8 too."""
+    large = {f"train_{method}_x{scale}" for method in DIFFUSION for scale in (2, 8)}
+    return [pytest.param(file, marks=pytest.mark.slow) if file.stem in large else file for file in files]
+
+
+@pytest.mark.parametrize("file", _large_slow([*TRAINING, *NUCLEI, *TEST]), ids=named)
 def test_a_file_is_sound_and_its_network_and_losses_can_be_built(file, tmp_path):
     command = file.stem.partition("_")[0]
     options = prepared(tmp_path, file)
