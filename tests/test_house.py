@@ -201,6 +201,13 @@ RULES: Mapping[Callable[[Path], list[str]], Mapping[str, str]] = {  # and a tree
 }
 
 
+def test_the_guide_lists_the_floors():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\d+\. ((?:`[\w.]+`,\s+)*`[\w.]+`)", guide, re.MULTILINE)
+    floors = tuple(set(re.findall(r"[\w.]+", line)) for line in lines)
+    assert floors == FLOORS
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_house_has_no(rule):
     assert rule(ROOT) == []
