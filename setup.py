@@ -26,7 +26,7 @@ setup(
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
         "Typing :: Typed",
     ],
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=[
         *find_packages(include=["mihatp_arch*", "mihatp_cli*", "mihatp_viewer*", "datasets_prep*"]),
         # The option files, which datasets_prep/common/packaged_options.py finds beside the packages.
@@ -47,7 +47,7 @@ setup(
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
-        # basicsr's own setup.py fails on Python 3.13; README.md has the recipe for it
+        # basicsr's own setup.py fails on Python 3.13; docs/README.md has the recipe for it
         "basicsr==1.4.2; python_version < '3.13'",
         "setuptools",  # basicsr imports distutils, which Python 3.12 has only through setuptools
         "scipy<2",  # basicsr imports scipy.ndimage.filters, which SciPy 2 removes
