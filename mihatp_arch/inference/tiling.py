@@ -22,10 +22,10 @@ class Tiling:
     """Sizes in LR px, the same along both axes.
 
     Attributes:
-        core: distance between two tiles.
+        core: distance between two tiles. Where it is a multiple of the side of the windows of a network, the windows
+            of neighbouring tiles lie on one grid, and the tiles differ less.
         blend: width of the cross-fade between two tiles, at most `core` and 22.
-        halo: pixels that the network sees beyond those that a tile gives. For a network with windows, a multiple of
-            their side: then the windows of neighbouring tiles lie on one grid, and the tiles differ less.
+        halo: pixels that the network sees beyond those that a tile gives.
         tiles: number of tiles along a side of a block.
 
     Raises:
@@ -95,8 +95,8 @@ def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = 8,
     Args:
         width, height: of the image, px.
         side: largest side of the input of the network, px.
-        multiple: the side is a multiple of it.
-        halo, blend: see `Tiling`.
+        multiple: the side is a multiple of it, and so is the core of several tiles, where the side leaves enough.
+        halo, blend: see `Tiling`. The halo of several tiles may be larger.
 
     Raises:
         UserError: `side` leaves no core.
@@ -106,5 +106,9 @@ def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = 8,
     if largest < smallest:
         raise UserError(f"tiles: {side} px are too few: give at least {smallest}")
     needed = -(-(max(width, height) + 2 * halo) // multiple) * multiple
-    core = min(largest, max(needed, smallest)) - blend - 2 * halo
+    chosen = min(largest, max(needed, smallest))
+    core = chosen - blend - 2 * halo
+    if needed > chosen and core - core % multiple >= blend:
+        halo += core % multiple // 2
+        core = chosen - blend - 2 * halo
     return Tiling(core=core, blend=blend, halo=halo, tiles=max(1, 512 // core))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
@@ -53,6 +53,7 @@ class Upscaler:
     batch: int | None = None
     ensemble: bool = False
     consistent: bool = False
+    _batches: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)  # by side
 
     def __post_init__(self) -> None:
         for name, value in (("batch", self.batch), ("tile", self.tile)):
@@ -145,8 +146,7 @@ class Upscaler:
         from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 
         side = self.info.side(self.tile)
-        batch = self.batch or batch_for(self.network, side)
-        tiles = TileOptions(side, batch, ensemble=self.ensemble, consistent=self.consistent)
+        tiles = TileOptions(side, self.batch, ensemble=self.ensemble, consistent=self.consistent)
         chosen = options or SlideOptions()
         with errors_in_python():
             result = upscale_slide(self.network, Path(path), Path(output), options=chosen, tiles=tiles, say=None)
@@ -155,8 +155,12 @@ class Upscaler:
     def tiled(self, width: int, height: int) -> TiledNetwork:
         """The network with the tiles that suit an LR image of `width`×`height` px."""
         tiling = fitting(width, height, side=self.info.side(self.tile), multiple=self.info.multiple)
-        batch = self.batch or batch_for(self.network, tiling.side)
-        return TiledNetwork(self.network, tiling, batch=batch, ensemble=self.ensemble, consistent=self.consistent)
+        batch = self.batch or self._batches.get(tiling.side) or batch_for(self.network, tiling.side)
+        self._batches[tiling.side] = batch
+        there = min(tiling.tiles, tiling.count(width)) * min(tiling.tiles, tiling.count(height))
+        return TiledNetwork(
+            self.network, tiling, batch=min(batch, there), ensemble=self.ensemble, consistent=self.consistent
+        )
 
     def _upscale_array(self, image: NDArray[Any], *, progress: bool = False) -> NDArray[Any]:
         check_array(image)
@@ -217,4 +221,5 @@ def batch_for(network: Network, side: int) -> int:
     network(torch.zeros(1, 3, side, side))
     needed = max(1, torch.cuda.max_memory_allocated(network.device) - before)
     free, _ = torch.cuda.mem_get_info(network.device)
+    free += torch.cuda.memory_reserved(network.device) - torch.cuda.memory_allocated(network.device)  # kept by torch
     return max(1, min(_LARGEST_BATCH, int(free * _SHARE_OF_MEMORY / needed)))

@@ -222,6 +222,8 @@ def network_in_eval_mode(model: Any) -> Iterator[Any]:
     training = network.training
     network.eval()
     # Uncompiled, because torch would compile the network anew for every size of image.
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        yield network
-    network.train(training)
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield network
+    finally:
+        network.train(training)

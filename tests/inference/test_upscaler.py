@@ -1,6 +1,7 @@
 """`Upscaler.upscale`: what it takes, and what it gives back."""
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 import mihatp_arch
 from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.images import Picture
+from mihatp_arch.inference.upscale import batch_for
 from mihatp_arch.inference.write_images import write_picture
 
 RNG = np.random.default_rng(0)
@@ -120,6 +122,24 @@ def test_tile_and_batch_are_checked_at_once(local_weights):
             mihatp_arch.load(local_weights, **options)
     with pytest.raises(UserError, match="ensemble 'no': give True or False"):
         mihatp_arch.load(local_weights, ensemble="no")
+
+
+def test_a_picture_has_no_larger_batch_than_tiles(local_weights):
+    """On a GPU a call is filled up to its batch."""
+    upscaler = mihatp_arch.load(local_weights, batch=16)
+    assert upscaler.tiled(30, 20).batch == 1 and upscaler.tiled(300, 20).batch == upscaler.tiled(20, 300).batch == 3
+    assert upscaler.tiled(5000, 5000).batch == 16
+
+
+@pytest.mark.parametrize(("free", "kept", "batch"), [(10, 0, 3), (10, 5, 5), (0, 0, 1), (1000, 0, 16)])
+def test_the_batch_of_a_gpu_is_what_fits(monkeypatch, free, kept, batch):
+    """A tile needs 2 of `free`; `kept` is what torch holds and does not use."""
+    of_gpu = {"reset_peak_memory_stats": None, "max_memory_allocated": 7, "memory_allocated": 5}
+    of_gpu |= {"mem_get_info": (free, 1000), "memory_reserved": 5 + kept}
+    for name, value in of_gpu.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    network = MagicMock(device=torch.device("cuda"))
+    assert batch_for(network, 160) == batch and network.call_count == 1
 
 
 def test_the_result_is_consistent_on_request(local_weights):

@@ -70,6 +70,18 @@ class TileStore:
             raise
         return cls(database, layout, compression)
 
+    @staticmethod
+    def stored_option(path: Path, key: str) -> Any:
+        """An option of the store of an interrupted run; None without such a store or option. Raises as `open`."""
+        if not path.exists():
+            return None
+        database = Database(path)
+        try:
+            rows = database.fetch("SELECT value FROM config WHERE key = ?", (key,))
+        finally:
+            database.close()
+        return json.loads(rows[0][0]) if rows else None
+
     def __enter__(self) -> "TileStore":
         return self
 

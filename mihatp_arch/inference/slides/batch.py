@@ -13,7 +13,6 @@ from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
 from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.inference.load import bundled_scales
-from mihatp_arch.inference.network import Network
 from mihatp_arch.inference.slides.maps import map_files
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import plan_slide, slide_tiling
@@ -30,7 +29,6 @@ from mihatp_arch.inference.slides.record import (
 )
 from mihatp_arch.inference.slides.task import NetworkSource, Workers, loaded
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
-from mihatp_arch.inference.upscale import batch_for
 from mihatp_arch.inference.write_images import MARK as IMAGE_MARK
 from mihatp_arch.training.parallel_branches import number_of_threads
 
@@ -109,11 +107,6 @@ class Batch:
         is_open = self.network.source is None and self.network.scale is None
         info = loaded(replace(self.network, scale=bundled_scales()[0]) if is_open else self.network).info
         slide_tiling(info.scale, tile=info.side(self.tiles.tile), multiple=info.multiple)
-
-    def tiles_for(self, network: Network) -> TileOptions:
-        """`tiles` with the batch that suits the network."""
-        side = network.info.side(self.tiles.tile)
-        return replace(self.tiles, batch=self.batch or batch_for(network, side))
 
 
 def upscale_slides(
@@ -221,7 +214,7 @@ def _record(
             slide,
             output,
             options=batch.options,
-            tiles=batch.tiles_for(network),
+            tiles=replace(batch.tiles, batch=batch.batch),
             workers=workers(source) if workers else None,
             say=say,
             progress=say is not None,

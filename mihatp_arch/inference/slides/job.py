@@ -78,7 +78,7 @@ def prepare_job(network: Network, slide: SlideReader, options: SlideOptions, til
         computed=tissue.computed.tobytes(),
         columns=tissue.computed.shape[1],
         tiling=tiling,
-        batch=tiles.batch,
+        batch=tiles.batch or 1,
         ensemble=tiles.ensemble,
         consistent=tiles.consistent,
     )

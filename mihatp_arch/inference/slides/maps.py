@@ -8,6 +8,7 @@ gives another answer when the tile is turned or mirrored. Neither needs HR; a sm
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -27,7 +28,10 @@ _SIDE = 16  # px of the output, side of the square that becomes one pixel of a m
 _TILE = 256  # px, side of a TIFF tile
 _WORST = 20  # tiles
 
-Map = NDArray[np.float32]
+_STRIP = 512  # rows, an even number
+
+Map: TypeAlias = NDArray[np.float32]
+Means: TypeAlias = dict[tuple[int, int], float]  # row and column of a tile -> mean of a map
 
 
 def block_maps(block: Finished, scale: int) -> dict[str, Map]:
@@ -85,12 +89,12 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
     """
     written = []
     for name, picture, outlines in _files(output, ensemble=job.task.ensemble):
-        values = np.vstack(list(store.map_strips(name)))
+        grey, means = _read(store, name, job)
         try:
             remove_partials(picture)
             remove_partials(outlines)
-            _write_picture(picture, values, name, mpp=job.plan.output_mpp * cell(job.plan.scale) * job.plan.scale)
-            worst = list(_worst(values, job))
+            _write_picture(picture, grey, name, mpp=job.plan.output_mpp * cell(job.plan.scale) * job.plan.scale)
+            worst = list(_worst(means, job))
             write_geojson(
                 outlines,
                 [tile.region for tile in worst],
@@ -103,9 +107,28 @@ def write_maps(store: TileStore, output: Path, job: SlideJob) -> list[Path]:
     return written
 
 
-def _write_picture(path: Path, values: Map, name: str, *, mpp: float) -> None:
+def _read(store: TileStore, name: str, job: SlideJob) -> tuple[NDArray[np.uint8], Means]:
+    """The picture of a map, and its mean in each tile with tissue; one strip at a time is there as floats."""
+    tiles, side = job.task.tiling.tiles, job.task.tiling.core // cell(job.plan.scale)  # of a block; px of the map
+    strips: list[NDArray[np.uint8]] = []
+    means: Means = {}
+    for block, values in enumerate(store.map_strips(name)):
+        strips.append(np.rint(np.minimum(values * GREY_PER_CODE, 255)).astype(np.uint8))
+        first = block * tiles
+        for row, column in np.argwhere(job.tissue.tiles[first : first + tiles]).tolist():
+            part = values[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            means[first + row, column] = float(part.mean())
+    return np.vstack(strips), means
+
+
+def _halved(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Half as wide and as high."""
+    strips = (grey[top : top + _STRIP] for top in range(0, len(grey), _STRIP))
+    return np.vstack([np.rint(_reduced(strip.astype(np.float32), 2)).astype(np.uint8) for strip in strips])
+
+
+def _write_picture(path: Path, grey: NDArray[np.uint8], name: str, *, mpp: float) -> None:
     """A grey pyramid of 8 bits without loss; each level is half of the one before."""
-    grey = np.rint(np.minimum(values * GREY_PER_CODE, 255)).astype(np.uint8)
     text = f"{name} {MAP}: grey / {GREY_PER_CODE} = code values of 8 bits; MiHATP"
     with replacing(path) as partial, tifffile.TiffWriter(partial) as file:
         level = 0
@@ -125,7 +148,7 @@ def _write_picture(path: Path, values: Map, name: str, *, mpp: float) -> None:
             )
             if max(grey.shape) <= _TILE:
                 return
-            grey = np.rint(_reduced(grey.astype(np.float32), 2)).astype(np.uint8)
+            grey = _halved(grey)
             level += 1
 
 
@@ -135,14 +158,9 @@ class _Tile:
     region: Region
 
 
-def _worst(values: Map, job: SlideJob) -> Iterator[_Tile]:
+def _worst(means: Means, job: SlideJob) -> Iterator[_Tile]:
     """Yields the tiles with tissue of the largest mean, the largest first; outlines in px of the output."""
-    side = job.task.tiling.core // cell(job.plan.scale)  # px of the map
     step = job.task.tiling.core * job.plan.scale  # px of the output
-    means = {
-        (row, column): float(values[row * side : (row + 1) * side, column * side : (column + 1) * side].mean())
-        for row, column in np.argwhere(job.tissue.tiles).tolist()
-    }
     for row, column in sorted(means, key=lambda tile: (-means[tile], tile))[:_WORST]:
         left, top = column * step, row * step
         right, bottom = min(left + step, job.layout.width), min(top + step, job.layout.height)

@@ -106,14 +106,14 @@ class TileOptions:
 
     Attributes:
         tile: largest side of its input, LR px; None: 160, or that of an ONNX file.
-        batch: tiles in one call.
+        batch: tiles in one call; None: those of the interrupted run that is resumed, else what `batch_for` chooses.
         ensemble: average over the reversible pool.
         consistent: project SR onto the images whose reduction is LR.
         block: side of a block, about, px of the output.
     """
 
     tile: int | None = None
-    batch: int = 1
+    batch: int | None = None
     ensemble: bool = False
     consistent: bool = False
     block: int = 2048

@@ -16,6 +16,7 @@ MPP = 0.25  # µm/px of the output where neither the user nor the weights say on
 _SILENT, _LARGEST = 1.10, 1.25  # ratio of the level's resolution to the wanted one
 _HALO, _BLEND = 8, 16  # LR px, the least halo; see `Tiling`
 _BLOCK = 2048  # px of the output, about the side of a block
+_STEP = 16  # px, of the cores of small tiles
 _CORE = 32  # the core is a multiple of it where the tile is large enough, so that blocks have whole TIFF tiles
 
 
@@ -143,11 +144,13 @@ def slide_tiling(scale: int, *, tile: int, multiple: int, block: int = _BLOCK) -
         block: wanted side of a block, px of the output.
 
     Raises:
-        UserError: `tile` leaves no core.
+        UserError: `tile` leaves no core, or the side would be odd.
     """
     side = tile // multiple * multiple
+    if side % 2:
+        raise UserError(f"--tile {tile}: the tiles of a slide have an even side")
     free = side - _BLEND - 2 * _HALO
-    core = next((free // step * step for step in (_CORE, 16, 8, 2) if free >= max(step, _BLEND)), 0)
+    core = next((free // step * step for step in (_CORE, _STEP) if free >= step), 0)
     if not core:
         least = -(-(2 * _HALO + 2 * _BLEND) // multiple) * multiple
         raise UserError(f"--tile {tile}: give at least {least}")

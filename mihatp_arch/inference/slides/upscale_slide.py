@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets_prep.common.errors import UserError
@@ -21,6 +21,7 @@ from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
 from mihatp_arch.inference.tiled_network import Sums, as_codes
+from mihatp_arch.inference.upscale import batch_for
 from mihatp_arch.inference.write_images import MARK
 
 
@@ -77,7 +78,7 @@ def upscale_slide(
     start = time.monotonic()
     _refuse_output(path, output, options)
     with open_for_reading(path, assume_mpp=options.stated_mpp) as slide:
-        job = prepare_job(network, slide, options, tiles)
+        job = prepare_job(network, slide, options, _with_batch(tiles, network, output))
         for note in job.notes if say else ():
             say(f"{path.name}: {note}")
         if options.maps:
@@ -124,6 +125,14 @@ def _refuse_existing(output: Path, options: SlideOptions, *, finished: bool) -> 
     if output.exists() and not options.overwrite and not finished:
         raise UserError(f"{output} exists: delete it, name another file, or give --overwrite")
     refuse_foreign(output, MARK)
+
+
+def _with_batch(tiles: TileOptions, network: Network, output: Path) -> TileOptions:
+    """`tiles` with a batch: on a GPU the bits depend on it, so that of an interrupted run stays."""
+    if tiles.batch is not None:
+        return tiles
+    before = None if network.device.type == "cpu" else TileStore.stored_option(store_path(output), "batch")
+    return replace(tiles, batch=before or batch_for(network, network.info.side(tiles.tile)))
 
 
 def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore:

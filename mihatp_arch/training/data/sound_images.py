@@ -4,6 +4,7 @@ A worker cannot raise an error in the main process without its traceback. So a s
 mapping with the single key `UNREADABLE`, and so does its batch. The main process raises the error.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from mihatp_arch.errors import UserError
 
 UNREADABLE = "unreadable"  # key of the sample or batch that stands for one that cannot be read; its value is a sentence
 _LAST = "last_read"  # attribute of a FileClient: the name and the bytes of the image that it read last
+_NO_PAIR = re.compile(r"\W*(Scale mismatches|LQ \()")  # errors of BasicSR's paired_random_crop
 _SIDES = {"gt": "the HR image ", "lq": "the LR image "}
 
 _read = FileClient.get
@@ -84,7 +86,7 @@ def _undecodable(dataset: Any) -> str:
 
 def _misfit(dataset: Any, index: int, error: Exception) -> str:
     """A sentence about a pair whose HR is no multiple of LR, or is smaller than the crop; else an empty text."""
-    if not isinstance(error, ValueError):  # BasicSR's paired_random_crop raises it
+    if not (isinstance(error, ValueError) and _NO_PAIR.match(str(error))):
         return ""
     paths = getattr(dataset, "paths", [])
     names = paths[index] if index < len(paths) else None

@@ -119,6 +119,14 @@ def test_a_store_of_other_options_is_refused(tmp_path, commit, other, words):
         assert store.finished() == {(0, 0)}
 
 
+def test_an_interrupted_run_tells_its_options(tmp_path):
+    assert TileStore.stored_option(tmp_path / "store", "batch") is None and not list(tmp_path.iterdir())
+    opened(tmp_path / "store", config={"batch": 12}).close()
+    assert TileStore.stored_option(tmp_path / "store", "batch") == 12
+    assert TileStore.stored_option(tmp_path / "store", "weights") is None
+    opened(tmp_path / "store", config={"batch": 12}).close()
+
+
 def test_a_second_user_of_a_store_is_refused(tmp_path):
     with opened(tmp_path / "store"):
         with pytest.raises(UserError, match="is in use by another process"):

@@ -93,3 +93,8 @@ def test_the_usual_tiles():
     assert sizes == [(128, 8, 8), (128, 8, 4), (128, 8, 2)]
     with pytest.raises(UserError, match="--tile 32: give at least 64"):
         slide_tiling(2, tile=32, multiple=32)
+
+
+def test_tiles_of_an_odd_side_are_refused():
+    with pytest.raises(UserError, match="--tile 161: the tiles of a slide have an even side"):
+        slide_tiling(2, tile=161, multiple=161)

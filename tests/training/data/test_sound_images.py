@@ -8,7 +8,7 @@ import lmdb
 import numpy as np
 import pytest
 import torch
-from basicsr.data import build_dataset
+from basicsr.data import build_dataset, paired_image_dataset
 from helpers.basicsr import NAME, changed, dataset, edsr, write_data, write_options
 
 from mihatp_arch.config.checks import image_store
@@ -152,6 +152,15 @@ def test_an_error_of_a_program_is_not_taken_for_damage(data):
     images = SoundImages(build_dataset(dataset("val", phase="val", scale=4)))
     images.dataset.opt = {"name": "toy", "phase": "val"}  # BasicSR asks for `scale`
     with pytest.raises(KeyError):
+        images[0]
+
+
+def test_a_wrong_value_in_a_data_set_of_others_is_not_taken_for_damage(data, monkeypatch):
+    images = SoundImages(
+        build_dataset(dataset("train", phase="train", scale=4, gt_size=32, use_hflip=True, use_rot=True))
+    )
+    monkeypatch.setattr(paired_image_dataset, "augment", lambda *_: int("a number"))
+    with pytest.raises(ValueError, match="invalid literal"):
         images[0]
 
 
