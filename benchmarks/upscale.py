@@ -36,7 +36,7 @@ from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import TILE, Network, TorchNetwork
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
-from mihatp_arch.inference.upscale import batch_for
+from mihatp_arch.inference.tiled_network import batch_for
 
 PAD = 16  # LR px that the peer adds on each side: then its tiles have the size of ours
 # Functions whose time counts for a part of the work, with what they call.

@@ -19,6 +19,8 @@ from mihatp_arch.inference.tiling import Tiling
 Sums: TypeAlias = dict[str, NDArray[np.int32]]  # name of the plane (`sr`, `deviation`) -> weighted sums of a block
 Seams: TypeAlias = dict[str, dict[str, NDArray[np.int32]]]  # name of the seam -> plane -> sums
 _FLOAT = np.dtype(np.float32)
+_SHARE_OF_MEMORY = 0.7  # of the free memory of a GPU
+_LARGEST_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -215,3 +217,16 @@ def as_codes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _channels_last(image: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+
+
+def batch_for(network: Network, side: int) -> int:
+    """Tiles in one call: one for each thread of a CPU; on a GPU as many as fit into its free memory."""
+    if network.device.type != "cuda":
+        return torch.get_num_threads()
+    torch.cuda.reset_peak_memory_stats(network.device)
+    before = torch.cuda.memory_allocated(network.device)
+    network(torch.zeros(1, 3, side, side))
+    needed = max(1, torch.cuda.max_memory_allocated(network.device) - before)
+    free, _ = torch.cuda.mem_get_info(network.device)
+    free += torch.cuda.memory_reserved(network.device) - torch.cuda.memory_allocated(network.device)  # kept by torch
+    return max(1, min(_LARGEST_BATCH, int(free * _SHARE_OF_MEMORY / needed)))

@@ -18,7 +18,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.inference.images import Picture, from_pil, read_picture
 from mihatp_arch.inference.lr_image import Image
 from mihatp_arch.inference.network import Network, NetworkInfo
-from mihatp_arch.inference.tiled_network import TiledNetwork
+from mihatp_arch.inference.tiled_network import TiledNetwork, batch_for
 from mihatp_arch.inference.tiling import fitting
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from mihatp_arch.inference.slides.upscale_slide import SlideResult
 
 P = TypeVar("P", NDArray[Any], PILImage.Image, torch.Tensor)
-
-_SHARE_OF_MEMORY = 0.7  # of the free memory of a GPU
-_LARGEST_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -210,16 +207,3 @@ def check_array(image: NDArray[Any]) -> None:
     if not (low >= 0 and high <= 1):  # also for NaN
         least, most, *_ = told_apart(low, high, 0.0, 1.0)
         raise UserError(f"image: float pixels from {least} to {most}: they must lie in [0, 1]")
-
-
-def batch_for(network: Network, side: int) -> int:
-    """Tiles in one call: one for each thread of a CPU; on a GPU as many as fit into its free memory."""
-    if network.device.type != "cuda":
-        return torch.get_num_threads()
-    torch.cuda.reset_peak_memory_stats(network.device)
-    before = torch.cuda.memory_allocated(network.device)
-    network(torch.zeros(1, 3, side, side))
-    needed = max(1, torch.cuda.max_memory_allocated(network.device) - before)
-    free, _ = torch.cuda.mem_get_info(network.device)
-    free += torch.cuda.memory_reserved(network.device) - torch.cuda.memory_allocated(network.device)  # kept by torch
-    return max(1, min(_LARGEST_BATCH, int(free * _SHARE_OF_MEMORY / needed)))

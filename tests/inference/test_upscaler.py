@@ -11,7 +11,7 @@ from PIL import Image
 import mihatp_arch
 from datasets_prep.common.errors import UserError
 from mihatp_arch.inference.images import Picture
-from mihatp_arch.inference.upscale import batch_for
+from mihatp_arch.inference.tiled_network import batch_for
 from mihatp_arch.inference.write_images import write_picture
 
 RNG = np.random.default_rng(0)

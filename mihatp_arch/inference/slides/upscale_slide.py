@@ -20,8 +20,7 @@ from mihatp_arch.inference.slides.maps import block_maps, refuse_foreign_maps, w
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.task import Workers
-from mihatp_arch.inference.tiled_network import Sums, as_codes
-from mihatp_arch.inference.upscale import batch_for
+from mihatp_arch.inference.tiled_network import Sums, as_codes, batch_for
 from mihatp_arch.inference.write_images import MARK
 
 
