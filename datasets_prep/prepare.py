@@ -119,17 +119,7 @@ def prepare(
         states = scan_sources(listed.used, drawn_files(inputs, listed), work, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
         asked = asked_splits(listed.used, splits)
-        extraction = Extraction(
-            states=states,
-            ranges=ranges,
-            work=work,
-            options=options,
-            quality=quality,
-            limits=limits,
-            seed=splits.seed,
-            splits=asked,
-            at_once=at_once,
-        )
+        extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed, asked, at_once)
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=PATCHES, files=FILES) as folder:
             given = {"command": command, "inputs": inputs.record()}

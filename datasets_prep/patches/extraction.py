@@ -18,7 +18,7 @@ _SHARD = 64  # coordinates of a shard: a fraction of a second of work, seven meg
 _MOST = 8  # shards of one job
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Extraction:
     """The extraction of all patches of a data set.
 

@@ -14,7 +14,7 @@ from mihatp_arch.archs.layers.deformable_attention import DeformableAttention, P
 from mihatp_arch.archs.layers.hat_blocks import HAB, RHAG, BlockOptions, WindowGeometry
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class DATOptions:
     """Options that the deformable branches of all blocks share."""
 
@@ -138,14 +138,7 @@ class MiHATP(HAT):
         global_skip: bool = False,
     ) -> None:
         dat = DATOptions(
-            beta=beta,
-            learnable_scales=learnable_scales,
-            norm_residual=norm_residual,
-            num_groups=num_groups,
-            sample_grid=sample_grid,
-            train_size=img_size,
-            offset_range=offset_range,
-            position=position,
+            beta, learnable_scales, norm_residual, num_groups, sample_grid, img_size, offset_range, position
         )
         super().__init__(
             upscale=upscale,
