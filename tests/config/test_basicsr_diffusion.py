@@ -77,6 +77,14 @@ def test_the_checks_leave_basicsrs_logger_to_basicsr(tmp_path):
         initialized_logger.update(before)
 
 
+def test_a_check_of_our_networks_makes_no_weights():
+    """The weights would take 324 TB, which a test (on the CPU) cannot have."""
+    options = changed(edsr(), "network_g", to={"type": "SRCNN", "upscale": 4, "features": [10**6, 10**6]})
+    options["network_g"]["kernels"] = [9, 9, 9]
+    assert check_build(Options(options, {}), "train") == []
+    assert len(check_build(Options(options, {}), "test")) == 1
+
+
 def test_losses_and_models_that_do_not_fit(refused, tmp_path):
     options = changed(ldm(tmp_path), "train", "pixel_opt", to=None)
     assert "train.pixel_opt: DiffusionModel needs it; give type: MSELoss" in refused(options)

@@ -4,7 +4,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -50,7 +50,9 @@ def check_build(options: Options, command: str, resumed: TrainingState | None = 
         warnings.simplefilter("ignore")  # the same warnings appear again when BasicSR builds
         for key, value in options.values.items():
             if str(key).startswith("network_") and isinstance(value, dict):
-                networks[key] = _build(lines, options, (key,), find(ARCH_REGISTRY, value["type"]))
+                target = find(ARCH_REGISTRY, value["type"])
+                with _shapes_alone(target) if command == "train" else nullcontext():
+                    networks[key] = _build(lines, options, (key,), target)
         if not lines:
             lines += _check_weights(options, command, networks, resumed)
         if command == "train":
@@ -59,6 +61,16 @@ def check_build(options: Options, command: str, resumed: TrainingState | None = 
         if command == "train" and not lines and isinstance(network, (DAT, Spandrel)):
             lines += check_batch_norm(options, network)
         return lines or [*_ask_model(options, command)]
+
+
+def _shapes_alone(target: Any) -> AbstractContextManager[Any]:
+    """Where a network of ours is built: on `meta`, without values, for names and shapes are all that is compared.
+
+    Those of others may read values in their constructors; DAT and Spandrel load weights, and `check_batch_norm` runs
+    them. In a test it does not pay: the meta device imports what otherwise the optimizers of a training import.
+    """
+    ours = isinstance(target, type) and target.__module__.startswith("mihatp_arch.")
+    return torch.device("meta") if ours and not issubclass(target, (DAT, Spandrel)) else nullcontext()
 
 
 def _check_weights(
