@@ -111,6 +111,14 @@ def test_same_seed_same_bytes_whoever_works(slides, built, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "processes", "seed"]
 
 
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Sizes of levels are rounded down, because width and height are no multiples of the factors."""
+    slide = tmp_path_factory.mktemp("odd") / "a.svs"
+    write_synthetic_slide(slide, width=3003, height=2541, seed=5, flavour="svs", factors=(2, 4, 8))
+    return slide
+
+
 def shift(lr, of_hr):
     """Shift of `lr` against the area mean of HR, LR px, the larger of both axes."""
     window = np.outer(np.hanning(lr.shape[0]), np.hanning(lr.shape[1]))
@@ -120,10 +128,8 @@ def shift(lr, of_hr):
 
 
 @pytest.mark.parametrize("lr", ["area", "bicubic", "pyramid"])
-def test_lr_of_every_scale_lies_on_hr(tmp_path, lr):
-    """Sizes of levels are rounded down, because width and height are no multiples of the factors."""
-    write_synthetic_slide(tmp_path / "a.svs", width=3003, height=2541, seed=5, flavour="svs", factors=(2, 4, 8))
-    build(tmp_path / "a.svs", tmp_path / "out", lr=lr, split_by="patch", tests=1, patch_size=192)
+def test_lr_of_every_scale_lies_on_hr(odd, tmp_path, lr):
+    build(odd, tmp_path / "out", lr=lr, split_by="patch", tests=1, patch_size=192)
     rows = manifest_rows(tmp_path / "out")
     source = {"pyramid": "x2:level1 x4:level2 x8:level3"}.get(lr, lr)
     assert {row["lr_source"] for row in rows} == {source}
@@ -166,49 +172,32 @@ def test_split_by_patch_warns(slides, tmp_path):
     assert report.findings == [] and "patch" in report.text()
 
 
-def text_file(folder):
+def write_unusable(folder):
+    """Slides of no use, each of its own patient; for each, a part of the reason that is to be given."""
     (folder / f"{barcode(90)}.svs").write_text("no slide")
-
-
-def truncated(folder):
     whole = (folder / f"{barcode(1)}.svs").read_bytes()
-    (folder / f"{barcode(90)}.svs").write_bytes(whole[: len(whole) // 2])
-
-
-def coarse(folder):
-    write_synthetic_slide(folder / f"{barcode(90)}.tif", width=600, height=600, seed=1, mpp=0.5)
-
-
-def of_unknown_mpp(folder):
-    write_synthetic_slide(folder / f"{barcode(90)}.tif", width=600, height=600, seed=1, mpp=None)
-
-
-def empty_glass(folder):
+    (folder / f"{barcode(91)}.svs").write_bytes(whole[: len(whole) // 2])
+    for index, mpp in ((92, 0.5), (93, None)):
+        write_synthetic_slide(folder / f"{barcode(index)}.tif", width=600, height=600, seed=1, mpp=mpp)
     glass = np.random.default_rng(0).integers(240, 246, (1024, 1024, 3), dtype=np.uint8)
     resolution = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(folder / f"{barcode(90)}.tif", glass, tile=(256, 256), metadata=None, **resolution)
+    tifffile.imwrite(folder / f"{barcode(94)}.tif", glass, tile=(256, 256), metadata=None, **resolution)
+    reasons = ("no slide", "fetch", "20x slide", "--assume-mpp", "no tissue")
+    return {barcode(90 + number): reason for number, reason in enumerate(reasons)}
 
 
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (text_file, "no slide"),
-        (truncated, "fetch"),
-        (coarse, "20x slide"),
-        (of_unknown_mpp, "--assume-mpp"),
-        (empty_glass, "no tissue"),
-    ],
-)
-def test_what_cannot_be_used_is_listed_and_the_rest_is_done(slides, tmp_path, make, says):
+def test_what_cannot_be_used_is_listed_and_the_rest_is_done(slides, built, tmp_path):
     folder = tmp_path / "slides"
     shutil.copytree(slides, folder)
-    make(folder)
-    built = build(folder, tmp_path / "out")
-    (reason,) = built.failed
-    assert barcode(90) in reason and says in reason and "\n" not in reason
-    assert sum(built.counts.values()) == 64
+    reasons = write_unusable(folder)
+    result = build(folder, tmp_path / "out")
+    assert len(result.failed) == len(reasons)
+    for (name, reason), line in zip(reasons.items(), sorted(result.failed), strict=True):
+        assert name in line and reason in line and "\n" not in line
+    assert result.counts == built[1].counts
     with (tmp_path / "out/slides.csv").open(newline="") as file:
-        assert [row["status"] for row in csv.DictReader(file)].count("failed") == 1
+        failed = {row["slide"].partition(".")[0] for row in csv.DictReader(file) if row["status"] == "failed"}
+    assert failed == reasons.keys()
 
 
 def test_folders_without_slides_are_refused(tmp_path):
