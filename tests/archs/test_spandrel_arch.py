@@ -50,8 +50,14 @@ def compact(tmp_path):
     return saved(SRVGGNetCompact(**COMPACT), tmp_path / "compact.pth", None)
 
 
-@pytest.mark.parametrize(("theirs", "options"), [(SRVGGNetCompact, COMPACT), (SwinIR, SWINIR), (HAT, HAT_OPTIONS)])
-@pytest.mark.parametrize("key", ["params", "params_ema", None])
+@pytest.mark.parametrize(
+    ("theirs", "options", "key"),
+    [
+        *((SRVGGNetCompact, COMPACT, key) for key in ("params", "params_ema", None)),
+        (SwinIR, SWINIR, "params"),
+        (HAT, HAT_OPTIONS, "params"),
+    ],
+)
 def test_a_file_gives_the_network_that_wrote_it(tmp_path, theirs, options, key):
     network = theirs(**options).eval()
     ours = Spandrel(file=saved(network, tmp_path / "x.pth", key)).eval()

@@ -4,8 +4,11 @@ import csv
 import re
 
 import pytest
-from helpers.benchmark import FAST, OPTIONS, OVERLAYS, write_benchmark
+from helpers.benchmark import FAST, OPTIONS, OVERLAYS, plan, write_benchmark
 
+from mihatp_arch.errors import UserError
+from mihatp_arch.evaluation.run.execute import _finished
+from mihatp_arch.evaluation.run.trainings import prepare_runs
 from mihatp_cli.mihatp import main
 
 
@@ -85,13 +88,13 @@ def test_a_method_that_fails_does_not_stop_the_others(tmp_path, benchmark):
     assert "Failed: train SRCNN_x4" in (tmp_path / "out" / "table1.md").read_text(encoding="utf-8")
 
 
-def test_no_method_that_finished_is_one_line(tmp_path, benchmark):
-    code, _, error = benchmark(
-        {"bicubic": None, "SRCNN": {"force": ["train:pixel_opt:loss_weight=1e+39"]}}, total_iter=4
-    )
-    assert code == 2
-    assert error.splitlines()[-1].startswith("mihatp: error: no method has finished; the first failure: train SRCNN_x4")
-    assert not (tmp_path / "out" / "table1.md").exists()
+def test_no_method_that_finished_is_one_line(tmp_path, small_data):
+    read = plan(tmp_path, small_data, "bicubic", "SRCNN")
+    runs = prepare_runs(read, tmp_path, {})
+    line = "no method has finished; the first failure: train SRCNN_x4 failed"
+    with pytest.raises(UserError, match=f"^{line}$"):
+        _finished(read, runs, tmp_path, {"SRCNN_x4": "train SRCNN_x4 failed"})
+    assert not (tmp_path / "results").exists()  # bicubic alone is not measured
 
 
 @pytest.mark.slow
