@@ -60,16 +60,17 @@ def test_what_basicsr_test_logs_is_the_mean_of_what_the_tables_read(trained, dat
     assert logged("psnr", log) == logged("psnr", training_log)
 
 
-def test_a_run_repeats_itself_and_goes_on_where_it_stopped(trained, data, tmp_path, capfd, monkeypatch):
-    """The same two iterations give the same bits; then `--auto_resume` makes them four, with both branches."""
-    first = trained[0] / "experiments" / NAME / "models"
+def test_a_stopped_run_goes_on_to_the_same_bits(trained, data, tmp_path, capfd, monkeypatch):
+    """`--auto_resume` after two of four iterations gives both branches as the undisturbed training has them."""
+    undisturbed = trained[0] / "experiments" / NAME / "models"
     models = tmp_path / "experiments" / NAME / "models"
-    command = ["train", "-opt", *files("MiHATP", 4), "--data", str(data), "--force_yml", *ONE_SET, "val=null"]
-    basicsr(tmp_path, *command, *schedule(2, of=4))
-    for name in ("net_g_2.pth", "net_c_2.pth"):
-        assert equal(models / name, first / name)
+    shutil.copytree(undisturbed.parent, models.parent)
+    for pattern in ("models/net_*_4.pth", "models/net_*_latest.pth", "training_states/4.state", "metrics/*"):
+        for file in list(models.parent.glob(pattern)):
+            file.unlink()
 
-    resume = [*command, *schedule(4), "--auto_resume"]
+    resume = ["train", "-opt", *files("MiHATP", 4), "--data", str(data), "--force_yml", *ONE_SET, "val=null"]
+    resume += [*schedule(4), "--auto_resume"]
     job = Job("go on", resume, tmp_path, tmp_path / "resume.lock", tmp_path / "resume.log", threads=1, iterations=4)
     for limit in ("_PAUSE", "_SHARE"):
         monkeypatch.setattr(progress, limit, 0)
@@ -79,8 +80,9 @@ def test_a_run_repeats_itself_and_goes_on_where_it_stopped(trained, data, tmp_pa
     assert "Start training from epoch: 0, iter: 2" in log
     assert re.search(r"Loading MiHATP model from \S+/net_c_2\.pth", log)
     assert re.search(r"Loading MiHATP model from \S+/net_g_2\.pth", log)
-    assert not equal(models / "net_c_4.pth", models / "net_c_2.pth")
-    assert not equal(models / "net_g_4.pth", models / "net_g_2.pth")
+    for name in ("net_c", "net_g"):
+        assert equal(models / f"{name}_4.pth", undisturbed / f"{name}_4.pth")
+        assert not equal(models / f"{name}_4.pth", models / f"{name}_2.pth")
 
 
 # What the user can get wrong: each is one line and exit code 2, and nothing is made.
