@@ -117,12 +117,12 @@ def dry_run(
     bar = partial(progress_bar, shown=progress)
     beside = next(folder for folder in output.absolute().parents if folder.is_dir())  # a cluster sees this folder too
     with (
-        _scratch_folder(beside) as work,
+        _scratch_folder(beside) as scratch,
         open_executor(workers=workers, scheduler=scheduler) as (executor, at_once),
     ):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(listed.used, drawn_files(inputs, listed), work, options, run, bar)
-        sample = _sample(states, options, quality, work)
+        states = scan_sources(listed.used, drawn_files(inputs, listed), scratch, options, run, bar)
+        sample = _sample(states, options, quality, scratch)
     problems = [state.scan.failed for state in states if state.scan.failed]
     ranges: list[CandidateRange] = []
     try:
@@ -155,7 +155,7 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
         raise UserError(f"cannot write in {beside}: {reason}; free space or name another folder with -o") from error
 
 
-def _sample(states: Sequence[SourceState], options: ScanOptions, quality: QualityFilter, work: Path) -> Sample:
+def _sample(states: Sequence[SourceState], options: ScanOptions, quality: QualityFilter, scratch: Path) -> Sample:
     """Read a few patches of a few sources. A source that cannot be read is marked as failed."""
     examined = accepted = size = 0
     start = time.monotonic()
@@ -163,7 +163,7 @@ def _sample(states: Sequence[SourceState], options: ScanOptions, quality: Qualit
     for number, state in enumerate(usable[:: -(-len(usable) // _SAMPLED) or 1]):
         coordinates, shares = read_candidates(state.results)
         chosen = np.unique(np.linspace(0, len(coordinates) - 1, min(_PATCHES, len(coordinates))).astype(int))
-        results = work / f"sample-{number}"
+        results = scratch / f"sample-{number}"
         wanted = Shard(coordinates[chosen], shares[chosen], results)
         (shard,) = extract_shards(state.source, state.scan, [wanted], options, quality)
         if shard.failed:

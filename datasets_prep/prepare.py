@@ -114,12 +114,12 @@ def prepare(
     listed = listed_sources(inputs, options, splits, say=say)
     _refuse_inputs_in_output([*(source.path for source in (*listed.used, *listed.omitted)), *inputs.paths], output)
     bar = partial(progress_bar, shown=progress)
-    with work_folder(output) as work, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
+    with work_folder(output) as scratch, open_executor(workers=workers, scheduler=scheduler) as (executor, at_once):
         run = partial(run_all, executor, at_once=at_once)
-        states = scan_sources(listed.used, drawn_files(inputs, listed), work, options, run, bar)
+        states = scan_sources(listed.used, drawn_files(inputs, listed), scratch, options, run, bar)
         ranges = divide_candidates(states, limits, splits)
         asked = asked_splits(listed.used, splits)
-        extraction = Extraction(states, ranges, work, options, quality, limits, splits.seed, asked, at_once)
+        extraction = Extraction(states, ranges, scratch, options, quality, limits, splits.seed, asked, at_once)
         extraction.run(run, bar)
         with atomic_folder(output, overwrite=overwrite, signature=PATCHES, files=FILES) as folder:
             given = {"command": command, "inputs": inputs.record()}

@@ -61,9 +61,9 @@ def _files() -> str:
 
 def _write_tiles(scene: Scene, folder: Path, encoding: Encoding, quality: int | None) -> int:
     jobs = [
-        (tiles, folder / str(number), place, encoding if number < scene.images else "png", quality)
+        (tiles, folder / str(number), tile, encoding if number < scene.images else "png", quality)
         for number, tiles in enumerate(scene.tiles)
-        for place in _places(tiles)
+        for tile in _places(tiles)
     ]
     for image, level in {(image, level) for _, image, (level, _, _), _, _ in jobs}:
         (image / str(level)).mkdir(parents=True)
@@ -81,8 +81,8 @@ def _places(tiles: Tiles) -> Iterator[tuple[int, int, int]]:
 
 
 def _write_tile(
-    tiles: Tiles, folder: Path, place: tuple[int, int, int], encoding: Encoding, quality: int | None
+    tiles: Tiles, folder: Path, tile: tuple[int, int, int], encoding: Encoding, quality: int | None
 ) -> None:
-    level, column, row = place
+    level, column, row = tile
     data = tiles.encoded(level, column, row, encoding=encoding, quality=quality or 90)
     (folder / str(level) / f"{column}_{row}.{encoding}").write_bytes(data)

@@ -140,6 +140,19 @@ def star_imports(root: Path) -> list[str]:
     return [f"{name}:{node.lineno}" for name, node in found if any(alias.name == "*" for alias in node.names)]
 
 
+def vague_names(root: Path) -> list[str]:
+    """Names that do not say what a thing is."""
+    named = (
+        (name, node, getattr(node, "arg", None) or getattr(node, "id", None) or getattr(node, "name", None))
+        for name, node in nodes(root)
+        if isinstance(node, (ast.arg, ast.FunctionDef, ast.ClassDef))
+        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    )
+    vague = {"some", "one", "found", "what", "place", "work"}
+    product = ("mihatp_", "datasets_prep")
+    return [f"{name}:{node.lineno} {word}" for name, node, word in named if word in vague and name.startswith(product)]
+
+
 def swallowed_errors(root: Path) -> list[str]:
     """A broad `except` without a `raise`."""
     broad = {"Exception", "BaseException"}
@@ -194,6 +207,7 @@ RULES: Mapping[Callable[[Path], list[str]], Mapping[str, str]] = {  # and a tree
     long_files: {"benchmarks/a.py": "1\n" * 251},
     long_functions: {"mihatp_cli/a.py": "def f():\n" + "    1\n" * 60},
     star_imports: {"tests/test_a.py": "from b import *"},
+    vague_names: {"mihatp_cli/a.py": "def f(what):\n    return what"},
     swallowed_errors: {"mihatp_cli/a.py": "try:\n    1\nexcept Exception:\n    pass"},
     swallowed_options: {"mihatp_arch/archs/a.py": "class A:\n    def __init__(self, **more): ..."},
     old_shapes: {"mihatp_arch/a.py": '"""' + "Bx" + 'CxHxW"""'},

@@ -32,7 +32,8 @@ def read_tiff(path: Path, *, largest: int) -> Image.Image:
         Exception: of any kind, for a damaged file.
     """
     with tifffile.TiffFile(path) as file:
-        pages = 1 + sum(not page.keyframe.subfiletype & _REDUCED for page in list(file.pages)[1:])
+        more: list[Any] = list(file.pages)[1:]
+        pages = 1 + sum(not page.keyframe.subfiletype & _REDUCED for page in more)
         if pages > 1:
             raise UserError(f"{path} has {pages} pages or frames: save the one to be upscaled as a file of its own")
         page: Any = file.pages.first

@@ -25,7 +25,7 @@ class Extraction:
     Attributes:
         states: the sources.
         ranges: the candidates of each source, split by split.
-        work: the work folder.
+        scratch: the work folder.
         options: the options of the scan.
         quality: the quality filter.
         limits: the largest number of patches.
@@ -36,7 +36,7 @@ class Extraction:
 
     states: Sequence[SourceState]
     ranges: Sequence[CandidateRange]
-    work: Path
+    scratch: Path
     options: ScanOptions
     quality: QualityFilter
     limits: Limits
@@ -110,7 +110,7 @@ class Extraction:
             for shard in shards(chosen, coordinates, size=_SHARD):
                 named = (state.source.name, state.source.key, state.source.patient)
                 key = digest(VERSION, encoder(), state.results.name, named, self.options, self.quality, shard.tolist())
-                results = self.work / f"shard-{key}"
+                results = self.scratch / f"shard-{key}"
                 self._shards[index].append(results)
                 finished = read_result(results.with_suffix(".json"), ShardResult)
                 if finished is not None:

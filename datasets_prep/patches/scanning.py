@@ -36,7 +36,7 @@ class Drawn:
 def scan_sources(
     sources: Sequence[Source],
     drawn: Drawn,
-    work: Path,
+    scratch: Path,
     options: ScanOptions,
     run: Callable[..., Iterator[tuple[SourceState, Scan]]],
     bar: Callable[..., Any],
@@ -46,7 +46,7 @@ def scan_sources(
     Args:
         sources: slides and image tiles.
         drawn: outlines and coordinates of the user.
-        work: the work folder.
+        scratch: the work folder.
         options: which patches are candidates.
         run: runs the jobs (`executors.run_all`).
         bar: makes a progress bar (`progress_bar`).
@@ -56,7 +56,7 @@ def scan_sources(
     """
     states = _states(sources, drawn)
     with bar(total=len(states), desc="scanning", unit="slide") as progress:
-        for state, scanned in run(scan, _jobs(states, work, options, progress)):
+        for state, scanned in run(scan, _jobs(states, scratch, options, progress)):
             state.scan = scanned
             progress.update()
     if all(state.scan.failed for state in states):
@@ -66,7 +66,7 @@ def scan_sources(
 
 
 def _jobs(
-    states: Sequence[SourceState], work: Path, options: ScanOptions, progress: Any
+    states: Sequence[SourceState], scratch: Path, options: ScanOptions, progress: Any
 ) -> Iterator[tuple[SourceState, tuple[Any, ...]]]:
     """The scan jobs of the sources whose scan is not in the work folder."""
     for state in states:
@@ -80,7 +80,7 @@ def _jobs(
             state.scan = Scan(failed=f"{state.source.path} cannot be read: {error.strerror or error}")
             progress.update()
             continue
-        state.results = work / f"scan-{digest(VERSION, depends_on, state.source.kind, state.source.mpp, options)}"
+        state.results = scratch / f"scan-{digest(VERSION, depends_on, state.source.kind, state.source.mpp, options)}"
         scanned = read_result(state.results.with_suffix(".json"), Scan)
         if scanned is not None:
             state.scan = scanned

@@ -86,18 +86,18 @@ def list_sources(
     """
     if not slides and tiles is None:
         raise UserError("there is nothing to prepare: name slides, folders of slides, or --tiles DIR")
-    found: dict[Kind, FoundFiles] = {}
+    by_kind: dict[Kind, FoundFiles] = {}
     if slides:
-        found["slide"] = find_slides(slides)
+        by_kind["slide"] = find_slides(slides)
     if tiles is not None:
-        found["tile"] = find_images(tiles)
-    kinds: dict[Path, Kind] = {path: kind for kind, files in found.items() for path in files.names}
-    names = distinct_names({path: name for files in found.values() for path, name in files.names.items()})
-    doubles = {name: path for files in found.values() for name, path in files.doubles.items()}
+        by_kind["tile"] = find_images(tiles)
+    kinds: dict[Path, Kind] = {path: kind for kind, files in by_kind.items() for path in files.names}
+    names = distinct_names({path: name for files in by_kind.values() for path, name in files.names.items()})
+    doubles = {name: path for files in by_kind.values() for name, path in files.doubles.items()}
     notes = [f"{name} is the same file as {names[path]}, which counts" for name, path in doubles.items()]
-    made = [path for files in found.values() for path in files.data_sets]
+    made = [path for files in by_kind.values() for path in files.data_sets]
     notes += [f"{path} is a data set of this program: its pictures are no tiles" for path in made]
-    both = [path for path in kinds if all(path in files.names for files in found.values()) and len(found) > 1]
+    both = [path for path in kinds if all(path in files.names for files in by_kind.values()) and len(by_kind) > 1]
     notes += [f"{names[path]} is given as a slide and as a tile: it counts as a tile" for path in both]
     entries: Mapping[Path, Entry] = {}
     if manifest is not None:

@@ -50,12 +50,12 @@ def find_slides(paths: Sequence[Path]) -> FoundFiles:
             raise
         except (OSError, ValueError) as error:
             raise UserError(f"{str(path)!r} cannot be read ({error}): give a slide or a folder of slides") from error
-    found = _each_once(listed)
-    found = FoundFiles(_one_per_series(found.names), found.doubles)
-    if not found.names:
+    files = _each_once(listed)
+    files = FoundFiles(_one_per_series(files.names), files.doubles)
+    if not files.names:
         where = ", ".join(map(str, paths)) or "nothing"
         raise UserError(f"{where} holds no slides ({', '.join(slide_suffixes())})")
-    return found
+    return files
 
 
 def _under(path: Path) -> Iterator[tuple[Path, str]]:
@@ -72,17 +72,17 @@ def _under(path: Path) -> Iterator[tuple[Path, str]]:
 
 def _each_once(listed: Sequence[tuple[Path, str]]) -> FoundFiles:
     """Each file once, sorted by name: under its own name, else under the first name that links to it."""
-    found = FoundFiles()
+    files = FoundFiles()
     seen: dict[Path, Path] = {}
     for path, name in sorted(listed, key=lambda item: (item[0].is_symlink(), item[1], item[0])):
         absolute = Path(os.path.abspath(path))
         first = seen.setdefault(real_path(path), absolute)
         if first == absolute:
-            found.names.setdefault(absolute, name)
+            files.names.setdefault(absolute, name)
         elif real_path(first.parent) / first.name != real_path(absolute.parent) / absolute.name:
-            found.doubles.setdefault(name, first)
-    in_order = sorted(found.names.items(), key=lambda item: (item[1], item[0]))
-    return FoundFiles(dict(in_order), found.doubles)
+            files.doubles.setdefault(name, first)
+    in_order = sorted(files.names.items(), key=lambda item: (item[1], item[0]))
+    return FoundFiles(dict(in_order), files.doubles)
 
 
 def _one_per_series(slides: dict[Path, str]) -> dict[Path, str]:
@@ -124,8 +124,8 @@ def find_images(folder: Path) -> FoundFiles:
     tiles = [(path, name.as_posix()) for path, name in listed if made.isdisjoint(path.parents)]
     if not tiles:
         raise UserError(f"{data_sets[0]} is a data set, its pictures are no tiles: give the folder that it was made of")
-    found = _each_once(tiles)
-    return FoundFiles(found.names, found.doubles, data_sets)
+    files = _each_once(tiles)
+    return FoundFiles(files.names, files.doubles, data_sets)
 
 
 def real_path(path: Path) -> Path:

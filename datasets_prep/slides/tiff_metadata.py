@@ -87,8 +87,8 @@ def _of_imagej(file: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, st
     """ImageJ writes pixels per unit into the resolution tags, and the unit into the description."""
     unit = (file.imagej_metadata or {}).get("unit")
     if unit is None:
-        found = re.search(r"^unit=(.+?)\s*$", page.description, re.MULTILINE)
-        unit = found[1] if found else ""
+        unit_line = re.search(r"^unit=(.+?)\s*$", page.description, re.MULTILINE)
+        unit = unit_line[1] if unit_line else ""
     length = _UM.get(str(unit).strip().strip("\0"))
     return {} if length is None else _sides(page, length)
 

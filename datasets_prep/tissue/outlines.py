@@ -67,13 +67,15 @@ def read_outlines(
     if not regions:
         raise UserError(_no_tissue(path, {label for label, _ in drawing.polygons if label}, include))
     notes = []
-    for what, counts in (
+    for outcome, counts in (
         ("taken out of the tissue", taken_out),
         ("not used (--mask-include)", unused),
         ("left out: they have no area", drawing.left_out),
     ):
         if counts:
-            notes.append(f"outlines {what}: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}")
+            notes.append(
+                f"outlines {outcome}: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}"
+            )
     return Outlines(regions, excluded, tuple(notes))
 
 

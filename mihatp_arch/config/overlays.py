@@ -33,18 +33,18 @@ def with_own_overlays(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     Raises:
         UserError: there is no such file.
     """
-    found = [find_option_file(file) for file in files]
-    match = _OPTION_FILE.fullmatch(found[0].name)
+    with_overlays = [find_option_file(file) for file in files]
+    match = _OPTION_FILE.fullmatch(with_overlays[0].name)
     added: list[Path] = []
     if match is None:
-        return found, added
-    for overlay in found[1:]:
-        last = found.index(overlay)
+        return with_overlays, added
+    for overlay in with_overlays[1:]:
+        last = with_overlays.index(overlay)
         for own in own_overlays(overlay, [match["method"]], int(match["scale"])):
-            given = next((index for index, file in enumerate(found) if file.resolve() == own.resolve()), None)
+            given = next((index for index, file in enumerate(with_overlays) if file.resolve() == own.resolve()), None)
             if given is None:
-                found.insert(last + 1, own)
+                with_overlays.insert(last + 1, own)
                 added.append(own)
                 given = last + 1
             last = max(last, given)
-    return found, added
+    return with_overlays, added

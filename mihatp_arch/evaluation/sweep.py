@@ -165,7 +165,10 @@ def _table(plan: Plan, points: Sequence[Point], *, note: str) -> table.Table:
         chosen_by = [f"{point.quality.chosen_by:.3f}"] if name else []
         of_tests = [f"{point.quality.psnr:.3f}", f"{point.quality.ssim:{ssim.format}}"]
         rows.append([point.parameter, f"{point.value:g}", *chosen_by, *of_tests])
-    highest = {one: max(point.quality.chosen_by for point in points if point.parameter == one) for one, *_ in rows}
+    highest = {
+        parameter: max(point.quality.chosen_by for point in points if point.parameter == parameter)
+        for parameter, *_ in rows
+    }
     bold = frozenset(
         (row, 2) for row, point in enumerate(points) if point.quality.chosen_by == highest[point.parameter]
     )

@@ -71,9 +71,9 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
         return Inputs(pictures, [], skipped)
     for slide in slides:
         _refuse_bytes(slide)
-    found = find_slides(slides)
-    notes = [f"{name} is the same file as {path}: it is upscaled once" for name, path in found.doubles.items()]
-    return Inputs(pictures, list(found.names), skipped, notes)
+    slide_files = find_slides(slides)
+    notes = [f"{name} is the same file as {path}: it is upscaled once" for name, path in slide_files.doubles.items()]
+    return Inputs(pictures, list(slide_files.names), skipped, notes)
 
 
 def _kind_in_folder(path: Path, *, given: bool) -> Kind | None:

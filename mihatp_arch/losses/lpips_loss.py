@@ -28,7 +28,7 @@ class LPIPSLoss(nn.Module):
         if loss_weight < 0:
             raise UserError(f"LPIPSLoss: loss_weight: {loss_weight} must not be negative")
         self.loss_weight = loss_weight
-        self.distance = PerceptualDistance(net, Path(weights) if weights else None, what="LPIPSLoss")
+        self.distance = PerceptualDistance(net, Path(weights) if weights else None, subject="LPIPSLoss")
 
     def extra_repr(self) -> str:
         return f"loss_weight={self.loss_weight}"

@@ -35,7 +35,7 @@ class PerceptualDistance(nn.Module):
             ST-LPIPS with the weights in the package stlpips-pytorch, which needs no download at run time.
         weights: the file of the network's weights; None: where torchvision or the package has it. For `alex` and `vgg`
             it is torchvision's state dict, for the others one of the two files of stlpips-pytorch.
-        what: the loss or metric that asks; an error begins with it.
+        subject: the loss or metric that asks; an error begins with it.
 
     Raises:
         UserError: an unknown net, or its weights are missing, cannot be downloaded or do not fit.
@@ -44,10 +44,10 @@ class PerceptualDistance(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: DistanceName, weights: Path | None = None, *, what: str) -> None:
+    def __init__(self, net: DistanceName, weights: Path | None = None, *, subject: str) -> None:
         super().__init__()
-        check_choice(net, get_args(DistanceName), what=f"{what}: net")
-        self.net, self.what = net, what
+        check_choice(net, get_args(DistanceName), subject=f"{subject}: net")
+        self.net, self.subject = net, subject
         shift_tolerant, network = net.startswith("st-"), _NETWORKS[net.removeprefix("st-")]
         with torch.random.fork_rng(devices=[]):  # construction draws random numbers; a training must not notice
             self.body = (
@@ -56,18 +56,18 @@ class PerceptualDistance(nn.Module):
                 else VGG("vgg16", _VGG_LAYERS, shift_tolerant=shift_tolerant)
             )
         if shift_tolerant:
-            path = weights or stlpips.weights_file(network, what=what)
-            state = read_state_dict(path, what=what, otherwise="give one of the files of stlpips-pytorch")
-            load_tensors(self.body, stlpips.torchvision_names(state, network), path, what=what)
+            path = weights or stlpips.weights_file(network, subject=subject)
+            state = read_state_dict(path, subject=subject, otherwise="give one of the files of stlpips-pytorch")
+            load_tensors(self.body, stlpips.torchvision_names(state, network), path, subject=subject)
         else:
             otherwise = f"take net: st-{net} (pip install {stlpips.PACKAGE})"
-            path = weights or imagenet_weights(network, what=what, otherwise=otherwise)
-            load_tensors(self.body, read_state_dict(path, what=what, otherwise=otherwise), path, what=what)
+            path = weights or imagenet_weights(network, subject=subject, otherwise=otherwise)
+            load_tensors(self.body, read_state_dict(path, subject=subject, otherwise=otherwise), path, subject=subject)
             path = _lpips_file(net)
-            state = read_state_dict(path, what=what, otherwise="pip install --force-reinstall lpips")
+            state = read_state_dict(path, subject=subject, otherwise="pip install --force-reinstall lpips")
         for layer in range(5):
             self.register_buffer(
-                f"channel_weights{layer}", _channel_weights(state, layer, path, what), persistent=False
+                f"channel_weights{layer}", _channel_weights(state, layer, path, subject), persistent=False
             )
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -118,11 +118,11 @@ def _unit(x: Tensor) -> Tensor:
     return x / (x.square().sum(1, keepdim=True) + 1e-20).sqrt().add(1e-10)
 
 
-def _channel_weights(state: Mapping[str, Tensor], layer: int, path: Path, what: str) -> Tensor:
+def _channel_weights(state: Mapping[str, Tensor], layer: int, path: Path, subject: str) -> Tensor:
     """The weights `[1, C, 1, 1]` of the channels of a layer."""
     name = f"lin{layer}.model.1.weight"
     if name not in state:
-        raise UserError(f"{what}: {path} lacks {name}: another network's?")
+        raise UserError(f"{subject}: {path} lacks {name}: another network's?")
     return state[name]
 
 

@@ -29,18 +29,18 @@ _CONVOLUTION = re.compile(r"net\.slice\d\.(\d+)\.(weight|bias)")
 def has_weights(network: STLPIPSName) -> bool:
     """Whether the file of `network` is in an installed package."""
     try:
-        weights_file(network, what="")
+        weights_file(network, subject="")
     except UserError:
         return False
     return True
 
 
-def weights_file(network: STLPIPSName, *, what: str) -> Path:
+def weights_file(network: STLPIPSName, *, subject: str) -> Path:
     """The file of `network` in the installed package.
 
     Args:
         network: alexnet or vgg16.
-        what: the option or metric that asks for the file; the error begins with it.
+        subject: the option or metric that asks for the file; the error begins with it.
 
     Raises:
         UserError: the package or the file in it is missing.
@@ -48,10 +48,10 @@ def weights_file(network: STLPIPSName, *, what: str) -> Path:
     spec = find_spec("stlpips_pytorch")  # finds the folder without running the package
     folders = spec.submodule_search_locations if spec else None
     if not folders:
-        raise UserError(f"{what}: the weights of ST-LPIPS are missing: pip install {PACKAGE}")
+        raise UserError(f"{subject}: the weights of ST-LPIPS are missing: pip install {PACKAGE}")
     path = Path(folders[0]) / "weights" / "vST0.0" / _FILES[network]
     if not path.is_file():
-        raise UserError(f"{what}: there is no file {path}: pip install --force-reinstall {PACKAGE}")
+        raise UserError(f"{subject}: there is no file {path}: pip install --force-reinstall {PACKAGE}")
     return path
 
 

@@ -94,6 +94,6 @@ def layer_indices(layers: Sequence[str | int] | None, network: VGGName) -> list[
     names, indices = LAYERS[network], []
     for layer in layers or PAPER_LAYERS:
         if not (isinstance(layer, int) and 0 <= layer < len(names)):
-            check_choice(layer, names, what=f"features: {network}: layer")
+            check_choice(layer, names, subject=f"features: {network}: layer")
         indices.append(layer if isinstance(layer, int) else names.index(layer))
     return indices

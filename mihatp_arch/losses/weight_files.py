@@ -18,12 +18,12 @@ def torch_hub_file(network: str) -> tuple[Path, str]:
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name, url
 
 
-def imagenet_weights(network: str, *, what: str, otherwise: str) -> Path:
+def imagenet_weights(network: str, *, subject: str, otherwise: str) -> Path:
     """The file of torchvision's ImageNet weights: BasicSR's folder, else torch.hub's, else downloaded to the latter.
 
     Args:
         network: torchvision's name: alexnet, vgg16 or vgg19.
-        what: the option that asks for the file; an error begins with it.
+        subject: the option that asks for the file; an error begins with it.
         otherwise: what a user without the file can do instead; an error ends with it.
 
     Raises:
@@ -42,13 +42,13 @@ def imagenet_weights(network: str, *, what: str, otherwise: str) -> Path:
         torch.hub.download_url_to_file(url, str(in_hub), hash_prefix=hash_prefix)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"{what}: the ImageNet weights of {network} are missing and their download failed ({error}): "
+            f"{subject}: the ImageNet weights of {network} are missing and their download failed ({error}): "
             f"download {url} to {in_basicsr} or {in_hub}, or {otherwise}"
         ) from error
     return in_hub
 
 
-def read_state_dict(path: Path, *, what: str, otherwise: str) -> Mapping[str, Tensor]:
+def read_state_dict(path: Path, *, subject: str, otherwise: str) -> Mapping[str, Tensor]:
     """The tensors of a .pth or .safetensors file, on the CPU. Code in the file is never run.
 
     Raises:
@@ -57,15 +57,15 @@ def read_state_dict(path: Path, *, what: str, otherwise: str) -> Mapping[str, Te
     from timm.models import load_state_dict  # takes 0.7 s
 
     if not path.is_file():
-        raise UserError(f"{what}: there is no file {path}: {otherwise}")
+        raise UserError(f"{subject}: there is no file {path}: {otherwise}")
     try:
         refuse_damaged(path)
         return load_state_dict(str(path), use_ema=False, weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as there are formats
-        raise UserError(f"{what}: {path} holds no state dict ({first_line(error)})") from error
+        raise UserError(f"{subject}: {path} holds no state dict ({first_line(error)})") from error
 
 
-def load_tensors(body: nn.Module, state: Mapping[str, Tensor], path: Path, *, what: str) -> None:
+def load_tensors(body: nn.Module, state: Mapping[str, Tensor], path: Path, *, subject: str) -> None:
     """Load the tensors of `body` from the state dict of `path`, which may hold more (a classifier, later layers).
 
     Raises:
@@ -76,11 +76,11 @@ def load_tensors(body: nn.Module, state: Mapping[str, Tensor], path: Path, *, wh
     names = {key: key.removeprefix("model.").replace("_", ".") for key in body.state_dict()}
     missing = [key for key, name in names.items() if name not in plain]
     if missing:
-        raise UserError(f"{what}: {path} lacks {missing[0]} and {len(missing) - 1} more: another network's?")
+        raise UserError(f"{subject}: {path} lacks {missing[0]} and {len(missing) - 1} more: another network's?")
     try:
         body.load_state_dict({key: plain[name] for key, name in names.items()})
     except RuntimeError as error:
-        raise UserError(f"{what}: {path} does not fit: {str(error).splitlines()[-1].strip()}") from error
+        raise UserError(f"{subject}: {path} does not fit: {str(error).splitlines()[-1].strip()}") from error
 
 
 def first_line(error: Exception) -> str:

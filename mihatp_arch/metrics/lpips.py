@@ -79,7 +79,7 @@ def calculate_st_lpips(img: BGRImage, img2: BGRImage, crop_border: int, *, bette
     Raises:
         UserError: the images do not fit together, or the package stlpips-pytorch is missing.
     """
-    weights = stlpips.weights_file("alexnet", what="calculate_st_lpips")
+    weights = stlpips.weights_file("alexnet", subject="calculate_st_lpips")
     return _measured("calculate_st_lpips", "st-alex", weights, *crop_pair(img, img2, crop_border))
 
 
@@ -92,7 +92,7 @@ def _measured(metric: str, net: DistanceName, weights: Path, sr: BGRImage, hr: B
 
 @cache
 def _network(net: DistanceName, weights: Path, metric: str) -> PerceptualDistance:
-    return PerceptualDistance(net, weights, what=metric)
+    return PerceptualDistance(net, weights, subject=metric)
 
 
 def _rgb_tensor(image: BGRImage) -> Tensor:

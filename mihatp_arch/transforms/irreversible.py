@@ -146,13 +146,13 @@ class IrreversiblePool:
         operations_on: Literal["lr", "hr"] = "lr",
         operations: Mapping[str, Sequence[float] | None] | None = None,
     ) -> None:
-        check_choice(operations_on, ("lr", "hr"), what="irreversible pool: operations_on")
+        check_choice(operations_on, ("lr", "hr"), subject="irreversible pool: operations_on")
         if operations is None:
             operations = {name: None for name in SEVERITIES if name not in OFF_BY_DEFAULT}
         if not isinstance(operations, Mapping):
             raise UserError(f"irreversible pool: operations: {operations!r} must map each to its range, or to null")
         for name in operations:
-            check_choice(name, (*SEVERITIES, "down_up"), what="irreversible pool: operation")
+            check_choice(name, (*SEVERITIES, "down_up"), subject="irreversible pool: operation")
         if operations.get("down_up") is not None:
             raise UserError("irreversible pool: operations: down_up takes the scale of the task and no range: say null")
         self.severities = {

@@ -110,7 +110,7 @@ class ReversiblePool:
     def __init__(self, *, elements: Sequence[str] | None = None) -> None:
         names = tuple(D4) if elements is None else tuple(elements)
         for name in names:
-            check_choice(name, ELEMENTS, what="reversible pool: element")
+            check_choice(name, ELEMENTS, subject="reversible pool: element")
         if not names or len(set(names)) < len(names):
             raise UserError(f"reversible pool: elements {list(names)} must be one or more, each named once")
         self.elements = names

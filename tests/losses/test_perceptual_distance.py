@@ -57,7 +57,7 @@ def test_lpips_is_that_of_its_package(imagenet, net):
     sr, hr = pictures(64)
     with torch.no_grad():
         wanted = theirs(sr, hr, normalize=True).flatten()
-        torch.testing.assert_close(PerceptualDistance(net, what="test")(sr, hr), wanted, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(PerceptualDistance(net, subject="test")(sr, hr), wanted, rtol=1e-5, atol=1e-7)
     assert wanted.min() > 1e-6
 
 
@@ -67,14 +67,14 @@ def test_st_lpips_gives_the_numbers_of_its_package(net, expected):
     """`stlpips.LPIPS(net=…, variant="shift_tolerant")(image, image.flip(1), normalize=True)`."""
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(48.0), indexing="ij")
     image = torch.stack([(x * 7 + y * 3) % 31 / 31, (x * 5 + y * 11) % 37 / 37, (x + y) % 13 / 13])[None]
-    assert PerceptualDistance(net, what="test")(image, image.flip(1)).item() == pytest.approx(expected, rel=1e-5)
+    assert PerceptualDistance(net, subject="test")(image, image.flip(1)).item() == pytest.approx(expected, rel=1e-5)
     assert "stlpips_pytorch" not in sys.modules
 
 
 @needs_package
 @pytest.mark.parametrize("net", ["st-alex", "st-vgg"])
 def test_distance_grows_with_noise_and_is_zero_for_equal_images(net):
-    distance, (sr, hr) = PerceptualDistance(net, what="test"), pictures()
+    distance, (sr, hr) = PerceptualDistance(net, subject="test"), pictures()
     assert distance(hr, hr).tolist() == [0, 0]
     assert torch.all(distance(0.8 * hr + 0.2 * sr, hr) < distance(sr, hr))
 
@@ -97,7 +97,7 @@ def test_a_step_along_the_gradient_lowers_the_loss_and_the_network_stays_as_it_i
 @pytest.mark.parametrize("net", ["st-alex", "st-vgg"])
 def test_the_gradient_is_finite_where_no_feature_is_active(net):
     """The norm of features that are all 0 has an infinite derivative in the packages."""
-    distance = PerceptualDistance(net, what="test")
+    distance = PerceptualDistance(net, subject="test")
     for name, parameter in distance.body.named_parameters():
         if name == "features.0.bias":
             parameter.fill_(-100)
@@ -109,19 +109,19 @@ def test_the_gradient_is_finite_where_no_feature_is_active(net):
 @needs_package
 def test_fp32_under_autocast_and_random_numbers_are_left_alone():
     state = torch.get_rng_state()
-    distance, (sr, hr) = PerceptualDistance("st-alex", what="test"), pictures()
+    distance, (sr, hr) = PerceptualDistance("st-alex", subject="test"), pictures()
     torch.set_rng_state(state)
     plain = distance(sr, hr)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(distance(sr, hr), plain)
-    PerceptualDistance("st-vgg", what="test")
+    PerceptualDistance("st-vgg", subject="test")
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @needs_package
 def test_images_that_do_not_fit():
     for net, least in (("st-alex", 21), ("st-vgg", 18)):
-        distance = PerceptualDistance(net, what="LPIPSLoss")
+        distance = PerceptualDistance(net, subject="LPIPSLoss")
         assert distance(*torch.rand(2, 1, 3, least, least)).isfinite().all()
         with pytest.raises(UserError, match=f"LPIPSLoss: images of {least - 1}x40 .* {net}, which needs {least}x"):
             distance(*torch.rand(2, 1, 3, least - 1, 40))
@@ -131,7 +131,7 @@ def test_images_that_do_not_fit():
 
 def test_imagenet_networks_too_need_a_least_size(imagenet):
     for net, least in (("alex", 31), ("vgg", 16)):
-        distance = PerceptualDistance(net, what="test")
+        distance = PerceptualDistance(net, subject="test")
         assert distance(*torch.rand(2, 1, 3, least, least)).isfinite().all()
         with pytest.raises(UserError, match=f"needs {least}x{least}"):
             distance(*torch.rand(2, 1, 3, least - 1, least - 1))

@@ -92,7 +92,7 @@ def test_with_weights_the_benchmark_measures_it(weights):
 def test_st_lpips_is_the_distance_of_the_rgb_images_without_their_border():
     one, other = picture(0), picture(1)
     rgb = [torch.from_numpy(image[4:-4, 4:-4, ::-1].copy()).permute(2, 0, 1)[None] / 255 for image in (one, other)]
-    wanted = PerceptualDistance("st-alex", what="test")(*rgb).item()
+    wanted = PerceptualDistance("st-alex", subject="test")(*rgb).item()
     assert calculate_st_lpips(one, other, 4, better="lower") == pytest.approx(wanted, rel=1e-5)
     assert wanted > 0.01 and calculate_st_lpips(one, one, 0, better="lower") == 0
 

@@ -38,9 +38,9 @@ def processor() -> str:
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or platform.machine()
-    found = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", info, re.MULTILINE))
-    name = found.get("model name") or platform.processor() or platform.machine()
-    numbers = [found[key] for key in ("cpu family", "model") if key in found]
+    fields = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", info, re.MULTILINE))
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    numbers = [fields[key] for key in ("cpu family", "model") if key in fields]
     return f"{name} {'/'.join(numbers)}".strip()
 
 

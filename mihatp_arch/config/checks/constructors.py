@@ -64,8 +64,8 @@ def _check_metric(options: Options, path: KeyPath) -> Lines:
     yield from _check_registered(options, path, METRIC_REGISTRY, "metric", given=["img", "img2"], others=others)
 
 
-def _check_registered(options: Options, path: KeyPath, registry: Registry, what: str, **more: list[str]) -> Lines:
-    mistakes = [*check_type(options, path, registry, what)]
+def _check_registered(options: Options, path: KeyPath, registry: Registry, noun: str, **more: list[str]) -> Lines:
+    mistakes = [*check_type(options, path, registry, noun)]
     yield from mistakes
     target = None if mistakes else find(registry, options.get(*path, "type"))
     if target is not None:

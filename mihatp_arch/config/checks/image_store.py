@@ -101,8 +101,10 @@ def _decode_all(folder: Path, names: Sequence[str], read: Callable[[str], bytes]
     sizes: dict[str, tuple[int, int]] = {}
     flaws: dict[str, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for some in _portions(names):
-            for name, size in zip(some, threads.map(_size_of, [_bytes_of(name, read) for name in some]), strict=True):
+        for portion in _portions(names):
+            for name, size in zip(
+                portion, threads.map(_size_of, [_bytes_of(name, read) for name in portion]), strict=True
+            ):
                 if isinstance(size, str):
                     flaws[name] = size
                 else:

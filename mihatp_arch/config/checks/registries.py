@@ -23,29 +23,29 @@ def known_names(registry: Registry) -> list[str]:
     return [name.removesuffix("_basicsr") for name, _ in registry]
 
 
-def check_type(options: Options, path: KeyPath, registry: Registry, what: str) -> Iterator[str]:
+def check_type(options: Options, path: KeyPath, registry: Registry, noun: str) -> Iterator[str]:
     """Lines about `type` at `path`: it must be given and registered."""
     section = options.get(*path)
     if not isinstance(section, dict):
-        yield options.problem(path, f"expected the options of a {what} (a mapping with its type), got {kind(section)}")
+        yield options.problem(path, f"expected the options of a {noun} (a mapping with its type), got {kind(section)}")
     elif "type" not in section:
-        yield options.problem(path, f"'type' is missing: the name of the {what}")
+        yield options.problem(path, f"'type' is missing: the name of the {noun}")
     elif find(registry, section["type"]) is None:
         hint = did_you_mean(section["type"], known_names(registry))
-        yield options.problem(path, f"there is no {what} '{section['type']}'", key="type", hint=hint)
+        yield options.problem(path, f"there is no {noun} '{section['type']}'", key="type", hint=hint)
 
 
-def check_named(options: Options, path: KeyPath, what: str, known: Iterable[str], owner: str) -> Iterator[str]:
+def check_named(options: Options, path: KeyPath, noun: str, known: Iterable[str], owner: str) -> Iterator[str]:
     """Lines about `type` at `path`: it must be one of the names in `known`, which `owner` accepts."""
     known = list(known)
     section = options.get(*path)
     if not isinstance(section, dict):
         yield options.problem(
-            path, f"expected the options of the {what} (a mapping with its type), got {kind(section)}"
+            path, f"expected the options of the {noun} (a mapping with its type), got {kind(section)}"
         )
     elif section.get("type") is None:
-        yield options.problem(path, f"'type' is missing: the name of the {what}", key="type")
+        yield options.problem(path, f"'type' is missing: the name of the {noun}", key="type")
     elif section["type"] not in known:
         name = section["type"]
         hint = did_you_mean(name, known) or f"it knows {', '.join(known)}"
-        yield options.problem(path, f"there is no {what} '{name}' for {owner}", key="type", hint=hint)
+        yield options.problem(path, f"there is no {noun} '{name}' for {owner}", key="type", hint=hint)

@@ -128,8 +128,8 @@ def _build(
         words = re.split(r"\W+", reason)
         named = next((str(key) for key in arguments if key in words), None)
         source = options.sources(path) if named is None else options.origin((*path, named))
-        what = reason if isinstance(error, UserError) else f"cannot be built: {reason}"
-        lines.append(f"{source}: {'.'.join(path)}: {what}")
+        complaint = reason if isinstance(error, UserError) else f"cannot be built: {reason}"
+        lines.append(f"{source}: {'.'.join(path)}: {complaint}")
         return None
 
 
@@ -141,8 +141,10 @@ def _ask_model(options: Options, command: str) -> Iterator[str]:
     try:
         ask(deepcopy(options.values))
     except _COMPLAINTS as error:
-        what = str(error) if isinstance(error, UserError) else f"cannot be trained: {error or type(error).__name__}"
-        yield options.problem((), what)
+        complaint = (
+            str(error) if isinstance(error, UserError) else f"cannot be trained: {error or type(error).__name__}"
+        )
+        yield options.problem((), complaint)
 
 
 @contextmanager

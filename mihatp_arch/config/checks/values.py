@@ -42,13 +42,13 @@ def value_mistake(value: Any, wanted: Any) -> str | None:
     return f"{_expected_where(value, info)}, got {shown(value)}"
 
 
-def _expected_where(value: Any, info: types.Type, place: str = "") -> str:
+def _expected_where(value: Any, info: types.Type, item_path: str = "") -> str:
     """`expected …` about `value`, or about the first wrong item in it and its place."""
     for container in info.types if isinstance(info, types.UnionType) else (info,):
         for key, item, item_info in _items(value, container):
             if not _info_fits(item, item_info):
-                return _expected_where(item, item_info, f"{place}[{key!r}]")
-    return f"expected {_expected(value, info)}" + (f" (at {place})" if place else "")
+                return _expected_where(item, item_info, f"{item_path}[{key!r}]")
+    return f"expected {_expected(value, info)}" + (f" (at {item_path})" if item_path else "")
 
 
 def _items(value: Any, info: types.Type) -> Iterator[tuple[Any, Any, types.Type]]:

@@ -73,9 +73,9 @@ def _written(
     picture, labels = (folder / f"{image.name}_{digest}{end}.png" for end in ("", "_nuclei"))
     if not labels.is_file():
         sr = row.picture(hr)
-        found = segmenter.segment(sr)
+        nuclei = segmenter.segment(sr)
         picture.parent.mkdir(parents=True, exist_ok=True)
-        for file, pixels in ((picture, sr), (labels, encode(found.labels, found.types))):
+        for file, pixels in ((picture, sr), (labels, encode(nuclei.labels, nuclei.types))):
             _write_png(file, pixels)  # the label map last: it says that both are whole
     return Pictures(picture, labels)
 

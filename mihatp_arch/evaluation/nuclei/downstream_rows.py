@@ -53,10 +53,10 @@ def find_rows(options: DownstreamOptions, say: Callable[[str], object]) -> list[
     """
     networks = [_network_row(source, options.kernel) for source in options.weights]
     for folder in options.benchmarks:
-        found = list(_experiments(folder))
-        if not found:
+        experiments = list(_experiments(folder))
+        if not experiments:
             raise UserError(f"benchmarks: '{folder}' has no trained network in experiments/")
-        for experiment in found:
+        for experiment in experiments:
             try:
                 networks.append(replace(_network_row(str(experiment), options.kernel), benchmark=folder))
             except UserError as error:

@@ -42,10 +42,10 @@ def score(true: Segmented, pred: Segmented, of_hr: Segmented, *, radius: float) 
     """Compare the nuclei of a picture with the annotated ones, and with those that are found on HR."""
     table = overlaps(true.labels, pred.labels)
     quality = panoptic(table)
-    annotated, found, on_hr = points(true), points(pred), points(of_hr)
+    annotated, predicted, on_hr = points(true), points(pred), points(of_hr)
     known = Points(annotated.centres, np.where(annotated.types > 0, annotated.types, -1))  # 0: nobody has typed it
-    pairs = pair(known, found, radius=radius)
-    on_both = match(on_hr.centres, found.centres, radius=RADIUS / MPP)
+    pairs = pair(known, predicted, radius=radius)
+    on_both = match(on_hr.centres, predicted.centres, radius=RADIUS / MPP)
     values = {
         "dice": dice(true.labels, pred.labels),
         "aji": aji(table),
@@ -56,7 +56,7 @@ def score(true: Segmented, pred: Segmented, of_hr: Segmented, *, radius: float) 
         "f_d": detection_f(pairs),
         "acc": accuracy(pairs) if true.types is not None and pred.types is not None else nan,
         "annotated": float(len(annotated.centres)),
-        "found": float(len(found.centres)),
+        "found": float(len(predicted.centres)),
         "found_on_hr": float(len(on_hr.centres)),
         "lost": float(len(on_both.only_first)),
         "invented": float(len(on_both.only_second)),

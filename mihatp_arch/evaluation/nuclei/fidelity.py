@@ -200,9 +200,9 @@ def _number(types: list[int], kind: int | None) -> int:
 
 
 def _counts(patients: Sequence[_Patient]) -> Counts:
-    pairs = sum(len(patient.hr["area"]) for patient in patients)
+    matched = sum(len(patient.hr["area"]) for patient in patients)
     lost, invented = (sum(getattr(patient, name) for patient in patients) for name in ("lost", "invented"))
-    return Counts(pairs + lost, pairs + invented, pairs)
+    return Counts(matched + lost, matched + invented, matched)
 
 
 def _agreement(feature: str, patients: Sequence[_Patient]) -> Agreement:
@@ -215,14 +215,14 @@ def _with_intervals(
 ) -> S:
     """The summary of the patients, with the intervals of the numbers of these names."""
 
-    def numbers(some: Sequence[_Patient]) -> NDArray[np.float64]:
-        summed = summary(some)
+    def numbers(drawn: Sequence[_Patient]) -> NDArray[np.float64]:
+        summed = summary(drawn)
         return np.array([getattr(summed, name) for name in names])
 
     intervals = dict(zip(names, pooled_intervals(patients, numbers), strict=True))
     for name in _NOT_NEGATIVE & intervals.keys():
-        found = intervals[name]
-        intervals[name] = None if found is None else (max(0.0, found[0]), found[1])
+        interval = intervals[name]
+        intervals[name] = None if interval is None else (max(0.0, interval[0]), interval[1])
     return replace(summary(patients), intervals=intervals)
 
 

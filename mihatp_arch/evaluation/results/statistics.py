@@ -115,10 +115,10 @@ def compare(
     pooled = {name: mean_of(seeds) for name, seeds in scores.items()}
     means = {name: {metric: mean_and_spread(sets) for metric, sets in of.items()} for name, of in pooled.items()}
     trained = {name for name in scores if facts.get(name, Facts()).iterations}
-    pairs = _Pairs(patients, pooled, _for_each_seed(scores, trained))
-    over_baseline, ours_over = pairs.over(baseline), pairs.under(ours)
+    compared = _Pairs(patients, pooled, _for_each_seed(scores, trained))
+    over_baseline, ours_over = compared.over(baseline), compared.under(ours)
     others = {
-        metric: pairs.under(ours, metric) if ours in scores else pairs.over(baseline, metric)
+        metric: compared.under(ours, metric) if ours in scores else compared.over(baseline, metric)
         for metric in OTHER_METRICS
         if all(metric in of for of in pooled.values())
     }
@@ -191,6 +191,6 @@ class _Pairs:
 
     def _minus(self, first: str, second: str, metric: str) -> Difference:
         whole = difference(self.pooled[first], self.pooled[second], self.patients, metric=metric)
-        pairs = zip(self.seeds.get(first, ()), self.seeds.get(second, ()), strict=False)
-        by_seed = tuple(float(patient_means(*pair, self.patients, metric).mean()) for pair in pairs)
+        same_seed = zip(self.seeds.get(first, ()), self.seeds.get(second, ()), strict=False)
+        by_seed = tuple(float(patient_means(*pair, self.patients, metric).mean()) for pair in same_seed)
         return replace(whole, by_seed=by_seed)

@@ -123,8 +123,8 @@ def read_plan(
 def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that are given. A budget replaces the other kind of budget in the file."""
     given = {key: value for key, value in changes.items() if value is not None}
-    for one, other in (("total_iter", "seconds"), ("seconds", "total_iter")):
-        if one in given:
+    for budget, other in (("total_iter", "seconds"), ("seconds", "total_iter")):
+        if budget in given:
             given.setdefault(other, None)
     return given
 

@@ -128,7 +128,9 @@ def _tested(plan: Plan, folders: Mapping[str, Sequence[Path]], variant: Callable
     """Read the scores below `folders`, method -> the results of each seed; `variant` makes a folder of a folder."""
 
     def read(sets: Sequence[str]) -> dict[str, list[Scores]]:
-        return {method: [read_scores(variant(one), sets) for one in results] for method, results in folders.items()}
+        return {
+            method: [read_scores(variant(folder), sets) for folder in results] for method, results in folders.items()
+        }
 
     validation = list(plan.validation_set())
     return Tested(read(list(plan.test_sets())), read(validation) if validation else {})

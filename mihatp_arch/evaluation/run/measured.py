@@ -21,11 +21,11 @@ def check_measured(plan: Plan, folder: Path) -> None:
     now, before = _at_hand(plan), {}
     if any(results.glob("*/metrics/*.csv")):
         before = _read(file)
-    for what, digest in now.items():
-        if before.get(what, digest) != digest:
+    for subject, digest in now.items():
+        if before.get(subject, digest) != digest:
             raise UserError(
-                f"'{results}': {what} are no longer those that were measured: move this folder away, and all is tested "
-                "again, or give another -o"
+                f"'{results}': {subject} are no longer those that were measured: move this folder away, and all is "
+                "tested again, or give another -o"
             )
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -36,17 +36,17 @@ def check_measured(plan: Plan, folder: Path) -> None:
 
 def _at_hand(plan: Plan) -> dict[str, str]:
     """SHA-256 of the pixels of each test and validation set, and of each file of weights that is tested as it is."""
-    found = {}
+    digests = {}
     for name, dataset in (plan.test_sets() | plan.validation_set()).items():
         digest = hashlib.sha256()
         for image, lq, gt in read_images(dataset, plan.scale):
             for part in (image.encode(), str(lq.shape).encode(), lq.tobytes(), str(gt.shape).encode(), gt.tobytes()):
                 digest.update(part)
-        found[f"the images of {name}"] = digest.hexdigest()
+        digests[f"the images of {name}"] = digest.hexdigest()
     for method in plan.trained:
         if method.weights is not None and method.weights.is_file():
-            found[f"the weights of {method.name}"] = sha256_of(method.weights)
-    return found
+            digests[f"the weights of {method.name}"] = sha256_of(method.weights)
+    return digests
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -144,8 +144,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _earlier_total(plan: Plan, method: Method, seed: int | None, folder: Path) -> int | None:
     """The iterations of this training, or of the same one with another seed, where they are written already."""
-    for one in (seed, *plan.seeds):
-        file = folder / "plans" / f"{run_name(plan, method.name, one)}.yml"
+    for any_seed in (seed, *plan.seeds):
+        file = folder / "plans" / f"{run_name(plan, method.name, any_seed)}.yml"
         if file.is_file():
             return yaml_files.read(file)["train"]["total_iter"]
     return None

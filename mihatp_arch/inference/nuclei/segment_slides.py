@@ -37,8 +37,8 @@ def plan_outputs(paths: Sequence[Path], output: Path, say: Callable[[str], None]
     inputs = find_inputs(paths)
     for note in inputs.notes:
         say(note)
-    found = sorted([*inputs.pictures, *inputs.slides])
-    outputs = {path: output / name_in_output(path, paths).with_suffix(".geojson") for path in found}
+    sources = sorted([*inputs.pictures, *inputs.slides])
+    outputs = {path: output / name_in_output(path, paths).with_suffix(".geojson") for path in sources}
     refuse_clashes(outputs)
     return outputs
 

@@ -65,8 +65,8 @@ def _doubles(nuclei: Nuclei, depth: NDArray[np.float64], tile_of: NDArray[np.int
     near = np.flatnonzero(depth < _SLACK + _REACH)
     if not len(near):
         return
-    pairs = near[KDTree(nuclei.centres[near]).query_pairs(_REACH, output_type="ndarray")]
-    for first, second in pairs[tile_of[pairs[:, 0]] != tile_of[pairs[:, 1]]].tolist():
+    neighbours = near[KDTree(nuclei.centres[near]).query_pairs(_REACH, output_type="ndarray")]
+    for first, second in neighbours[tile_of[neighbours[:, 0]] != tile_of[neighbours[:, 1]]].tolist():
         if _holds(nuclei, first, second) or _holds(nuclei, second, first):
             yield first, second
 

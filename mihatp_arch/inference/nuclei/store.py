@@ -63,11 +63,11 @@ class NucleiStore:
 
     def tiles(self) -> list[TileNuclei]:
         """All tiles, by row and column."""
-        return [self._tile(*place) for place in sorted(self.finished())]
+        return [self._tile(*position) for position in sorted(self.finished())]
 
     def _tile(self, row: int, column: int) -> TileNuclei:
         rows = self._database.fetch("SELECT name, dtype, shape, data FROM map WHERE y = ? AND x = ?", (row, column))
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             name: np.frombuffer(self._database.opened(data), dtype).reshape(json.loads(shape))
             for name, dtype, shape, data in rows
         }

@@ -122,7 +122,7 @@ def _report(records: Sequence[Record], output: Path, folder: Path | None) -> int
             print(_line(record))
     if folder is not None:
         parts = {"upscaled": count[DONE], "existed": count[EXISTED], "failed": count[FAILED]}
-        text = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
+        text = ", ".join(f"{number} {outcome}" for outcome, number in parts.items() if number)
         print(f"{output}: slides: {text}; see {output / NAME}")
     if count[FAILED]:
         print(f"{count[FAILED]} of {len(records)} slides could not be upscaled:", file=sys.stderr)

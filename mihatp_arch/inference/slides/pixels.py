@@ -70,8 +70,8 @@ def jpeg_flaws(slide: SlideReader, level: int, *, besides: Sequence[Cell] = ()) 
         ("hold damaged data", "their pixels are wrong"): [tile for tile in damaged if tile not in cut_off],
     }
     lines: list[str] = []
-    for (flaw, so), found in flaws.items():
-        tiles = [(x, y) for x, y in found if (y // CELL, x // CELL) not in besides]
+    for (flaw, so), damaged_at in flaws.items():
+        tiles = [(x, y) for x, y in damaged_at if (y // CELL, x // CELL) not in besides]
         shown = ", ".join(f"x {x} y {y}" for x, y in tiles[:4])
         more = f" and {len(tiles) - 4} more" if len(tiles) > 4 else ""
         lines += [f"{len(tiles)} JPEG tiles of level {level} {flaw} ({shown}{more}), {so}"] if tiles else []

@@ -78,13 +78,13 @@ def slide_tissue(
     rgb, scale = overview(slide)
     mpp = plan.mpp / plan.downsample
     drawn = None if outlines is None else _drawn(outlines, frame or Frame(mpp), mpp)
-    found = _tissue(rgb, scale, mpp, drawn)
+    tissue = _tissue(rgb, scale, mpp, drawn)
     # An outline is exact to a pixel of the overview.
     margin = max(scale) if outlines is not None else _MARGIN / mpp
-    tiles = _covered(found, scale, plan, tiling, margin=0)
-    computed = _covered(found, scale, plan, tiling, margin=margin)
+    tiles = _covered(tissue, scale, plan, tiling, margin=0)
+    computed = _covered(tissue, scale, plan, tiling, margin=margin)
     computed = np.ones_like(tiles) if whole else computed
-    return SlideTissue(tiles, computed, found.pen_share, found.black_share, drawn.notes if drawn else ())
+    return SlideTissue(tiles, computed, tissue.pen_share, tissue.black_share, drawn.notes if drawn else ())
 
 
 def _drawn(path: Path, frame: Frame, mpp: float) -> Outlines:

@@ -84,8 +84,8 @@ def prepare(path: Path, output: Path, *, options: PrepareOptions, overwrite: boo
     if options.classes is not None and len(set(options.classes)) < len(options.classes):
         raise UserError(f"--classes {' '.join(options.classes)}: a name is given twice")
     refuse_existing(output, overwrite=overwrite, signature=NUCLEI, files=_FILES)
-    found, notes = find_sources(path)
-    sources, more = with_splits(found, seed=options.seed)
+    undivided, notes = find_sources(path)
+    sources, more = with_splits(undivided, seed=options.seed)
     notes += more
     _refuse_unused(sources, options)
     twice = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
