@@ -125,7 +125,7 @@ MISTAKES = {
     "workers": (["in/a.png", "-o", "o.png", "--workers", "2"], "--workers: for slides alone"),
     "both": (["in", "-o", "out", "--resume", "--overwrite"], "not allowed with argument"),
     "no path": (["in/a.png", "-o", "deep/\0/o.png"], "is no path"),
-    "below a file": (["in/a.png", "-o", "in/notes.txt/o.png"], "cannot write in/notes.txt/o.png: "),
+    "below a file": (["in/a.png", "-o", "in/notes.txt/o.png"], "cannot lie in in/notes.txt, which is no folder"),
 }
 
 
