@@ -14,9 +14,10 @@ from datasets_prep.common.files import make_folder, replacing
 from mihatp_arch import file_hash
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
 from mihatp_arch.config import yaml_files
+from mihatp_arch.config.checks.weights import refuse_misfit
 from mihatp_arch.config.resolution import mpp_of_data
 from mihatp_arch.errors import UserError
-from mihatp_arch.exported_options import with_options
+from mihatp_arch.exported_options import unseen_by_others, with_options
 
 
 def export(
@@ -43,7 +44,8 @@ def export(
         half: write fp16, half the size.
 
     Raises:
-        UserError: there is no network, a weight is too large for fp16, or `output` exists or cannot be written.
+        UserError: there is no network, the weights are those of another one, a weight is too large for fp16, or
+            `output` exists or cannot be written.
     """
     if output.suffix != ".safetensors":
         raise UserError(f"'{output}' must end in .safetensors")
@@ -58,11 +60,14 @@ def export(
     source = weights or newest_network(experiment / "models")
     if source is None:
         raise UserError(f"nothing is trained in '{experiment}' yet: there is no net_g in its models/")
+    if weights is not None and weights.name.startswith("net_") and not weights.name.startswith("net_g"):
+        raise UserError(f"'{weights}' is not the network that makes SR: give a net_g_*.pth")
     tensors = weights_below(source, load_tensors(source, mapped=False), "params_ema")
+    refuse_misfit(source, tensors, options["network_g"])
     if half:
         tensors = {name: _half(name, tensor) for name, tensor in tensors.items()}
     metadata = _metadata(options, source, _mpp_of_training(options) if mpp is None else mpp, card or {})
-    if options["network_g"].get("type") == "MiHATP":
+    if unseen_by_others(options["network_g"]):
         tensors = with_options(tensors, options["network_g"])
     try:
         make_folder(output.parent)
@@ -84,9 +89,16 @@ def _metadata(options: Mapping[str, Any], source: Path, mpp: float | None, card:
         "source": source.name,
         "kernel": kernel_of_weights(source) or "",
         "mpp": "" if mpp is None else str(mpp),
-        "card": json.dumps(dict(card), default=str),
+        "card": _card(card),
         file_hash.KEY: file_hash.BLANK,
     }
+
+
+def _card(card: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(card), default=str, allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"the model card has a number that JSON cannot hold ({error}): correct it") from error
 
 
 def _without_folders(value: Any) -> Any:

@@ -10,6 +10,14 @@ from torch import Tensor
 OPTIONS = "network_g"  # name of the tensor; no weight
 
 
+def unseen_by_others(options: Mapping[str, Any]) -> bool:
+    """Whether another program would build another network of the weights alone, or none.
+
+    Its file then has the options among its tensors: a program that does not know them refuses it.
+    """
+    return options.get("type") == "MiHATP" or bool(options.get("consistency") or options.get("global_skip"))
+
+
 def with_options(state: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Tensor]:
     """A state dict with the options of its network: JSON in a tensor of bytes."""
     return {**state, OPTIONS: torch.tensor(list(json.dumps(dict(options)).encode()), dtype=torch.uint8)}

@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     if args.onnx:
         from mihatp_arch.inference.onnx.export import export_onnx
 
-        source = args.weights or args.experiment
+        if args.weights is not None:
+            raise UserError(f"--weights: with --onnx, give {args.weights} in place of EXPERIMENT")
+        source = args.experiment
         difference = export_onnx(source, args.output, tile=args.tile, mpp=args.mpp, card=card)
         print(f"{args.output}: the weights of {source}; onnxruntime and PyTorch differ by at most {difference:.1g}")
         return 0

@@ -88,7 +88,15 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
     for wrong, says in ((["-o", "a.pth"], "must end in"), (["-o", "b.safetensors", "--weights", "no.pth"], "no.pth")):
         assert main(["export", str(folder), *wrong]) == 2
         assert says in capsys.readouterr().err
-    (folder / "models" / "net_g_5000.pth").unlink()
+    models = folder / "models"
+    torch.save({"params": build_network({**NETWORK, "num_feat": 9}).state_dict()}, models / "net_g_9.pth")
+    torch.save({"params": average}, models / "net_c_5000.pth")
+    to_c = ["export", str(folder), "-o", str(tmp_path / "c.safetensors")]
+    for name, says in (("net_g_9.pth", "does not fit the network of the exp"), ("net_c_5000.pth", "not the network")):
+        assert main([*to_c, "--weights", str(models / name)]) == 2
+        assert says in capsys.readouterr().err
+    (models / "net_g_9.pth").unlink()
+    (models / "net_g_5000.pth").unlink()
     assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors")]) == 2
     assert "nothing is trained" in capsys.readouterr().err
 

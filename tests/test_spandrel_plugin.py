@@ -6,7 +6,9 @@ import yaml
 from basicsr.archs import build_network
 from spandrel import MAIN_REGISTRY, ModelLoader, UnsupportedModelError
 
+from mihatp_arch.archs.spandrel_arch import Spandrel
 from mihatp_arch.checkpoints import load_tensors, weights_below
+from mihatp_arch.errors import UserError
 from mihatp_arch.exported_options import OPTIONS
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.spandrel_plugin import install
@@ -20,7 +22,10 @@ VARIANTS = [{}, {"upsampler": "pixelshuffledirect", "global_skip": True}, {"posi
 
 @pytest.fixture(params=VARIANTS)
 def exported(request, tmp_path):
-    options = SMALL | UNSEEN | {"window_size": 8, "img_size": 16} | request.param
+    return export(SMALL | UNSEEN | {"window_size": 8, "img_size": 16} | request.param, tmp_path)
+
+
+def export(options, tmp_path):
     folder = tmp_path / "small"
     (folder / "models").mkdir(parents=True)
     (folder / "small.yml").write_text(yaml.safe_dump({"scale": 2, "network_g": options}))
@@ -55,3 +60,21 @@ def test_weights_without_their_options_are_not_taken(exported):
     registry = MAIN_REGISTRY.copy()
     install(registry)
     assert not registry["MiHATP"].detect(state)
+
+
+@pytest.mark.parametrize("option", ["consistency", "global_skip"])
+def test_a_hat_with_more_than_its_weights_show_is_refused(tmp_path, option):
+    """spandrel took it for a plain HAT, and gave other images."""
+    hat = SMALL | {"type": "HAT", "upsampler": "pixelshuffle", "window_size": 16, "img_size": 32}
+    plain = export(hat, tmp_path)
+    lr = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(ModelLoader().load_from_file(plain)(lr), load_network(plain)(lr).clamp(0, 1))
+    plain.unlink()
+    (tmp_path / "small" / "models" / "net_g_1.pth").unlink()
+    (tmp_path / "small" / "models").rmdir()
+    more = export(hat | {option: True}, tmp_path)
+    with pytest.raises(RuntimeError, match=OPTIONS):
+        ModelLoader().load_from_file(more)
+    with pytest.raises(UserError, match="is an export of HAT: give network_g the type HAT"):
+        Spandrel(file=str(more))
+    assert load_network(more)(lr).shape == (1, 3, 64, 64)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mihatp_arch.archs.hat_arch import pad_to_size
 from mihatp_arch.checkpoints import load_tensors
 from mihatp_arch.errors import UserError
+from mihatp_arch.exported_options import OPTIONS, options_of
 
 # What spandrel and its architectures raise for a state dict that only looks like one of theirs.
 _MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -120,6 +121,12 @@ def _descriptor(path: Path) -> Any:
     from spandrel import ModelLoader, UnsupportedModelError  # it imports 40 architectures
 
     weights = load_tensors(path, mapped=False)
+    if OPTIONS in weights:
+        kind = options_of(weights).get("type")
+        raise UserError(
+            f"network: '{path}' is an export of {kind}: give network_g the type {kind} and its options, and name the "
+            "file as path:pretrain_network_g"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about their use of torch.meshgrid

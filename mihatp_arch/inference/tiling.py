@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from mihatp_arch.errors import UserError
 
+HALO, BLEND = 8, 16  # px, of the tiles of pictures
+LEAST_TILE = 2 * (HALO + BLEND)
 _LARGEST_BLEND = 22  # px; the weighted integers of `blend.py` then fit into 32 bits
 
 
@@ -89,7 +91,7 @@ def _weights(core: int, blend: int, first: bool, last: bool) -> NDArray[np.int32
     return weights
 
 
-def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = 8, blend: int = 16) -> Tiling:
+def fitting(width: int, height: int, *, side: int, multiple: int, halo: int = HALO, blend: int = BLEND) -> Tiling:
     """The tiles of an image of `width`×`height` px: `side` px wide, or less where the image is smaller.
 
     Args:

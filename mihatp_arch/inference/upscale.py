@@ -19,7 +19,7 @@ from mihatp_arch.inference.images import Picture, from_pil, read_picture
 from mihatp_arch.inference.lr_image import Image
 from mihatp_arch.inference.network import Network, NetworkInfo
 from mihatp_arch.inference.tiled_network import TiledNetwork, batch_for
-from mihatp_arch.inference.tiling import fitting
+from mihatp_arch.inference.tiling import LEAST_TILE, fitting
 
 if TYPE_CHECKING:
     from mihatp_arch.inference.slides.options import SlideOptions
@@ -60,6 +60,8 @@ class Upscaler:
             if not isinstance(value, (bool, np.bool_)):
                 raise UserError(f"{name} {value!r}: give True or False")
         side = self.info.side(self.tile)
+        if self.info.tile is not None and self.info.tile < LEAST_TILE:
+            raise UserError(f"'{self.info.name}' has tiles of {side} px: export it with --tile {LEAST_TILE} or more")
         fitting(side, side, side=side, multiple=self.info.multiple)  # refuses a tile that is too small
 
     @property

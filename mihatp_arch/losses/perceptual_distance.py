@@ -89,11 +89,11 @@ class PerceptualDistance(nn.Module):
         """
         if x.shape != y.shape or x.dim() != 4 or x.shape[1] != 3:
             raise UserError(
-                f"{self.what}: needs RGB images of one shape [B, 3, H, W], not {tuple(x.shape)} and {tuple(y.shape)}"
+                f"{self.subject}: needs RGB images of one shape [B, 3, H, W], not {tuple(x.shape)} and {tuple(y.shape)}"
             )
         if min(x.shape[2:]) < self.body.least:
             raise UserError(
-                f"{self.what}: images of {x.shape[2]}x{x.shape[3]} pixels are too small for {self.net}, which needs "
+                f"{self.subject}: images of {x.shape[2]}x{x.shape[3]} pixels are too small for {self.net}, which needs "
                 f"{self.body.least}x{self.body.least}"
             )
         with torch.autocast(x.device.type, enabled=False):

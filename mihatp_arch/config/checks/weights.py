@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from mihatp_arch.checkpoints import TrainingState, load_tensors, weights_below
@@ -44,6 +46,18 @@ def check_resumed(state: TrainingState, network: nn.Module, label: str) -> Itera
     mistake = _misfit(weights_below(file, load_tensors(file), "params"), network)
     if mistake:
         yield f"'{state.path}' does not fit network_{label}: {mistake}"
+
+
+def refuse_misfit(file: Path, state: dict[str, Tensor], options: dict[str, Any]) -> None:
+    """Raise `UserError` where the weights of `file` are not those of the network of `options`, or that is unknown."""
+    options = {key: value for key, value in options.items() if key != "start"}  # weights that are replaced at once
+    try:
+        network = build_network(options)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"'{file}' is of a network that this version does not have: {error}") from error
+    mistake = _misfit(state, network)
+    if mistake:
+        raise UserError(f"'{file}' does not fit the network of the experiment: {mistake}")
 
 
 def _misfit(state: dict[str, Tensor], network: nn.Module) -> str | None:

@@ -33,6 +33,8 @@ def plan_outputs(paths: Sequence[Path], output: Path, say: Callable[[str], None]
     Raises:
         UserError: there are none, two have one output, or `output` is a file.
     """
+    if output.suffix.lower() in (".geojson", ".json") and not output.is_dir():
+        raise UserError(f"-o {output}: for a folder or several inputs, name a folder")
     refuse_no_folder(output)
     inputs = find_inputs(paths)
     for note in inputs.notes:
