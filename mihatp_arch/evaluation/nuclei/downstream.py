@@ -33,6 +33,8 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     refuse_foreign_results(output, "table2.csv", _MARK, "table2.md", "table2.tex", "downstream.html")
     refuse_foreign(output / "downstream_images.csv", _MARK)
     images = find_images(options.data)
+    for image in images:
+        image.check(options.scales)
     segmenter = load_segmenter(options.segmenter, window=options.window)
     rows = find_rows(options, say)
     scores = [RowScores(row, {}) for row in rows]

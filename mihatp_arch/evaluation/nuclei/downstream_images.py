@@ -3,12 +3,16 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from math import lcm
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from datasets_prep.common.image_files import quiet_and_unlimited, upright_size
+from datasets_prep.common.image_flaws import image_flaw
 from datasets_prep.common.png import decode_rgb
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.results.patients import Patients
@@ -16,6 +20,8 @@ from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode
 
 SET = "test"  # the name of the only set of images
+_BITS_AND_COLOUR = slice(24, 26)  # of the bytes of a PNG
+_CODED = bytes([8, 2])  # 8 bits, RGB
 
 
 @dataclass(frozen=True)
@@ -35,19 +41,28 @@ class TestImage:
     labels: Path
     patient: str
 
-    def read(self, scales: Sequence[int]) -> tuple[RGBImage, NDArray[np.int32], NDArray[np.uint8]]:
-        """Tissue [H, W, 3], label map and types [H, W], of a size that every scale divides.
+    def check(self, scales: Sequence[int]) -> None:
+        """Look at the headers and checksums of both files; the pixels are not decoded.
 
         Raises:
-            UserError: a file cannot be read, or the sizes differ.
+            UserError: a file is damaged, the label map is not coded, or the sizes do not fit.
+        """
+        size, other = _size_of(self.tissue), _size_of(self.labels, coded=True)
+        if size != other:
+            raise UserError(f"'{self.tissue}' has {_text(size)} px and '{self.labels}' {_text(other)}")
+        step = lcm(*scales)
+        if min(size) < step:
+            raise UserError(f"'{self.tissue}' has {_text(size)} px: {step} px are needed for these scales")
+
+    def read(self, scales: Sequence[int]) -> tuple[RGBImage, NDArray[np.int32], NDArray[np.uint8]]:
+        """Tissue [H, W, 3], label map and types [H, W], of a size that every scale divides; `check` comes first.
+
+        Raises:
+            UserError: a file cannot be decoded.
         """
         rgb, coded = read_png(self.tissue), read_png(self.labels)
-        if rgb.shape != coded.shape:
-            raise UserError(f"'{self.tissue}' has {_size(rgb)} px and '{self.labels}' {_size(coded)}")
         step = lcm(*scales)
         height, width = (side // step * step for side in rgb.shape[:2])
-        if not height or not width:
-            raise UserError(f"'{self.tissue}' has {_size(rgb)} px: {step} px are needed for these scales")
         labels, types = decode(coded[:height, :width])
         return rgb[:height, :width], labels, types
 
@@ -95,5 +110,32 @@ def read_png(path: Path) -> RGBImage:
         raise UserError(f"'{path}' cannot be read: {reason}") from error
 
 
-def _size(pixels: RGBImage) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+def _size_of(path: Path, *, coded: bool = False) -> tuple[int, int]:
+    """(width, height) of a picture.
+
+    Args:
+        path: the file.
+        coded: whether it must be 8-bit RGB, as coded label maps are.
+
+    Raises:
+        UserError: it is damaged, or of another kind.
+    """
+    try:
+        data = path.read_bytes()
+        flaw = image_flaw(data)
+        if flaw:
+            raise UserError(f"'{path}' cannot be read: {flaw}")
+        with quiet_and_unlimited(), Image.open(BytesIO(data)) as image:
+            if coded and (image.format != "PNG" or data[_BITS_AND_COLOUR] != _CODED):
+                way = "prepare the data with `mihatp nuclei prepare`"
+                raise UserError(f"'{path}' is no coded label map, which is 8-bit RGB: {way}")
+            return upright_size(image)
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no image"
+        raise UserError(f"'{path}' cannot be read: {reason}") from error
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,6 +1,7 @@
 """`mihatp downstream`: tables and pictures, stopping and going on, and one line for what cannot be used."""
 
 import csv
+import shutil
 
 import cv2
 import numpy as np
@@ -151,3 +152,58 @@ def test_a_page_of_the_user_stays(data, tmp_path, capsys):
     assert run(data, tmp_path) == 2
     assert "downstream.html is no file of this program" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["downstream.html"]
+
+
+@pytest.fixture
+def damageable(data, tmp_path):
+    """A copy of the data; its last image is t1."""
+    shutil.copytree(data, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def uncoded(bits):
+    return np.zeros((84, 90), f"uint{bits}")
+
+
+@pytest.mark.parametrize(
+    "labels", [uncoded(8), uncoded(16), np.zeros((84, 90, 3), np.uint16), np.zeros((84, 90, 4), np.uint8)]
+)
+def test_label_maps_that_are_not_coded_are_refused(damageable, tmp_path, capsys, labels):
+    cv2.imwrite(str(damageable / "test/labels/t1.png"), labels)
+    assert run(damageable, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert (
+        "labels/t1.png' is no coded label map, which is 8-bit RGB: prepare the data with `mihatp nuclei prep" in error
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("labels", lambda path: write(path, np.zeros((84, 88, 3), np.uint8)), "t1.png' has 90x84 px and '"),
+        (
+            "labels",
+            lambda path: path.write_bytes(path.read_bytes()[:-20]),
+            "labels/t1.png' cannot be read: its PNG is cut",
+        ),
+        (
+            "images",
+            lambda path: path.write_bytes(path.read_bytes()[:-20]),
+            "images/t1.png' cannot be read: its PNG is cut",
+        ),
+        ("images", lambda path: path.write_text("text"), "images/t1.png' cannot be read: it is no image"),
+    ],
+)
+def test_a_mistake_in_the_last_image_stops_before_the_first(damageable, tmp_path, capsys, name, change, reason):
+    change(damageable / "test" / name / "t1.png")
+    assert run(damageable, tmp_path / "out") == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_are_smaller_than_the_scale(damageable, tmp_path, capsys):
+    for name in ("images", "labels"):
+        write(damageable / "test" / name / "t1.png", np.zeros((7, 90, 3), np.uint8))
+    assert run(damageable, tmp_path / "out") == 2
+    assert "t1.png' has 90x7 px: 8 px are needed for these scales" in capsys.readouterr().err
