@@ -228,6 +228,8 @@ def test_folders_are_mirrored_and_failures_are_listed(slide, disc_weights, tmp_p
     assert "1 of 4 slides could not be segmented:\n  " in captured.err and "broken.svs" in captured.err
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
     assert names == ["a/scan.geojson", "b/scan.geojson", "discs.geojson"]
+    assert main(["nuclei", "segment", str(scans), "-o", str(tmp_path / "x.geojson")]) == 2
+    assert "x.geojson: for a folder or several inputs, name a folder" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "exists: --resume leaves it, --overwrite replaces it" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 3
