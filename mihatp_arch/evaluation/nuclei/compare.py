@@ -12,7 +12,7 @@ from datasets_prep.common.errors import UserError
 from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.slides.protocol import Levels
 from mihatp_arch.evaluation.nuclei.fidelity import RADIUS, Comparison, Fidelity, Names
-from mihatp_arch.evaluation.nuclei.fidelity_report import TABLES, write_fidelity
+from mihatp_arch.evaluation.nuclei.fidelity_report import MARKS, TABLES, refuse_foreign_fidelity, write_fidelity
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField
 from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MARK, MATCHED, NucleusClass, write_nuclei
 from mihatp_arch.inference.nuclei.level import NucleiLevel
@@ -22,14 +22,7 @@ from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei, find_nuclei
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_arch.inference.slides.tissue import Frame
 
-_FILES = {  # and a mark of each
-    TABLES: b"is invented, where the other image has",
-    "A.geojson": MARK,
-    "B.geojson": MARK,
-    "nuclei.csv": b"method,image,status,",
-    "fidelity.csv": b"method,feature,unit,",
-}
-_PICTURES = ("B.bland_altman.png", "B.worst.png")  # written after all but the tables
+_GEOJSON = ("A.geojson", "B.geojson")
 _NAMES = Names("A", "B")
 _IMAGE = "slide"
 _SHARE, _LEAST = 0.02, 20.0  # of the size, and µm: larger differences of the sizes are other fields
@@ -71,13 +64,12 @@ def compare_slides(
         UserError: a slide cannot be used, the slides are not of the same field, neither has nuclei, or a file cannot
             be written.
     """
-    existing = next((name for name in _FILES if (folder / name).exists()), None)
+    existing = next((name for name in (*MARKS, *_GEOJSON) if (folder / name).exists()), None)
     if existing is not None and not overwrite:
         raise UserError(f"{folder} has a {existing} already: name another folder, or give --overwrite")
-    for name, mark in _FILES.items():
-        refuse_foreign(folder / name, mark)
-    for name in _PICTURES if existing is None else ():  # no comparison has written them
-        refuse_foreign(folder / name)
+    for name in _GEOJSON:
+        refuse_foreign(folder / name, MARK)
+    refuse_foreign_fidelity(folder, ["B"])
     options = replace(options, frame=_frame_of_both(first, second, options))
     stores = [folder / f".{name}.tiles" for name in ("A", "B")]
     try:

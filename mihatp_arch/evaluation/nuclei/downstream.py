@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from datasets_prep.common.files import refuse_foreign, refuse_foreign_results, sha256_of, write_file
+from datasets_prep.common.files import make_folder, refuse_foreign, refuse_foreign_results, sha256_of, write_file
 from datasets_prep.common.png import encode_png
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError
@@ -14,7 +14,9 @@ from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import HR, DownstreamRow, find_rows
 from mihatp_arch.evaluation.nuclei.downstream_scores import score
 from mihatp_arch.evaluation.nuclei.downstream_tables import RowScores, write_tables
+from mihatp_arch.evaluation.nuclei.fidelity_report import refuse_foreign_fidelity
 from mihatp_arch.evaluation.nuclei.segmenter import Segmented, Segmenter, load_segmenter
+from mihatp_arch.inference.outputs import refuse_no_folder, refuse_unwritable
 from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode, encode
 
@@ -30,6 +32,8 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     Raises:
         UserError: data or networks cannot be used, or `output` cannot be written.
     """
+    refuse_no_folder(output)
+    refuse_unwritable(output)
     refuse_foreign_results(output, "table2.csv", _MARK, "table2.md", "table2.tex", "downstream.html")
     refuse_foreign(output / "downstream_images.csv", _MARK)
     images = find_images(options.data)
@@ -37,6 +41,10 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
         image.check(options.scales)
     segmenter = load_segmenter(options.segmenter, window=options.window)
     rows = find_rows(options, say)
+    names = [image.name for image in images]
+    for scale in options.scales:
+        methods = (row.method for row in rows if row.scale == scale)
+        refuse_foreign_fidelity(_fidelity_folder(output, scale), methods, images=names)
     scores = [RowScores(row, {}) for row in rows]
     files: dict[str, list[Pictures]] = {row.name: [] for row in rows}
     total = len(rows) * len(images)
@@ -59,12 +67,16 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     on_scan = [nuclei_in(pictures) for pictures in files[HR]]
     for scale in options.scales:
         methods = {row.method: files[row.name] for row in rows if row.scale == scale}
-        folder = output / f"fidelity_x{scale}"
+        folder = _fidelity_folder(output, scale)
         write_downstream_fidelity(folder, patients, files[HR], on_scan, methods, segmenter.kinds)
     try:
         return write_tables(scores, images, options, segmenter.about, output)
     except OSError as error:
         raise UserError(f"cannot write into '{output}': {error.strerror or error}") from error
+
+
+def _fidelity_folder(output: Path, scale: int) -> Path:
+    return output / f"fidelity_x{scale}"
 
 
 def _written(
@@ -76,7 +88,6 @@ def _written(
     if not labels.is_file():
         sr = row.picture(hr)
         nuclei = segmenter.segment(sr)
-        picture.parent.mkdir(parents=True, exist_ok=True)
         for file, pixels in ((picture, sr), (labels, encode(nuclei.labels, nuclei.types))):
             _write_png(file, pixels)  # the label map last: it says that both are whole
     return Pictures(picture, labels)
@@ -84,6 +95,7 @@ def _written(
 
 def _write_png(path: Path, rgb: RGBImage) -> None:
     try:
+        make_folder(path.parent)
         write_file(path, encode_png(rgb))
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error

@@ -1,20 +1,44 @@
 """Everything that a comparison of nuclei leaves in a folder: tables, plots, pictures of the worst, and GeoJSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from datasets_prep.common.files import write_file
+from datasets_prep.common.files import refuse_foreign, refuse_foreign_results, write_file
 from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.fidelity import MPP, RADIUS, Comparison, Fidelity, Names, fidelity
 from mihatp_arch.evaluation.nuclei.fidelity_plots import bland_altman
 from mihatp_arch.evaluation.nuclei.fidelity_tables import Kinds, agreement_table, counts_table, write_tables
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField, draw_worst
 from mihatp_arch.evaluation.results.differences import FEWEST
-from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MATCHED, NucleusClass, write_nuclei
+from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MARK, MATCHED, NucleusClass, write_nuclei
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 
 TABLES = "nuclei.md"
+MARKS = {  # the tables, and a mark of each; the first one is written before the pictures
+    "nuclei.csv": b"method,image,status,",
+    "fidelity.csv": b"method,feature,unit,",
+    TABLES: b"is invented, where the other image has",
+}
+_PICTURES = ("bland_altman.png", "worst.png")  # of each method
 _NAMES = Names()
+
+
+def refuse_foreign_fidelity(folder: Path, methods: Iterable[str], *, images: Sequence[str] = ()) -> None:
+    """Raise `UserError` where `write_fidelity` would replace a file in `folder` that this program did not write.
+
+    Args:
+        folder: of the results.
+        methods: their names.
+        images: names of the images, where GeoJSON is written.
+    """
+    methods = list(methods)
+    for name, mark in MARKS.items():
+        refuse_foreign(folder / name, mark)
+    first, mark = next(iter(MARKS.items()))
+    refuse_foreign_results(folder, first, mark, *(f"{method}.{name}" for method in methods for name in _PICTURES))
+    for method in methods:
+        for image in images:
+            refuse_foreign(folder / method / f"{image}.geojson", MARK)
 
 
 def write_fidelity(

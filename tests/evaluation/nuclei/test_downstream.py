@@ -207,3 +207,32 @@ def test_images_that_are_smaller_than_the_scale(damageable, tmp_path, capsys):
         write(damageable / "test" / name / "t1.png", np.zeros((7, 90, 3), np.uint8))
     assert run(damageable, tmp_path / "out") == 2
     assert "t1.png' has 90x7 px: 8 px are needed for these scales" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nuclei.csv", "nuclei.md", "fidelity.csv", "bicubic.worst.png", "bicubic.bland_altman.png", "bicubic/t1.geojson"],
+)
+def test_files_of_the_user_in_the_folders_of_the_scales_stay(data, tmp_path, capsys, name):
+    file = tmp_path / "fidelity_x8" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    assert run(data, tmp_path) == 2
+    assert f"{name} is no file of this program, so it stays" in capsys.readouterr().err
+    assert file.read_text() == "mine" and [path.name for path in tmp_path.iterdir()] == ["fidelity_x8"]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("file", "file is a file: a folder is needed"), ("file/out", "cannot lie in ")]
+)
+def test_an_output_that_cannot_be_made_stops_before_the_networks(data, tmp_path, capsys, output, reason):
+    (tmp_path / "file").write_text("mine")
+    assert run(data, tmp_path / output, "--weights", "absent.pth") == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_file_with_the_name_of_a_row(data, tmp_path, capsys):
+    (tmp_path / "bicubic_x2").write_text("mine")
+    assert run(data, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "bicubic_x2/t0_" in error and "a file has the name of its folder" in error and error.count("\n") == 1
