@@ -15,7 +15,7 @@ from mihatp_arch.evaluation.nuclei.fidelity import RADIUS, Comparison, Fidelity,
 from mihatp_arch.evaluation.nuclei.fidelity_report import MARKS, TABLES, refuse_foreign_fidelity, write_fidelity
 from mihatp_arch.evaluation.nuclei.worst_fields import ReadField
 from mihatp_arch.inference.nuclei.geojson import INVENTED, LOST, MARK, MATCHED, NucleusClass, write_nuclei
-from mihatp_arch.inference.nuclei.level import NucleiLevel
+from mihatp_arch.inference.nuclei.level import NucleiLevel, nuclei_level
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 from mihatp_arch.inference.nuclei.options import NucleiOptions
 from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei, find_nuclei
@@ -96,13 +96,11 @@ def compare_slides(
 
 
 def _frame_of_both(first: Path, second: Path, options: NucleiOptions) -> Frame:
-    """The frame of slide A. Raises `UserError` where the slides differ in their size in µm."""
+    """The frame of slide A. Raises `UserError` where a slide has no usable level, or their sizes in µm differ."""
     sizes, frames = [], []
     for path in (first, second):
         with options.open(path) as slide:
-            mpp = options.resolution_of(slide).mpp
-            if mpp is None:
-                raise UserError(f"{path} does not state its µm per pixel: give --assume-mpp (0.25 at 40x)")
+            mpp = nuclei_level(slide, force=options.force, resolution=options.resolution_of(slide)).mpp
             sizes.append(np.array(slide.level_sizes[0]) * mpp)
             frames.append(Frame(mpp, slide.facts.origin))
     if (np.abs(sizes[0] - sizes[1]) > np.maximum(_SHARE * sizes[0], _LEAST)).any():

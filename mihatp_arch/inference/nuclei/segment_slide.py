@@ -66,9 +66,10 @@ class SlideNuclei:
     notes: tuple[str, ...]
 
     def covers(self, centres: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether each centre lies in a tile that was computed, [N]; centres [N, 2] in µm."""
+        """Whether each centre lies in the slide, and in a tile that was computed, [N]; centres [N, 2] in µm."""
+        inside = ((centres >= 0) & (centres < self.size)).all(axis=1)
         column, row = (centres // self.core).astype(int).clip(0, np.array(self.computed.shape[::-1]) - 1).T
-        return self.computed[row, column]
+        return inside & self.computed[row, column]
 
 
 def segment_slide(

@@ -111,3 +111,18 @@ def test_a_picture_of_the_user_stays(tmp_path, name):
     with pytest.raises(UserError, match=rf"{name} is no file of this program, so it stays"):
         compare_slides(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path, NucleiOptions(), overwrite=True)
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_nuclei_of_a_beyond_the_border_of_b_do_not_count(scan, options, tmp_path):
+    """B lacks the 65 px (16 µm) at the right, and five nuclei with them."""
+    other = write_pyramid(tmp_path / "cut.tif", [picture(CENTRES)[:, :275]])
+    counts = compare_slides(scan, other, tmp_path / "out", options).result.counts
+    assert (counts.hr, counts.sr, counts.matched) == (20, 20, 20)
+
+
+def test_too_large_pixels_of_b_are_refused_before_any_work(scan, options, tmp_path):
+    coarse = [picture(CENTRES, fraction=0.5)]
+    other = write_pyramid(tmp_path / "coarse.tif", coarse, resolution=(20000, 20000))
+    with pytest.raises(UserError, match=r"coarse.tif: its finest pixels are 0.5 µm"):
+        compare_slides(scan, other, tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
