@@ -14,6 +14,7 @@ from machine import describe, hardware
 from matplotlib.figure import Figure
 
 from datasets_prep.common.cores import usable_cores
+from datasets_prep.common.errors import reason_of
 from mihatp_arch.archs.fast.choice_file import default_file, machine_key, read_choices
 from mihatp_arch.archs.fast.fast_setting import fast_setting
 
@@ -95,7 +96,7 @@ def _make_output(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f"--output {args.output}: {error.strerror}")
+        parser.error(f"--output {args.output}: {reason_of(error)}")
 
 
 class Report:

@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.data import immunohistochemistry
 
 from datasets_prep.common.atomic_folder import refuse_existing
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.dataset.layout import FILES, MANIFEST, roles
 from datasets_prep.patches.options import Limits, ScanOptions
 from datasets_prep.patches.splits import split_names
@@ -122,5 +122,5 @@ def build_demo(output: Path, *, overwrite: bool = False, progress: bool = True) 
             return output
         raise
     except OSError as error:
-        raise UserError(f"cannot read {output}: {error.strerror or error}; name another folder") from error
+        raise UserError(f"cannot read {output}: {reason_of(error)}; name another folder") from error
     return output

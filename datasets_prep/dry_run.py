@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets_prep.common.atomic_folder import refuse_existing
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.dataset.layout import FILES
@@ -151,7 +151,7 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is not None and not Path(error.filename).is_relative_to(beside):
             raise
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise UserError(f"cannot write in {beside}: {reason}; free space or name another folder with -o") from error
 
 

@@ -16,7 +16,7 @@ from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_netw
 from mihatp_arch.config import yaml_files
 from mihatp_arch.config.checks.weights import refuse_misfit
 from mihatp_arch.config.resolution import mpp_of_data
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.exported_options import unseen_by_others, with_options
 
 
@@ -76,7 +76,7 @@ def export(
             partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
             file_hash.fill_in(partial)
     except OSError as error:
-        raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
+        raise UserError(f"cannot write '{output}': {reason_of(error)}") from error
     return source
 
 

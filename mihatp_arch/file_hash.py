@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 
 KEY = "file_hash"  # in the metadata
 BLANK = "mihatp-sha256:" + 64 * "0"  # the value before `fill_in`
@@ -69,7 +69,7 @@ def refuse_damaged(path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from error
+        raise UserError(f"'{path}' cannot be read: {reason_of(error)}") from error
     if reason:
         raise UserError(f"'{path}' is damaged: {reason}; take another copy of it")
 

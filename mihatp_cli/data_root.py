@@ -1,12 +1,11 @@
 """The value of `--data`: a folder of data sets, or the embedded data."""
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 
 _DEMO = Path("datasets/demo")
 _NOT_WRITABLE = {
@@ -49,4 +48,4 @@ def write_errors(*more: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _NOT_WRITABLE | set(more):
             raise
-        raise UserError(f"cannot write '{error.filename or Path.cwd()}': {os.strerror(error.errno)}") from error
+        raise UserError(f"cannot write '{error.filename or Path.cwd()}': {reason_of(error)}") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.text import markdown_table
 
 SUMMARY = "List experiments: iteration, best results, size."
@@ -70,14 +70,14 @@ def list_runs(folder: Path) -> tuple[list[Run], list[str]]:
     try:
         folders = sorted(path for path in folder.iterdir() if (path / f"{path.name}.yml").is_file())
     except OSError as error:
-        raise UserError(f"the folder '{folder}' cannot be read: {error.strerror or error}") from error
+        raise UserError(f"the folder '{folder}' cannot be read: {reason_of(error)}") from error
     for path in folders:
         try:
             runs.append(_run(path))
         except UserError as error:
             damaged.append(str(error))
         except OSError as error:
-            damaged.append(f"'{path}' cannot be read: {error.strerror or error}")
+            damaged.append(f"'{path}' cannot be read: {reason_of(error)}")
     return runs, damaged
 
 

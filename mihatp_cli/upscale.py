@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from mihatp_cli import slide_arguments
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         pictures, slides = _plan(args, inputs)
     except PermissionError as error:
-        raise UserError(f"{error.filename or args.output}: {error.strerror}: give another output") from error
+        raise UserError(f"{error.filename or args.output}: {reason_of(error)}: give another output") from error
     if pictures is not None and slides is not None:
         slides.batch.check_network()  # before the first picture
     codes = set()

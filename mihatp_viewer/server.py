@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from mihatp_viewer.page_data import PAGE, SCENE, outlines_script, scene_script
 from mihatp_viewer.scene import Scene
 from mihatp_viewer.tiles import Encoding, GoneError, NoTileError
@@ -123,7 +123,7 @@ def listen(port: int | None) -> socket.socket:
         listening.listen(256)
     except OSError as error:
         listening.close()
-        raise UserError(f"--port {port}: {error.strerror or error}; leave it out to take a free one") from error
+        raise UserError(f"--port {port}: {reason_of(error)}; leave it out to take a free one") from error
     return listening
 
 

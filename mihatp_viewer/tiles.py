@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from openslide.deepzoom import DeepZoomGenerator
 from PIL import Image
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.png import encode_png
 from mihatp_viewer.pixels import ReadSlide, deepzoom_pixels, open_reader
 
@@ -152,7 +152,7 @@ class Tiles:
         try:
             state = _State.of(self.path)
         except OSError as error:
-            why = error.strerror or error
+            why = reason_of(error)
             raise GoneError(f"{self.path} can no longer be read ({why}): restore it, and start again") from error
         if state != self._state:
             raise GoneError(f"{self.path} has changed since it was opened: start again")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import is_running, sync
 
 _MANY = 200  # files; beyond it, the whole disk is synced at once
@@ -70,7 +70,7 @@ def refuse_existing(path: Path, *, overwrite: bool, signature: Signature, files:
         ours = ours and not (wrong and any(path.iterdir()))
         foreign = next(_foreign(path, files), None) if ours else None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; name another folder") from error
+        raise UserError(f"cannot read {path}: {reason_of(error)}; name another folder") from error
     if not ours:
         why = f"{wrong[0]} is missing or not ours" if wrong else "no folder"
         raise UserError(f"{path} is not a data set of this program ({why}), so it stays: name another folder")
@@ -168,6 +168,6 @@ def atomic_folder(path: Path, *, overwrite: bool, signature: Signature, files: s
             # Renamed first: a half of a data set would be restored if `path` were moved away after a kill.
             shutil.rmtree(replaced.rename(replaced.with_suffix(".deleted")), ignore_errors=True)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another folder") from error
+        raise UserError(f"cannot write {path}: {reason_of(error)}; free space or name another folder") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from datasets_prep.common.atomic_folder import clean_up, remove_folder
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import make_folder
 from datasets_prep.common.processes.lock import lock_beside, only_process
 
@@ -69,6 +69,6 @@ def work_folder(output: Path) -> Iterator[Path]:
             raise UserError(f"{error} (finished work is in {folder}: the same command resumes there)") from error
         except OSError as error:
             raise UserError(
-                f"cannot write {error.filename or output}: {error.strerror or error}; free space or name another "
+                f"cannot write {error.filename or output}: {reason_of(error)}; free space or name another "
                 f"folder (finished work is in {folder}: the same command resumes there)"
             ) from error

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import write_file
 from datasets_prep.dataset.card_text import card_text, find_warnings, read_facts
 
@@ -24,5 +24,5 @@ def write_card(folder: Path) -> list[str]:
         write_file(folder / "card.png", picture)
         write_file(folder / "card.md", card_text(facts).encode())
     except OSError as error:
-        raise UserError(f"cannot write the card of {folder}: {error.strerror or error}; free space") from error
+        raise UserError(f"cannot write the card of {folder}: {reason_of(error)}; free space") from error
     return find_warnings(facts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lmdb
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 
 Size = tuple[int, int]  # height, width in pixels
 
@@ -86,7 +86,7 @@ def read_meta(folder: Path) -> dict[str, Size]:
                     raise UserError(f"{meta} line {number} names {match['key']} a second time: {_AGAIN}")
                 sizes[match["key"]] = (int(match["height"]), int(match["width"]))
     except OSError as error:
-        raise UserError(f"{meta} cannot be read: {error.strerror or error}; {_AGAIN}") from error
+        raise UserError(f"{meta} cannot be read: {reason_of(error)}; {_AGAIN}") from error
     if not sizes:
         raise UserError(f"{folder} is empty: its meta_info.txt names no image; make it again")
     return sizes

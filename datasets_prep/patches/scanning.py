@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.work_folder import VERSION, digest, fingerprint, read_result
 from datasets_prep.patches.options import Limits, ScanOptions, SplitOptions
 from datasets_prep.patches.scan import scan
@@ -77,7 +77,7 @@ def _jobs(
             files = (state.source.path, state.mask, state.coords)
             depends_on = [fingerprint(path) for path in files if path is not None]
         except OSError as error:
-            state.scan = Scan(failed=f"{state.source.path} cannot be read: {error.strerror or error}")
+            state.scan = Scan(failed=f"{state.source.path} cannot be read: {reason_of(error)}")
             progress.update()
             continue
         state.results = scratch / f"scan-{digest(VERSION, depends_on, state.source.kind, state.source.mpp, options)}"

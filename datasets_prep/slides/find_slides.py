@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.walk import walk
 from datasets_prep.signatures import is_data_set
 from datasets_prep.slides.diagnosis import foreign_format
@@ -117,7 +117,7 @@ def find_images(folder: Path) -> FoundFiles:
             if is_data_set(parent)
         ]
     except OSError as error:
-        raise UserError(f"{folder} cannot be read ({error.strerror or error}): give a folder of image tiles") from error
+        raise UserError(f"{folder} cannot be read ({reason_of(error)}): give a folder of image tiles") from error
     if not listed:
         raise UserError(f"{folder} holds no image tiles ({', '.join(suffixes)})")
     made = set(data_sets)

@@ -9,7 +9,7 @@ import numpy as np
 import openslide
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.slides.diagnosis import why_no_slide
 from datasets_prep.slides.levels import Box, over_white, read_padded
 from datasets_prep.slides.protocol import OpenFile, SlideFacts
@@ -184,5 +184,5 @@ def _open_handle(path: Path) -> openslide.OpenSlide:
     except openslide.OpenSlideError as error:
         raise UserError(why_no_slide(path, str(error))) from error
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = reason_of(error)
         raise UserError(f"{str(path)!r} cannot be opened ({why}): give a file that OpenSlide opens") from error

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 
 _DELIMITERS = (",", "\t", ";")
 Rows = list[tuple[int, list[str]]]
@@ -29,7 +29,7 @@ def read_rows(path: Path, is_head: Callable[[Sequence[str]], bool]) -> Rows:
         if rows is None:
             return _rows(text, ",")
     except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{str(path)!r} cannot be read: {reason_of(error)}") from error
     except (ValueError, csv.Error) as error:
         raise UserError(f"{str(path)!r} cannot be read as CSV: {error}; save it as CSV in UTF-8") from error
     columns = len(rows[0][1])

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.text import did_you_mean, with_hint
 
 _ZOOM = re.compile("-(20|10)x$")  # end of the keys with --hr-mpp; outlines are the same for every resolution of HR
@@ -43,7 +43,7 @@ def slide_files(
     try:
         files = sorted(file for file in given.iterdir() if file.suffix.lower() == ending and file.name[0] != ".")
     except OSError as error:
-        raise UserError(f"{option} {given} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{option} {given} cannot be read: {reason_of(error)}") from error
     if not files:
         raise UserError(f"{option} {given} holds no {ending} file: name the folder that does")
     owners, others = _by_short_name(slides), _by_short_name(omitted or {})

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from datasets_prep.common.downscale import area_reduce
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import replacing
 from datasets_prep.synthetic.scene import CELL, Scene
 
@@ -83,7 +83,7 @@ def write_synthetic_slide(
                 file, scene, tile=tile, strip=strip, factors=factors, mpp=mpp, flavour=flavour, quality=quality
             )
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; free space or name another file") from error
+        raise UserError(f"cannot write {path}: {reason_of(error)}; free space or name another file") from error
     rows, columns = height // CELL, width // CELL
     covered = scene.pen | scene.black
     maps = (scene.tissue & ~covered, scene.pen, scene.black)

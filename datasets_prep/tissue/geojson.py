@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import write_file
 from datasets_prep.tissue.clam import Region
 
@@ -135,7 +135,7 @@ def _read(path: Path, left_out: Counter[str], *, outline: str = "geometry") -> I
     try:
         data = _decoded(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}): give a GeoJSON file") from error
+        raise UserError(f"{path} cannot be read ({reason_of(error)}): give a GeoJSON file") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}): export the annotations as GeoJSON") from error
     try:

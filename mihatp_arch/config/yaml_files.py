@@ -8,7 +8,7 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 
 _MERGE = "tag:yaml.org,2002:merge"
 _LEADING_ZERO = re.compile(r"[-+]?0[0-7]+")
@@ -90,7 +90,7 @@ def read(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"there is no option file '{file}'") from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"the option file '{file}' cannot be read: {reason}") from error
     values = parse(text, str(file))
     if not isinstance(values, dict):

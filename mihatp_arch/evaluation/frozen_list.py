@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets_prep.common.files import write_file
 from datasets_prep.common.version import __version__
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.results.patients import find_patients, patients_of_split
 from mihatp_arch.evaluation.results.scores import read_images
 from mihatp_arch.evaluation.run.plan import Plan
@@ -97,7 +97,7 @@ def freeze(plan: Plan, file: Path, *, date: str) -> int:
     try:
         write_file(file, text.getvalue().encode())
     except OSError as error:
-        raise UserError(f"--freeze: cannot write '{file}': {error.strerror or error}") from error
+        raise UserError(f"--freeze: cannot write '{file}': {reason_of(error)}") from error
     return len(images)
 
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from datasets_prep.common.files import make_folder, refuse_foreign, remove_dead_partials
 from datasets_prep.common.processes.progress import progress_bar
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.inference.images import Picture, format_of, read_picture
 from mihatp_arch.inference.inputs import Inputs
 from mihatp_arch.inference.network import NetworkInfo
@@ -146,7 +146,7 @@ def _write(picture: Picture, target: Path, info: NetworkInfo, *, left: str) -> N
         make_folder(target.parent)
         write_picture(picture, target, description=_description(info))
     except (OSError, UserError) as error:
-        reason = str(error) if isinstance(error, UserError) else f"cannot write {target}: {error.strerror or error}"
+        reason = str(error) if isinstance(error, UserError) else f"cannot write {target}: {reason_of(error)}"
         raise UserError(f"{reason}; {left}, --resume continues with them" if left else reason) from error
 
 

@@ -18,7 +18,7 @@ from datasets_prep.common.image_files import LARGEST, ORIENTATION, TURNED, quiet
 from datasets_prep.common.quiet import silent_log
 from datasets_prep.common.read_tiff import read_tiff
 from datasets_prep.slides.tiff_metadata import described_sides
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"} | dict.fromkeys(
@@ -126,7 +126,7 @@ def read_picture(path: Path) -> Picture:
     except MemoryError:
         raise UserError(f"{path} does not fit into memory: cut it, or make a pyramidal TIFF of it") from None
     except _DAMAGED as error:
-        why = getattr(error, "strerror", None) or error
+        why = reason_of(error)
         raise UserError(f"{path} cannot be read as an image ({why}): replace or remove it") from error
 
 

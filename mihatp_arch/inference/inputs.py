@@ -12,7 +12,7 @@ from datasets_prep.common.walk import walk
 from datasets_prep.slides.find_slides import find_slides
 from datasets_prep.slides.open import slide_suffixes
 from datasets_prep.slides.tiff_reader import TiffReader
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.inference.images import FORMATS, format_of
 from mihatp_arch.inference.write_images import SUFFIXES as PICTURE_SUFFIXES
 
@@ -111,7 +111,7 @@ def kind_of(path: Path) -> Kind | None:
     try:
         format = format_of(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UserError(f"{path} cannot be read ({reason_of(error)})") from error
     vendor = _vendor(path)
     if vendor in (None, "generic-tiff") and TiffReader.recognises(path):
         return "slide" if TiffReader.is_pyramid(path, largest=_LARGEST_PICTURE) else _left_over(path, format)

@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from datasets_prep.common.files import COMPUTED, write_file
 from datasets_prep.common.text import did_you_mean, with_hint
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.inference.images import Picture
 
 MARK = COMPUTED  # in the description of each picture
@@ -60,7 +60,7 @@ def write_picture(picture: Picture, path: Path, *, description: str = "") -> Non
     try:
         write_file(path, data)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _png(picture: Picture, description: str) -> memoryview:

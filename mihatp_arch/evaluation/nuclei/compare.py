@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.slides.protocol import Levels
 from mihatp_arch.evaluation.nuclei.fidelity import RADIUS, Comparison, Fidelity, Names
@@ -90,7 +90,7 @@ def compare_slides(
         for store in stores:
             NucleiStore.delete(store)
     except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot write into {folder}: {reason_of(error)}") from error
     notes = [*(f"{slide.path.name}: {note}" for slide in (a, b) for note in slide.notes), *_shift(compared)]
     return Compared(results["B"], folder / TABLES, tuple(notes))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets_prep.common.files import make_folder, refuse_foreign, refuse_foreign_results, sha256_of, write_file
 from datasets_prep.common.png import encode_png
 from datasets_prep.common.processes.progress import progress_bar
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, nuclei_in, write_downstream_fidelity
 from mihatp_arch.evaluation.nuclei.downstream_images import SET, TestImage, find_images, patients_of, read_png
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
@@ -72,7 +72,7 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
     try:
         return write_tables(scores, images, options, segmenter.about, output)
     except OSError as error:
-        raise UserError(f"cannot write into '{output}': {error.strerror or error}") from error
+        raise UserError(f"cannot write into '{output}': {reason_of(error)}") from error
 
 
 def _fidelity_folder(output: Path, scale: int) -> Path:
@@ -98,4 +98,4 @@ def _write_png(path: Path, rgb: RGBImage) -> None:
         make_folder(path.parent)
         write_file(path, encode_png(rgb))
     except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise UserError(f"cannot write '{path}': {reason_of(error)}") from error

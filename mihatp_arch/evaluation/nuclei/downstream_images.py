@@ -14,7 +14,7 @@ from PIL import Image
 from datasets_prep.common.image_files import quiet_and_unlimited, upright_size
 from datasets_prep.common.image_flaws import image_flaw
 from datasets_prep.common.png import decode_rgb
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.results.patients import Patients
 from mihatp_arch.metrics.images import RGBImage
 from mihatp_arch.nuclei.coded_labels import decode
@@ -106,7 +106,7 @@ def read_png(path: Path) -> RGBImage:
     try:
         return decode_rgb(path.read_bytes())
     except (OSError, UserError) as error:
-        reason = error if isinstance(error, UserError) else error.strerror or error
+        reason = reason_of(error)
         raise UserError(f"'{path}' cannot be read: {reason}") from error
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from datasets_prep.common.files import refuse_foreign, refuse_foreign_results, write_file
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.nuclei.fidelity import MPP, RADIUS, Comparison, Fidelity, Names, fidelity
 from mihatp_arch.evaluation.nuclei.fidelity_plots import bland_altman
 from mihatp_arch.evaluation.nuclei.fidelity_tables import Kinds, agreement_table, counts_table, write_tables
@@ -81,7 +81,7 @@ def write_fidelity(
                 _write_geojson(folder / method, compared, mpp)
         write_file(folder / TABLES, markdown(results, names, kinds or {}).encode())
     except OSError as error:
-        raise UserError(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {error.filename or folder}: {reason_of(error)}") from error
     return results
 
 

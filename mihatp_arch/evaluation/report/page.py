@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from datasets_prep.common.files import write_file
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.report.table import Table
 from mihatp_arch.metrics.images import BGRImage
 
@@ -109,7 +109,7 @@ def write_report(
     try:
         write_file(path, page.encode())
     except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise UserError(f"cannot write '{path}': {reason_of(error)}") from error
 
 
 def with_added(page: str, tables: Sequence[Table]) -> str:
@@ -214,7 +214,7 @@ def _figure(title: str, path: Path) -> dict[str, str]:
     try:
         png = path.read_bytes()
     except OSError as error:
-        raise UserError(f"figure '{title}': cannot read '{path}': {error.strerror or error}") from error
+        raise UserError(f"figure '{title}': cannot read '{path}': {reason_of(error)}") from error
     if not png.startswith(PNG):
         raise UserError(f"figure '{title}': '{path}' is not a PNG")
     return {"title": title, "uri": _data_uri(png)}

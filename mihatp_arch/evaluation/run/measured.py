@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from datasets_prep.common.files import sha256_of, write_file
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.results.scores import read_images
 from mihatp_arch.evaluation.run.plan import Plan
 
@@ -31,7 +31,7 @@ def check_measured(plan: Plan, folder: Path) -> None:
         results.mkdir(parents=True, exist_ok=True)
         write_file(file, json.dumps(before | now, indent=1, sort_keys=True).encode())
     except OSError as error:
-        raise UserError(f"cannot write '{file}': {error.strerror or error}") from error
+        raise UserError(f"cannot write '{file}': {reason_of(error)}") from error
 
 
 def _at_hand(plan: Plan) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The trainings of a plan: one for each method and seed, each with a complete option file that says what it is."""
 
-import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import Any
 
 from datasets_prep.common.files import write_file
 from mihatp_arch.config import yaml_files
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.evaluation.run.basicsr_process import Job
 from mihatp_arch.evaluation.run.budget import seconds_per_iteration, with_iterations
 from mihatp_arch.evaluation.run.plan import TEST_SET, VALIDATION_SET, Method, Plan, trained_network
@@ -121,7 +120,7 @@ def _write_options(options: dict[str, Any], file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, text.encode("ascii"))
     except OSError as error:
-        raise UserError(f"cannot write '{file}': {os.strerror(error.errno or 0)}") from error
+        raise UserError(f"cannot write '{file}': {reason_of(error)}") from error
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any], file: Path) -> None:

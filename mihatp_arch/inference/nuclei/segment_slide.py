@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.files import make_folder, refuse_foreign, sha256_of
 from datasets_prep.common.processes.progress import progress_bar
@@ -100,7 +100,7 @@ def segment_slide(
         write_nuclei(output, [(result.nuclei, result.classes)], mpp=result.level.mpp, origin=result.origin)
         NucleiStore.delete(store_path(output))
     except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {output}: {reason_of(error)}") from error
     return result
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, failure_of
 from mihatp_arch.inference.inputs import find_inputs
 from mihatp_arch.inference.nuclei.load import load_nuclei_network
 from mihatp_arch.inference.nuclei.options import NucleiOptions
@@ -80,6 +80,5 @@ def segment_slides(
             done(output, segment_slide(slide, output, options, overwrite=overwrite))
             outcome.written += 1
         except (UserError, OSError, RuntimeError, MemoryError) as error:
-            line = " ".join(str(error).split()) or type(error).__name__
-            outcome.failed.append(line if slide.name in line else f"{slide.name}: {line}")
+            outcome.failed.append(failure_of(slide, error))
     return outcome

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from datasets_prep.common.files import replacing
 from mihatp_arch import file_hash
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.inference.load import load_network
 from mihatp_arch.inference.network import TILE, NetworkInfo, TorchNetwork
 from mihatp_arch.inference.onnx.network import OnnxNetwork
@@ -79,7 +79,7 @@ def export_onnx(
             if not difference <= TOLERANCE:
                 raise UserError(f"'{source}' as ONNX gives SR that differs by {difference:.2g}: nothing is written")
     except OSError as error:
-        raise UserError(f"cannot write '{output}': {error.strerror or error}") from error
+        raise UserError(f"cannot write '{output}': {reason_of(error)}") from error
     return difference
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import remove_partials, replacing
 from datasets_prep.common.version import __version__
 from mihatp_arch.inference.pyramid.encode import Jpeg
@@ -69,7 +69,7 @@ def write_tiff(
             verify(partial, store, mpp=mpp, flavour=flavour, icc=icc)
     except OSError as error:
         raise UserError(
-            f"cannot write {output}: {error.strerror or error}; free space or make the folder writable: "
+            f"cannot write {output}: {reason_of(error)}; free space or make the folder writable: "
             f"the finished blocks are in {store.path}, and the same command resumes there"
         ) from error
 

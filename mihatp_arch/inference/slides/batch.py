@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, failure_of, reason_of
 from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.common.work_folder import digest, fingerprint
@@ -42,7 +42,7 @@ class Batch:
         options: how slides are read and written.
         tiles: how the network is applied.
         batch: tiles in one call of the network; None: as `batch_for` chooses.
-        workers: processes on this machine; None: one for each core, or one in all where the network runs on a GPU.
+        workers: processes on this machine; None: this process computes alone, on a CPU with a thread for each core.
         scheduler: address of a Dask scheduler, used instead of local processes.
         resume: leave outputs that exist.
     """
@@ -63,7 +63,7 @@ class Batch:
             try:
                 outlines = self.options.outlines.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
-                raise UserError(f"--tissue {self.options.tissue} cannot be read: {error.strerror or error}") from error
+                raise UserError(f"--tissue {self.options.tissue} cannot be read: {reason_of(error)}") from error
         return digest(self.network, self._weights(), options, outlines, self.tiles, self.batch)
 
     def digest_for(self, slide: Path) -> str:
@@ -222,7 +222,6 @@ def _record(
     except BrokenProcessPool:
         raise
     except (UserError, OSError, RuntimeError, MemoryError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        line = line if slide.name in line else f"{slide.name}: {line}"
+        line = failure_of(slide, error)
         return Record(str(slide), str(output), FAILED, options=batch.digest_for(slide), error=line)
     return record_of(slide, result, options=batch.digest_for(slide))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import write_file
 from mihatp_arch.inference.slides.upscale_slide import SlideResult
 
@@ -80,7 +80,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     try:
         write_file(path, text.getvalue().encode())
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def read_records(path: Path) -> dict[str, Record]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets_prep.common.errors import UserError
+from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.common.processes.progress import progress_bar
 from datasets_prep.slides.open import open_for_reading
@@ -138,7 +138,7 @@ def _open_store(output: Path, job: SlideJob, options: SlideOptions) -> TileStore
     try:
         make_folder(output.parent)
     except OSError as error:
-        raise UserError(f"cannot make {output.parent}: {error.strerror or error}") from error
+        raise UserError(f"cannot make {output.parent}: {reason_of(error)}") from error
     path = store_path(output)
     stored = path.stat().st_size if path.exists() else 0
     share = float(job.tissue.computed.mean())

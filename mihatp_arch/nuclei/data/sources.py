@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets_prep.source_table.cells import mpp_of, read_rows
 from datasets_prep.source_table.heads import read_heads
 from datasets_prep.source_table.table import SPLIT_SYNONYMS
-from mihatp_arch.errors import UserError
+from mihatp_arch.errors import UserError, reason_of
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 LABELS = (".mat", ".png", ".tif", ".tiff", ".geojson", ".json", ".csv")
@@ -68,7 +68,7 @@ def _folders(path: Path) -> dict[str, Path]:
     try:
         return {entry.name.lower(): entry for entry in sorted(path.iterdir()) if entry.is_dir()}
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def _of(path: Path, split: str) -> Iterator[Source]:
