@@ -8,7 +8,7 @@ The parts and how to call them:
         for row, column in the blocks that are not in store.finished():
             before = store.seams(row, column - 1)                             # dict[str, bytes]
             store.commit(row, column, square, seams={...}, maps={...})        # one transaction
-        for strip in store.map_strips("consistency"): ...                     # [rows, ⌈width/s⌉]
+        for strip in store.map_strips("inconsistency"): ...                   # [h, w] of a row of blocks, as committed
         write_tiff(store, output, mpp=mpp, flavour="generic", icc=icc, description=text)
         store.remove()
 

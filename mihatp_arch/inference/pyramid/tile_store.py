@@ -128,7 +128,8 @@ class TileStore:
             square: its RGB pixels, [H, W, 3] uint8; `layout.block_shape(row, column)` is [H, W].
             seams: bytes for the blocks at the right, below, and at the lower right. They are forgotten when these three
                 blocks are committed.
-            maps: name to values of this block in LR px, [h, w], any dtype. Give the same names for each block.
+            maps: name to values of this block, [h, w], any dtype. The caller chooses the pixels of a value. Give the
+                same names for each block, and in a row of blocks the same h.
 
         Raises:
             ValueError: the shape is wrong, or the block is committed already.
