@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mihatp_arch.training.parallel_branches import number_of_threads
+from mihatp_arch.archs.fast.threads import number_of_threads
 
 
 def in_threads(function: Callable[[Tensor], Tensor], tiles: Sequence[Tensor]) -> list[Tensor]:

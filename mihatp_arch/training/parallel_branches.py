@@ -10,9 +10,9 @@
 the masks of both branches together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mihatp_arch.archs import HAT
+from mihatp_arch.archs.fast.threads import number_of_threads
 from mihatp_arch.archs.layers.drop_path import draw_ahead, forget
 
 
@@ -198,14 +199,3 @@ class _ThreadOutput:
 
 def _half_of_the_threads() -> AbstractContextManager[None]:
     return number_of_threads(max(1, torch.get_num_threads() // 2))
-
-
-@contextmanager
-def number_of_threads(number: int) -> Iterator[None]:
-    """So many threads of torch while the block runs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)  # new threads begin with this number too

@@ -11,6 +11,7 @@ from datasets_prep.common.executors import open_executor, run_all
 from datasets_prep.common.files import make_folder, refuse_foreign
 from datasets_prep.common.work_folder import digest, fingerprint
 from datasets_prep.slides.open import open_slide
+from mihatp_arch.archs.fast.threads import number_of_threads
 from mihatp_arch.checkpoints import newest_network
 from mihatp_arch.inference.load import bundled_scales
 from mihatp_arch.inference.slides.maps import map_files
@@ -30,7 +31,6 @@ from mihatp_arch.inference.slides.record import (
 from mihatp_arch.inference.slides.task import NetworkSource, Workers, loaded
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.write_images import MARK as IMAGE_MARK
-from mihatp_arch.training.parallel_branches import number_of_threads
 
 
 @dataclass(frozen=True)

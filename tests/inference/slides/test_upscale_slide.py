@@ -16,13 +16,13 @@ import tifffile
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.executors import open_executor
 from datasets_prep.slides.open import open_slide
+from mihatp_arch.archs.fast.threads import number_of_threads
 from mihatp_arch.inference.pyramid import store_path
 from mihatp_arch.inference.slides.job import prepare_job
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.task import Workers
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 from mihatp_arch.inference.tiled_network import as_codes
-from mihatp_arch.training.parallel_branches import number_of_threads
 
 TILES = TileOptions(tile=96, block=512)  # core 64 LR px, 4x4 tiles in a block, 3x3 blocks in a slide
 LOSSLESS = SlideOptions(lossless=True)
@@ -159,7 +159,7 @@ import sys
 from pathlib import Path
 from mihatp_arch.inference.slides.options import SlideOptions, TileOptions
 from mihatp_arch.inference.slides.task import NetworkSource, loaded
-from mihatp_arch.training.parallel_branches import number_of_threads
+from mihatp_arch.archs.fast.threads import number_of_threads
 from mihatp_arch.inference.slides.upscale_slide import upscale_slide
 
 weights, slide, output = sys.argv[1:]
