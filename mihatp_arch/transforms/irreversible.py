@@ -37,7 +37,9 @@ def poisson(x: Tensor, low: float, high: float) -> Tensor:
 
 def stain_jitter(x: Tensor, low: float, high: float) -> Tensor:
     """Each stain's optical density changes by a factor 1 + U[low, high], in the HED space of Ruifrok and Johnston."""
-    stains = x.new_tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])  # H, E and DAB in RGB
+    from skimage.color import rgb_from_hed  # brings scipy
+
+    stains = torch.as_tensor(rgb_from_hed).to(x)
     change = 1 + uniform(3 * x.shape[0], low, high).to(x).view(-1, 3, 1, 1)
     density = -x.clamp_min(1 / 255).log()
     concentration = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(stains))
