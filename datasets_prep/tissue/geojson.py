@@ -80,18 +80,6 @@ def _feature(region: Region, name: str, origin: tuple[int, int], more: dict[str,
     }
 
 
-def read_geojson(path: Path, *, origin: tuple[int, int] = (0, 0)) -> list[Region]:
-    """Read all polygons of a GeoJSON file, of whatever class (`read_drawing`).
-
-    Raises:
-        UserError: as `read_drawing`, or the file holds no polygon.
-    """
-    drawing = read_drawing(path, origin=origin)
-    if not drawing.polygons:
-        raise UserError(no_polygon(path, drawing))
-    return [region for _, region in drawing.polygons]
-
-
 def no_polygon(path: Path, drawing: Drawing) -> str:
     """The error message for a file without a polygon."""
     only = ", ".join(f"{count} {kind}" for kind, count in drawing.left_out.items())

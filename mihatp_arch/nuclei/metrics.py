@@ -113,12 +113,6 @@ def dice(true: NDArray[np.integer], pred: NDArray[np.integer]) -> float:
     return 2 * float((a & b).sum()) / total if total else 1.0
 
 
-def dice_2(table: Overlaps) -> float:
-    """Ensemble Dice: over the pairs of nuclei that overlap."""
-    total = int((table.union + table.shared).sum())
-    return 2 * float(table.shared.sum()) / total if total else float(not _any(table))
-
-
 def aji(table: Overlaps) -> float:
     """Aggregated Jaccard index (Kumar et al., 2017): each true nucleus takes the one of best IoU, taken or not."""
     order = np.lexsort((table.pred_index, -table.iou, table.true_index))
@@ -144,7 +138,3 @@ def _aggregated(table: Overlaps, chosen: NDArray[np.int64]) -> float:
     for areas, used in ((table.true_areas, table.true_index), (table.pred_areas, table.pred_index)):
         union += int(np.delete(areas, np.unique(used[chosen])).sum())
     return float(table.shared[chosen].sum()) / union if union else 1.0
-
-
-def _any(table: Overlaps) -> bool:
-    return bool(len(table.true_areas) or len(table.pred_areas))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets_prep.synthetic import synthesize
-from mihatp_arch.nuclei.metrics import aji, aji_plus, dice, dice_2, overlaps, panoptic
+from mihatp_arch.nuclei.metrics import aji, aji_plus, dice, overlaps, panoptic
 
 # Three nuclei of 8, 4 and 4 px. The prediction has 6 of the first (and 2 px beside it), the whole second in two parts
 # of 3 and 1 px, and none of the third; it invents one of 2 px.
@@ -32,7 +32,6 @@ def scores(true, pred):
     quality = panoptic(table)
     return {
         "dice": dice(true, pred),
-        "dice_2": dice_2(table),
         "aji": aji(table),
         "aji_plus": aji_plus(table),
         "dq": quality.dq,
@@ -46,7 +45,6 @@ def test_a_case_by_hand():
     # DQ: 2 matches of 3 true and 4 predicted nuclei. AJI: (6 + 3) / (10 + 4 + 4 lost + 1 and 2 of no use).
     expected = {
         "dice": 20 / 30,
-        "dice_2": 2 * (6 + 3 + 1) / ((8 + 8) + (4 + 3) + (4 + 1)),
         "aji": 9 / (10 + 4 + 4 + 1 + 2),
         "aji_plus": 9 / 21,
         "dq": 4 / 7,
@@ -105,7 +103,6 @@ def test_the_numbers_are_those_of_cellseg_metrics(seed):
     pred = np.where((others > 0) & (others % 3 == 0), others + 500, pred)
     expected = {
         "dice": oracle.dice_coef(*oracle.get_stats(true > 0, pred > 0)),
-        "dice_2": oracle.dice2(true, pred),
         "aji": oracle.aggregated_jaccard_index(true, pred),
         **oracle.panoptic_quality(true, pred),
     }

@@ -17,7 +17,7 @@ from datasets_prep.slides.protocol import SlideFacts
 from datasets_prep.slides.tiff_reader import TiffReader
 from datasets_prep.slides.tiles import TileReader, read_rgb
 from datasets_prep.synthetic.image import synthesize
-from datasets_prep.tissue.geojson import read_geojson
+from datasets_prep.tissue.outlines import read_outlines
 
 
 class ArrayReader(TileReader):
@@ -60,7 +60,7 @@ def test_outlines_begin_where_the_viewer_begins(with_arrays, tmp_path, monkeypat
     options = {"split_by": "patch", "tests": 1, "limits": Limits(5, 3, 3)}
     build(tmp_path / f"{barcode(0)}.npy", tmp_path / "out", **options)
     outline = tmp_path / "out" / "slides" / f"{barcode(0)}.geojson"
-    corners = np.concatenate([region.outer for region in read_geojson(outline)])
+    corners = np.concatenate([region.outer for region in read_outlines(outline).regions])
     assert corners.min(axis=0).tolist() == [-96, -192]  # the tissue fills the slide
     build(tmp_path / f"{barcode(0)}.npy", tmp_path / "again", mask=outline, **options)
     assert manifest_rows(tmp_path / "again") == manifest_rows(tmp_path / "out")

@@ -7,7 +7,8 @@ import pytest
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.tissue.clam import Region, clam_regions
-from datasets_prep.tissue.geojson import read_geojson, write_geojson
+from datasets_prep.tissue.geojson import write_geojson
+from datasets_prep.tissue.outlines import read_outlines
 from datasets_prep.tissue.presets import Preset
 from datasets_prep.tissue.segmentation import tissue_from_regions
 
@@ -44,7 +45,7 @@ def test_what_is_written_reads_back_and_gives_the_same_mask(tmp_path, pierced):
     assert sorted(len(region.holes) for region in regions) == [0, 1]
     path = tmp_path / "tissue.geojson"
     write_geojson(path, regions)
-    again = read_geojson(path)
+    again = read_outlines(path).regions
     for before, after in zip(regions, again, strict=True):
         for a, b in zip((before.outer, *before.holes), (after.outer, *after.holes), strict=True):
             assert b.dtype == np.int32
@@ -85,7 +86,7 @@ def test_the_file_is_what_qupath_opens(tmp_path, pierced):
     ],
 )
 def test_every_way_of_writing_polygons_is_read(tmp_path, data, holes):
-    regions = read_geojson(written(tmp_path, data))
+    regions = read_outlines(written(tmp_path, data)).regions
     assert [len(region.holes) for region in regions] == holes
     for region in regions:
         np.testing.assert_array_equal(region.outer, SQUARE[:-1])
@@ -95,7 +96,7 @@ def test_every_way_of_writing_polygons_is_read(tmp_path, data, holes):
 
 def test_coordinates_are_rounded(tmp_path):
     ring = [[0.4, 0.6], [10.5, -0.4], [9.51, 1e1], [0.4, 0.6]]
-    (region,) = read_geojson(written(tmp_path, {"type": "Polygon", "coordinates": [ring]}))
+    (region,) = read_outlines(written(tmp_path, {"type": "Polygon", "coordinates": [ring]})).regions
     np.testing.assert_array_equal(region.outer, [[0, 1], [10, 0], [10, 10]])
 
 
@@ -132,19 +133,19 @@ def test_coordinates_are_rounded(tmp_path):
 def test_anything_else_is_refused_in_one_line(tmp_path, data, why):
     path = written(tmp_path, data)
     with pytest.raises(UserError) as error:
-        read_geojson(path)
+        read_outlines(path)
     message = str(error.value)
     assert why in message and str(path) in message and "\n" not in message and len(message) < len(str(path)) + 200
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
-        read_geojson(tmp_path / "missing.geojson")
+        read_outlines(tmp_path / "missing.geojson")
     with pytest.raises(UserError, match="cannot be read"):
-        read_geojson(tmp_path)
+        read_outlines(tmp_path)
     (tmp_path / "latin.geojson").write_bytes(b'{"type": "\xe9"}')
     with pytest.raises(UserError, match="is no JSON"):
-        read_geojson(tmp_path / "latin.geojson")
+        read_outlines(tmp_path / "latin.geojson")
     with pytest.raises(OSError):
         write_geojson(tmp_path / "missing" / "x.geojson", [Region(np.array(SQUARE[:-1], np.int32))])
 
@@ -152,6 +153,6 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 def test_the_farthest_polygon_that_is_read_can_be_filled(tmp_path):
     far = 2**26 - 1
     ring = [[-far, -far], [far, -far], [far, far], [-far, far]]
-    regions = read_geojson(written(tmp_path, {"type": "Polygon", "coordinates": [ring]}))
+    regions = read_outlines(written(tmp_path, {"type": "Polygon", "coordinates": [ring]})).regions
     rgb = np.full((40, 50, 3), 255, np.uint8)
     assert tissue_from_regions(regions, rgb=rgb, scale=(1.0, 1.0)).mask.all()

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets_prep.tissue.geojson import read_geojson
+from datasets_prep.tissue.outlines import read_outlines
 from mihatp_arch.inference.nuclei.geojson import LOST, MATCHED, classes_of, write_nuclei
 from mihatp_arch.inference.nuclei.morphometry import measure
 
@@ -22,7 +22,7 @@ def test_outlines_classes_and_measurements(nuclei, tmp_path):
     names = [feature["properties"]["classification"]["name"] for feature in features]
     assert names == ["Epithelial nucleus", "Miscellaneous nucleus"]
     assert features[0]["properties"]["measurements"]["area µm²"] == 120 / 16
-    regions = read_geojson(tmp_path / "a.geojson")
+    regions = read_outlines(tmp_path / "a.geojson").regions
     np.testing.assert_allclose(regions[0].outer.min(axis=0), (8 / 2 - 1, 4 / 2 - 2), atol=1)
     np.testing.assert_allclose(regions[0].outer.max(axis=0), (20 / 2 - 1, 14 / 2 - 2), atol=1)
 
