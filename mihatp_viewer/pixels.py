@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.image_files import quiet_and_unlimited, refuse_cut_bits
-from datasets_prep.slides.levels import best_level, downsamples_of
+from datasets_prep.slides.levels import averaging_side, best_level, downsamples_of
 from datasets_prep.slides.open import open_for_reading
 from datasets_prep.slides.openslide import OpenSlideReader
 from datasets_prep.slides.protocol import SlideReader
@@ -101,9 +101,7 @@ class ReadSlide(openslide.AbstractSlide):
         self._lock = threading.Lock()
         self._sizes = list(reader.level_sizes)
         width, height = self._sizes[-1]
-        n = 1
-        while -(-width // n) * -(-height // n) > _OVERVIEW_PIXELS:
-            n += 1
+        n = averaging_side(width, height, max_pixels=_OVERVIEW_PIXELS)
         self.damage: list[str] = []
         self._overview: NDArray[np.uint8] | None = None
         if max(width, height) > _OVERVIEW and n > 1:

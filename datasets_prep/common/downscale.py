@@ -11,7 +11,7 @@ KERNELS = ("area", "bicubic")
 
 
 def area_reduce(hr: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
-    """Exact mean of each k×k block, rounded half up: [H, W, C] uint8 to [H/k, W/k, C] uint8.
+    """Exact mean of each k×k block, rounded half up: [H, W, C] uint8 to [H/k, W/k, C] uint8, or both without C.
 
     The mean is taken over the stored sRGB codes, as is usual in super-resolution. LR pixel (i, j) covers exactly the HR
     pixels (k·i … k·i+k-1, k·j … k·j+k-1), so there is no shift.
@@ -19,7 +19,7 @@ def area_reduce(hr: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
     Raises:
         UserError: k does not divide H and W.
     """
-    height, width, _ = hr.shape
+    height, width = hr.shape[:2]
     if height % k or width % k:
         raise UserError(f"an image of {width}x{height} pixels cannot be reduced {k} times without a rest")
     # Adding strided slices is ten times as fast as summing a reshaped block over two axes.

@@ -1,13 +1,16 @@
 """Functions for any slide reader: white pixels outside the slide, the factor between levels, and an overview."""
 
+import os
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.common.downscale import area_reduce
-from datasets_prep.slides.protocol import Levels, Pyramid
+from datasets_prep.slides.protocol import Levels, OpenFile, Pyramid
 
 Box: TypeAlias = tuple[int, int, int, int]  # x, y, width, height in pixels of a level
 
@@ -33,6 +36,41 @@ def read_padded(read_box: Callable[[Box], NDArray[np.uint8]], size: tuple[int, i
     if inside:
         rgb[top - y : bottom - y, left - x : right - x] = read_box((left, top, right - left, bottom - top))
     return rgb
+
+
+class LevelFile(OpenFile):
+    """A reader of an open file with levels. A process that inherits it (fork) opens the file again.
+
+    Attributes:
+        level_sizes: (width, height) of each level, finest first.
+    """
+
+    level_sizes: tuple[tuple[int, int], ...]
+    _process: int
+    """The process that has opened the file; `_open` sets it."""
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open the file."""
+
+    @abstractmethod
+    def _read_inside(self, box: Box, *, level: int) -> NDArray[np.uint8]:
+        """Pixels of a box that lies within the level, [height, width, 3] uint8 RGB."""
+
+    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
+        """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the slide and where it is transparent.
+
+        (x, y) and the size are in pixels of `level`.
+
+        Raises:
+            UserError: the pixels cannot be decoded.
+            ValueError: the level does not exist, or the size is negative.
+        """
+        if not 0 <= level < len(self.level_sizes) or width < 0 or height < 0:
+            raise ValueError(f"{width}x{height} pixels of level {level}: there are {len(self.level_sizes)} levels")
+        if os.getpid() != self._process:
+            self._open()
+        return read_padded(partial(self._read_inside, level=level), self.level_sizes[level], (x, y, width, height))
 
 
 def over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -96,12 +134,18 @@ def overview(
     level = slide.best_level_for_downsample(max_downsample)
     width, height = slide.level_sizes[level]
     scale = width_0 / width, height_0 / height
-    n = 1
-    while -(-width // n) * -(-height // n) > max_pixels:
-        n += 1
+    n = averaging_side(width, height, max_pixels=max_pixels)
     if n == 1:
         return slide.read(0, 0, width, height, level=level), scale
     return _averaged_level(slide, level, n), (scale[0] * n, scale[1] * n)
+
+
+def averaging_side(width: int, height: int, *, max_pixels: int) -> int:
+    """The smallest n with which the n×n mean of an image has at most `max_pixels` pixels."""
+    n = 1
+    while -(-width // n) * -(-height // n) > max_pixels:
+        n += 1
+    return n
 
 
 def _averaged_level(slide: Levels, level: int, n: int) -> NDArray[np.uint8]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.errors import UserError, reason_of
 from datasets_prep.slides.diagnosis import why_no_slide
-from datasets_prep.slides.levels import Box, over_white, read_padded
-from datasets_prep.slides.protocol import OpenFile, SlideFacts
-from datasets_prep.slides.resolution import magnification_of, resolution_of
+from datasets_prep.slides.levels import Box, LevelFile, over_white
+from datasets_prep.slides.protocol import SlideFacts
+from datasets_prep.slides.resolution import resolution_of
 from datasets_prep.slides.tiff import TiffLevels
 from datasets_prep.slides.tiff_files import open_levels
 from datasets_prep.slides.tiff_metadata import openslide_facts
@@ -22,10 +22,15 @@ TIFF_VENDORS = ("aperio", "generic-tiff")  # formats whose levels are plain page
 _PROBE = 512  # px, side of the square that is compared at the origin of a level
 
 
-class OpenSlideReader(OpenFile):
+class OpenSlideReader(LevelFile):
     """A slide that OpenSlide opens; see `slides/protocol.py` for what a reader gives.
 
     A process that inherits an open slide (fork) opens the file again. An open slide cannot be pickled: send its path.
+
+    At level 0 `read` gives exactly the stored pixels. At a coarser level of an Aperio or generic TIFF too, where the
+    tiles that we decode were bit-equal to OpenSlide's. At other coarse levels OpenSlide reads at round(x·W0/W). This is
+    exact when W0/W is a whole number; otherwise OpenSlide interpolates, and the result may be off by up to half a pixel
+    of the level.
 
     Attributes:
         path: the file, as it was given.
@@ -61,7 +66,7 @@ class OpenSlideReader(OpenFile):
         try:
             properties = self._handle.properties
             self.vendor: str = properties.get(openslide.PROPERTY_NAME_VENDOR, "")
-            self.level_sizes: tuple[tuple[int, int], ...] = self._handle.level_dimensions
+            self.level_sizes = self._handle.level_dimensions
             self.width, self.height = self.level_sizes[0]
             if self.vendor in TIFF_VENDORS:
                 self._tiff = open_levels(self.path, self.level_sizes)
@@ -77,11 +82,6 @@ class OpenSlideReader(OpenFile):
             self._tiff.close()
 
     @property
-    def magnification(self) -> float:
-        """The usual magnification (40, 20, 10, 5, …) nearest to 10 / mpp."""
-        return magnification_of(self.mpp)
-
-    @property
     def facts(self) -> SlideFacts:
         """Colour profile, scanner and origin of the slide."""
         profile = self._handle.color_profile
@@ -90,24 +90,6 @@ class OpenSlideReader(OpenFile):
     def best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is reduced at most `downsample` times against level 0."""
         return self._handle.get_best_level_for_downsample(downsample)
-
-    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
-        """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the slide and where it is transparent.
-
-        (x, y) and the size are in pixels of `level`. At level 0 the result is exactly the stored pixels. At a coarser
-        level of an Aperio or generic TIFF too, where the tiles that we decode were bit-equal to OpenSlide's. At other
-        coarse levels OpenSlide reads at round(x·W0/W). This is exact when W0/W is a whole number; otherwise OpenSlide
-        interpolates, and the result may be off by up to half a pixel of the level.
-
-        Raises:
-            UserError: the pixels cannot be decoded.
-            ValueError: the level does not exist, or the size is negative.
-        """
-        if not 0 <= level < len(self.level_sizes) or width < 0 or height < 0:
-            raise ValueError(f"{width}x{height} pixels of level {level}: there are {len(self.level_sizes)} levels")
-        if os.getpid() != self._process:
-            self._open()
-        return read_padded(partial(self._read_inside, level=level), self.level_sizes[level], (x, y, width, height))
 
     def _read_inside(self, box: Box, *, level: int) -> NDArray[np.uint8]:
         if self._tiff is not None and self._is_exact(level):

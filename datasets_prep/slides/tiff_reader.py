@@ -6,7 +6,6 @@ OpenSlide does not know outside scanners' formats: JPEG 2000, WebP, JPEG XL.
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from datasets_prep.common.errors import UserError
 from datasets_prep.common.quiet import silent_log
 from datasets_prep.slides.diagnosis import foreign_format, why_no_slide
-from datasets_prep.slides.levels import Box, best_level, read_padded
-from datasets_prep.slides.protocol import OpenFile, SlideFacts
+from datasets_prep.slides.levels import Box, LevelFile, best_level
+from datasets_prep.slides.protocol import SlideFacts
 from datasets_prep.slides.resolution import resolution_of
 from datasets_prep.slides.tiff import TiffLevels
 from datasets_prep.slides.tiff_files import PARSER_ERRORS, deep, is_tiff, is_whole, tiff_file
@@ -31,10 +30,11 @@ _UNSUPPORTED = (NotImplementedError, ValueError, KeyError, TypeError, ImportErro
 _CONVERT = "export it as 8-bit RGB with JPEG or deflate (QuPath: Export > OME TIFF; vips tiffsave --tile --pyramid)"
 
 
-class TiffReader(OpenFile):
+class TiffReader(LevelFile):
     """A slide in a TIFF file, read by tifffile; see `slides/protocol.py` for what a reader gives.
 
     A process that inherits an open slide (fork) opens the file again. An open slide cannot be pickled: send its path.
+    At every level `read` gives exactly the stored pixels.
 
     Attributes:
         path: the file, as it was given.
@@ -110,7 +110,7 @@ class TiffReader(OpenFile):
         self._main = _main_page(self.path, file)
         pages = [self._main, *_reduced(file, self._main)]
         self._levels = TiffLevels(self.path, file, dict(enumerate(pages)))
-        self.level_sizes: tuple[tuple[int, int], ...] = tuple((page.imagewidth, page.imagelength) for page in pages)
+        self.level_sizes = tuple((page.imagewidth, page.imagelength) for page in pages)
         kinds = {"ome-tiff": file.is_ome, "imagej-tiff": file.is_imagej, "qptiff": file.is_qpi}
         self.vendor: str = next((name for name, applies in kinds.items() if applies), "tiff")
         self.facts: SlideFacts = facts_of(self._main)
@@ -127,21 +127,6 @@ class TiffReader(OpenFile):
     def best_level_for_downsample(self, downsample: float) -> int:
         """The coarsest level that is reduced at most `downsample` times against level 0."""
         return best_level(self.level_sizes, downsample)
-
-    def read(self, x: int, y: int, width: int, height: int, *, level: int = 0) -> NDArray[np.uint8]:
-        """Pixels of a rectangle, [height, width, 3] uint8 RGB; white outside the slide and where it is transparent.
-
-        (x, y) and the size are in pixels of `level`. The result is exactly the stored pixels, at every level.
-
-        Raises:
-            UserError: the pixels cannot be decoded.
-            ValueError: the level does not exist, or the size is negative.
-        """
-        if not 0 <= level < len(self.level_sizes) or width < 0 or height < 0:
-            raise ValueError(f"{width}x{height} pixels of level {level}: there are {len(self.level_sizes)} levels")
-        if os.getpid() != self._process:
-            self._open()
-        return read_padded(partial(self._read_inside, level=level), self.level_sizes[level], (x, y, width, height))
 
     def _read_inside(self, box: Box, *, level: int) -> NDArray[np.uint8]:
         return self._levels.read(box, level=level)

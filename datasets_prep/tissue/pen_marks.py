@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.tissue.optical_density import optical_density
 from datasets_prep.tissue.red_ink import find_red_ink
 
 _CELL = 16  # px of level 0, smallest side of the averaged cells: a single nucleus is as dark and as blue as ink
-_WHITE = 245.0  # code of bare glass, the reference of the optical densities
-_DENSITY = np.log(_WHITE / np.arange(1, 257)).clip(0).astype(np.float32)  # of each code; 1 is added to avoid log 0
 # Measured on the 16×16 px means of 33 TCGA tiles at 40x: the density of green is at least 0.88 times that of red, blue
 # is at most 42 codes above red, chroma plus a quarter of the lightest channel is at least 40, and the lightest channel
 # is at least 47.
@@ -76,7 +75,7 @@ def _averaged(rgb: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
 
 
 def _pen(rgb: NDArray[np.uint8], *, least_width: float) -> NDArray[np.bool_]:
-    density = _DENSITY[rgb]
+    density = optical_density(rgb)
     cool = (density[..., 0] > _COOL_DENSITY) & (density[..., 1] < _COOL * density[..., 0])
     bluish = rgb[..., 2].astype(np.int16) - rgb[..., 0] > _BLUE
     return cool | bluish | find_red_ink(density, least_width=least_width)

@@ -132,7 +132,7 @@ def _load(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
         return _of_experiment(name, weights)
     if path.suffix == _SUFFIX and (metadata := read_metadata(path)).get("network_g"):
         return _of_export(name, path, metadata)
-    if (path.parent.parent / f"{path.parent.parent.name}.yml").is_file():
+    if option_file(path.parent.parent).is_file():
         return _of_experiment(path.parent.parent.name, path)
     return _of_spandrel(name, path)
 
@@ -155,15 +155,37 @@ def _of_export(name: str, path: Path, metadata: Mapping[str, str]) -> tuple[nn.M
 
 def _of_experiment(name: str, weights: Path) -> tuple[nn.Module, NetworkInfo]:
     """A `net_g` of `basicsr train`: the option file in the folder of the experiment describes the network."""
-    recorded = weights.parent.parent / f"{weights.parent.parent.name}.yml"
+    experiment = weights.parent.parent
+    options = recorded_options(experiment)
+    network = options["network_g"]
     try:
-        options = yaml.safe_load(recorded.read_text(encoding="utf-8"))
-        network, scale = options["network_g"], int(options["scale"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"'{recorded}' cannot be read ({error}): name the folder of an experiment") from error
+        scale = int(options["scale"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"'{option_file(experiment)}' has no scale ({error}): name the folder of an experiment"
+        ) from error
     tensors = weights_below(weights, load_tensors(weights, mapped=False), "params_ema")
     module = _built(network, weights, tensors)
     return module, NetworkInfo(name, scale, kernel_of_weights(weights), None, sha256_of(weights), _multiple(network))
+
+
+def option_file(experiment: Path) -> Path:
+    """The option file that `basicsr train` leaves in the folder of its experiment."""
+    return experiment / f"{experiment.name}.yml"
+
+
+def recorded_options(experiment: Path) -> dict[str, Any]:
+    """The options in `option_file`, with those of the network as the dict `network_g`.
+
+    Raises:
+        UserError: there are none, or they describe no network.
+    """
+    file = option_file(experiment)
+    try:
+        options = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return options | {"network_g": dict(options["network_g"])}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"'{file}' cannot be read ({error}): name the folder of an experiment") from error
 
 
 def _of_spandrel(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:

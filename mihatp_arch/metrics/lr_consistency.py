@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
 
+from datasets_prep.common.downscale import area_reduce
 from mihatp_arch.errors import UserError
 from mihatp_arch.metrics.images import AnyImage, check_image, crop_pair
 from mihatp_arch.metrics.rows import MetricRow
@@ -41,7 +41,7 @@ def lr_consistency(sr: AnyImage, lq: AnyImage) -> float:
     k = len(sr) // len(lq)
     if k == 0 or sr.shape != (k * lq.shape[0], k * lq.shape[1], *lq.shape[2:]):
         raise UserError(f"LR consistency: SR of shape {sr.shape} is no whole multiple of LR of shape {lq.shape}")
-    return float(np.abs(_area_reduce(sr, k).astype(float) - lq).mean())
+    return float(np.abs(area_reduce(sr, k).astype(float) - lq).mean())
 
 
 @METRIC_REGISTRY.register()
@@ -72,11 +72,4 @@ def calculate_lr_consistency(
             f"LR consistency: scale {scale} must divide crop_border ({crop_border}) and the sides "
             f"({img.shape[1]}x{img.shape[0]} after it)"
         )
-    return lr_consistency(img, _area_reduce(img2, scale))
-
-
-def _area_reduce(image: AnyImage, k: int) -> AnyImage:
-    # In float64, because OpenCV rounds uint8 half up only at k = 2. OpenCV also drops an axis of one channel.
-    height, width = image.shape[0] // k, image.shape[1] // k
-    mean = cv2.resize(image.astype(np.float64), (width, height), interpolation=cv2.INTER_AREA)
-    return np.floor(mean + 0.5).astype(np.uint8).reshape(height, width, *image.shape[2:])
+    return lr_consistency(img, area_reduce(img2, scale))

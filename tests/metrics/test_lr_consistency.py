@@ -40,6 +40,14 @@ def test_hr_is_consistent_with_the_lr_of_the_data_sets(k):
     assert lr_consistency(hr[..., :1], area_reduce(hr, k)[..., :1]) == 0
 
 
+@pytest.mark.parametrize("k", [1, *SCALES])
+def test_the_mean_is_that_of_opencv_in_float64(k):
+    """OpenCV rounds uint8 half up only at k = 2."""
+    for image in (noise(48 * k, 72 * k), noise(48 * k, 72 * k) & 1, noise(48 * k, 72 * k)[..., 0]):
+        mean = cv2.resize(image.astype(np.float64), (72, 48), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(area_reduce(image, k), np.floor(mean + 0.5).astype(np.uint8))
+
+
 def test_halves_are_rounded_up_as_in_the_data_sets():
     hr = np.zeros((8, 8, 3), np.uint8)
     hr[::2] = 1  # the mean of each LR pixel is 0.5

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from datasets_prep.common.text import did_you_mean
@@ -14,7 +13,7 @@ from mihatp_arch.archs.hovernet_arch import HoVerNet
 from mihatp_arch.bundled_weights import bundled_weights, read_metadata
 from mihatp_arch.checkpoints import load_tensors, newest_network, weights_below
 from mihatp_arch.errors import UserError
-from mihatp_arch.inference.load import find_device
+from mihatp_arch.inference.load import find_device, option_file, recorded_options
 
 BUNDLED = "nuclei-light"
 _MODE_OF_KERNEL = {5: "original", 3: "fast"}
@@ -45,7 +44,7 @@ def load_nuclei_network(source: str | os.PathLike[str] = BUNDLED, *, device: str
     path = nuclei_weights(source)
     weights = weights_below(path, load_tensors(path, mapped=False), "params_ema")
     tensors = {name: tensor.float() for name, tensor in weights.items()}
-    options = _recorded_options(path) or _options_of(tensors, path)
+    options = _stated_options(path) or _options_of(tensors, path)
     if options.get("type", HoVerNet.__name__) != HoVerNet.__name__:
         raise UserError(f"'{path}' is a {options['type']}, no HoVerNet: give weights that segment nuclei")
     try:
@@ -73,21 +72,16 @@ def nuclei_weights(source: str | os.PathLike[str]) -> Path:
     return newest
 
 
-def _recorded_options(path: Path) -> dict[str, Any] | None:
+def _stated_options(path: Path) -> dict[str, Any] | None:
     """The options of the network that lie in the file or in the folder of its experiment; None: there are none."""
-    experiment = path.parent.parent
-    recorded = experiment / f"{experiment.name}.yml"
-    try:
-        if path.suffix == ".safetensors":
-            text = read_metadata(path).get("network_g")
+    if path.suffix == ".safetensors":
+        text = read_metadata(path).get("network_g")
+        try:
             return dict(json.loads(text)) if text else None
-        if recorded.is_file():
-            return dict(yaml.safe_load(recorded.read_text(encoding="utf-8"))["network_g"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"the options of '{path}' cannot be read ({error}): export the network again") from error
-    return None
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the options of '{path}' cannot be read ({error}): export the network again") from error
+    experiment = path.parent.parent
+    return recorded_options(experiment)["network_g"] if option_file(experiment).is_file() else None
 
 
 def _options_of(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datasets_prep.common.text import told_apart
 from datasets_prep.slides.protocol import Levels
+from datasets_prep.tissue.optical_density import optical_density
 from mihatp_arch.inference.slides.plan import Plan
 from mihatp_arch.inference.slides.tissue import SlideTissue
 from mihatp_arch.inference.tiling import Tiling
@@ -19,7 +20,6 @@ from mihatp_arch.inference.tiling import Tiling
 _MPP_OFF = 1.10  # ratio of the resolution to that of the training
 _SAMPLES = 16  # tiles
 _PEN, _BLACK = 0.001, 0.01  # shares of the slide
-_WHITE = 245.0  # code of bare glass, the reference of the optical densities
 _STAINED = 0.3  # sum of the three optical densities of a stained pixel
 # Share of an image's fine detail (see `sharpness`), by scale. In training it is 0.228, 0.305 and 0.330 at least, after
 # JPEG of quality 30 0.228, 0.275 and 0.300. After a Gaussian blur of 1 LR px it is 0.198, 0.212 and 0.255 at most.
@@ -103,11 +103,11 @@ def sharpness(rgb: NDArray[np.uint8]) -> float | None:
 
 def stain(rgb: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     """Shares of red, green and blue in the mean optical density of the stained pixels, [3]; None without stain."""
-    density = np.log(_WHITE / (rgb.astype(np.float64) + 1)).clip(0)
+    density = optical_density(rgb)
     stained = density.sum(-1) > _STAINED
     if stained.mean() < 0.05:
         return None
-    mean = density[stained].mean(axis=0)
+    mean = density[stained].mean(axis=0, dtype=np.float64)
     return mean / mean.sum()
 
 
