@@ -19,7 +19,7 @@ from mihatp_arch.inference.nuclei.level import NucleiLevel, nuclei_level
 from mihatp_arch.inference.nuclei.morphometry import Nuclei
 from mihatp_arch.inference.nuclei.options import NucleiOptions
 from mihatp_arch.inference.nuclei.segment_slide import SlideNuclei, find_nuclei
-from mihatp_arch.inference.nuclei.store import NucleiStore
+from mihatp_arch.inference.pyramid.database import delete_database
 from mihatp_arch.inference.slides.tissue import Frame
 
 _GEOJSON = ("A.geojson", "B.geojson")
@@ -88,7 +88,7 @@ def compare_slides(
             _write_geojson(folder, compared, a, b)  # nuclei.md comes last: it says that all is there
             results = write_fidelity(folder, {"B": [compared]}, {"B": read}, names=_NAMES, kinds=kinds, mpp=None)
         for store in stores:
-            NucleiStore.delete(store)
+            delete_database(store)
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {reason_of(error)}") from error
     notes = [*(f"{slide.path.name}: {note}" for slide in (a, b) for note in slide.notes), *_shift(compared)]

@@ -31,6 +31,7 @@ from mihatp_arch.inference.nuclei.stitch import stitched
 from mihatp_arch.inference.nuclei.store import NucleiStore
 from mihatp_arch.inference.nuclei.tile_nuclei import TilePredictor, nuclei_of
 from mihatp_arch.inference.pyramid import store_path
+from mihatp_arch.inference.pyramid.database import delete_database
 from mihatp_arch.inference.slides.tissue import Frame, slide_tissue
 from mihatp_arch.inference.tiling import Tiling
 from mihatp_arch.nuclei.windows import is_window, windows_of
@@ -98,7 +99,7 @@ def segment_slide(
         make_folder(output.parent)
         result = find_nuclei(path, store_path(output), options, progress=progress)
         write_nuclei(output, [(result.nuclei, result.classes)], mpp=result.level.mpp, origin=result.origin)
-        NucleiStore.delete(store_path(output))
+        delete_database(store_path(output))
     except OSError as error:
         raise UserError(f"cannot write {output}: {reason_of(error)}") from error
     return result

@@ -14,6 +14,10 @@ from mihatp_arch.inference.nuclei.stitch import TileNuclei
 from mihatp_arch.inference.pyramid.database import Database, sealed
 
 _FORMAT = 1  # of the arrays
+_TABLES = """
+CREATE TABLE IF NOT EXISTS block(y INT, x INT, PRIMARY KEY(y, x));
+CREATE TABLE IF NOT EXISTS map(name TEXT, y INT, x INT, dtype TEXT, shape TEXT, data BLOB, PRIMARY KEY(name, y, x));
+"""
 
 
 class NucleiStore:
@@ -28,7 +32,7 @@ class NucleiStore:
     """
 
     def __init__(self, path: Path, *, config: Mapping[str, Any]) -> None:
-        self._database = Database(path)
+        self._database = Database(path, _TABLES)
         try:
             self._database.configure({"store format": _FORMAT, **config})
         except BaseException:
@@ -42,12 +46,6 @@ class NucleiStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._database.close()
-
-    @staticmethod
-    def delete(path: Path) -> None:
-        """Delete the file of a closed store. Raises `OSError`."""
-        for suffix in ("-wal", "-shm", ""):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     def finished(self) -> set[tuple[int, int]]:
         """(row, column) of the tiles."""

@@ -1,4 +1,4 @@
-"""The SQLite file of a tile store: one process at a time, whole transactions, checked bytes, errors in one line."""
+"""The SQLite file of a store: one process at a time, whole transactions, checked bytes, errors in one line."""
 
 import json
 import sqlite3
@@ -11,14 +11,7 @@ from typing import Any
 
 from datasets_prep.common.errors import UserError
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS config(key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS block(y INT, x INT, PRIMARY KEY(y, x));
-CREATE TABLE IF NOT EXISTS tile(level INT, y INT, x INT, data BLOB, PRIMARY KEY(level, y, x));
-CREATE TABLE IF NOT EXISTS cell(level INT, y INT, x INT, data BLOB, PRIMARY KEY(level, y, x));
-CREATE TABLE IF NOT EXISTS seam(y INT, x INT, name TEXT, data BLOB, PRIMARY KEY(y, x, name));
-CREATE TABLE IF NOT EXISTS map(name TEXT, y INT, x INT, dtype TEXT, shape TEXT, data BLOB, PRIMARY KEY(name, y, x));
-"""
+_CONFIG = "CREATE TABLE IF NOT EXISTS config(key TEXT PRIMARY KEY, value TEXT);"
 _CHECKSUM = 4  # bytes of the CRC-32 after the data of a blob
 
 
@@ -27,11 +20,15 @@ class Database:
 
     A transaction is on the disk when it is committed. A process that is killed loses its open transaction only.
 
+    Args:
+        path: the file; a missing one is created.
+        schema: SQL that creates the tables, where they are missing. The table `config` is there in any case.
+
     Raises:
         UserError: another process uses the file, it is damaged, or it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: str) -> None:
         self.path = path
         self._lock = threading.RLock()
         with self._errors():
@@ -42,7 +39,7 @@ class Database:
                 # systems lack.
                 for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
                     self._connection.execute(f"PRAGMA {pragma}")
-                self._connection.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
+                self._connection.executescript(f"BEGIN EXCLUSIVE; {_CONFIG} {schema} COMMIT;")
         except UserError:
             self.close()
             raise
@@ -54,8 +51,7 @@ class Database:
     def remove(self) -> None:
         """Close the file and delete it."""
         self.close()
-        for suffix in ("-wal", "-shm", ""):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        delete_database(self.path)
 
     def fetch(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
@@ -128,6 +124,12 @@ class Database:
             ) from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
+
+
+def delete_database(path: Path) -> None:
+    """Delete the file of a closed database, and those that SQLite keeps beside it. Raises `OSError`."""
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def sealed(data: bytes) -> bytes:

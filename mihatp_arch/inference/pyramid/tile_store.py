@@ -21,6 +21,13 @@ from mihatp_arch.inference.pyramid.encode import Compression, encode_tile
 from mihatp_arch.inference.pyramid.levels import CELL, Layout
 
 _FORMAT = 1  # of the tables
+_TABLES = """
+CREATE TABLE IF NOT EXISTS block(y INT, x INT, PRIMARY KEY(y, x));
+CREATE TABLE IF NOT EXISTS tile(level INT, y INT, x INT, data BLOB, PRIMARY KEY(level, y, x));
+CREATE TABLE IF NOT EXISTS cell(level INT, y INT, x INT, data BLOB, PRIMARY KEY(level, y, x));
+CREATE TABLE IF NOT EXISTS seam(y INT, x INT, name TEXT, data BLOB, PRIMARY KEY(y, x, name));
+CREATE TABLE IF NOT EXISTS map(name TEXT, y INT, x INT, dtype TEXT, shape TEXT, data BLOB, PRIMARY KEY(name, y, x));
+"""
 
 
 def store_path(output: Path) -> Path:
@@ -62,7 +69,7 @@ class TileStore:
         }
         if own.keys() & config.keys():
             raise ValueError(f"config has keys of the store itself: {', '.join(own.keys() & config.keys())}")
-        database = Database(path)
+        database = Database(path, _TABLES)
         try:
             database.configure(own | dict(config))
         except BaseException:
@@ -75,7 +82,7 @@ class TileStore:
         """An option of the store of an interrupted run; None without such a store or option. Raises as `open`."""
         if not path.exists():
             return None
-        database = Database(path)
+        database = Database(path, _TABLES)
         try:
             rows = database.fetch("SELECT value FROM config WHERE key = ?", (key,))
         finally:
