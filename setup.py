@@ -26,7 +26,7 @@ setup(
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
         "Typing :: Typed",
     ],
-    python_requires=">=3.11",
+    python_requires=">=3.10",
     packages=[
         *find_packages(include=["mihatp_arch*", "mihatp_cli*", "mihatp_viewer*", "datasets_prep*"]),
         # The option files, which datasets_prep/common/packaged_options.py finds beside the packages.

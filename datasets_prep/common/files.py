@@ -142,8 +142,11 @@ def _start_of(path: Path) -> bytes:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of the bytes of a file, in hexadecimal; memory does not depend on its size. Raises `OSError`."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def sync(path: Path) -> None:

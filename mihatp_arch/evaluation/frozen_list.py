@@ -4,7 +4,7 @@ import csv
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -70,7 +70,7 @@ def hash_of(images: Iterable[FrozenImage]) -> str:
 
 def today() -> str:
     """The date as `2026-01-31`, UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%d")
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")
 
 
 def freeze(plan: Plan, file: Path, *, date: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets_prep.common.processes.progress import begin_at, progress_bar
 from mihatp_arch.errors import UserError
 
+_SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []  # files in the working folder are data, no modules
 _running: set[subprocess.Popen[str]] = set()  # of this process; whoever stops it must let them save first
 ITERATION = re.compile(r"\biter:\s*([\d,]+)")  # as BasicSR's MessageLogger writes it
 _RESUMED = "Resuming training from"  # in BasicSR's line with the iteration of a state
@@ -67,8 +68,7 @@ class Job:
         threads = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"} if self.threads else {}
         module = "mihatp_arch.evaluation.run.exclusive_process"
         return subprocess.Popen(
-            # -P: files in the working folder are data, no modules.
-            [sys.executable, "-P", "-m", module, str(self.lock), *self.arguments],
+            [sys.executable, *_SAFE_PATH, "-m", module, str(self.lock), *self.arguments],
             cwd=self.folder,
             env=os.environ | threads,
             stdout=subprocess.PIPE,
