@@ -13,11 +13,11 @@ from torch import Tensor
 from datasets_prep.common.files import make_folder, replacing
 from mihatp_arch import file_hash
 from mihatp_arch.checkpoints import kernel_of_weights, load_tensors, newest_network, weights_below
-from mihatp_arch.config import yaml_files
 from mihatp_arch.config.checks.weights import refuse_misfit
 from mihatp_arch.config.resolution import mpp_of_data
 from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.exported_options import unseen_by_others, with_options
+from mihatp_arch.inference.load import recorded_options
 
 
 def export(
@@ -51,12 +51,7 @@ def export(
         raise UserError(f"'{output}' must end in .safetensors")
     if os.path.lexists(output):  # also a link that leads nowhere
         raise UserError(f"'{output}' exists: name another file")
-    recorded = experiment / f"{experiment.name}.yml"
-    if not recorded.is_file():
-        raise UserError(f"'{recorded}' cannot be read: name the folder of an experiment")
-    options = yaml_files.read(recorded)
-    if not isinstance(options.get("network_g"), dict):
-        raise UserError(f"'{recorded}' has no network_g: name the folder of an experiment")
+    options = recorded_options(experiment)
     source = weights or newest_network(experiment / "models")
     if source is None:
         raise UserError(f"nothing is trained in '{experiment}' yet: there is no net_g in its models/")

@@ -99,6 +99,9 @@ def test_an_exported_network_says_what_it_is_and_loads(experiment, tmp_path, cap
     (models / "net_g_5000.pth").unlink()
     assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors")]) == 2
     assert "nothing is trained" in capsys.readouterr().err
+    folder.rename(tmp_path / "moved")
+    assert main(["export", str(tmp_path / "moved"), *to_c[2:]]) == 2
+    assert "whose options are in EDSR_x4.yml: name it EDSR_x4 again" in capsys.readouterr().err
 
 
 def test_an_exported_network_carries_its_resolution_and_card(experiment, embedded_data, tmp_path, capsys):
@@ -184,7 +187,7 @@ def test_an_export_goes_into_a_new_folder_and_tells_nothing_of_this_machine(expe
     assert "the weights, which are not averaged, of" in capsys.readouterr().out
     file.write_text("name: EDSR_x4\n")
     assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors")]) == 2
-    assert "has no network_g" in capsys.readouterr().err
+    assert "EDSR_x4.yml' cannot be read ('network_g')" in capsys.readouterr().err
 
 
 def _umask() -> int:

@@ -181,6 +181,12 @@ def recorded_options(experiment: Path) -> dict[str, Any]:
         UserError: there are none, or they describe no network.
     """
     file = option_file(experiment)
+    others = [] if file.exists() else sorted(experiment.glob("*.yml"))
+    if len(others) == 1:
+        raise UserError(
+            f"'{experiment}' is the renamed folder of an experiment, whose options are in {others[0].name}: name it "
+            f"{others[0].stem} again"
+        )
     try:
         options = yaml.safe_load(file.read_text(encoding="utf-8"))
         return options | {"network_g": dict(options["network_g"])}
