@@ -16,7 +16,7 @@ from mihatp_arch.inference.nuclei.morphometry import Nuclei
 TABLES = "nuclei.md"
 MARKS = {  # the tables, and a mark of each; the first one is written before the pictures
     "nuclei.csv": b"method,image,status,",
-    "fidelity.csv": b"method,feature,unit,",
+    "fidelity.csv": b",feature,unit,",
     TABLES: b"is invented, where the other image has",
 }
 _PICTURES = ("bland_altman.png", "worst.png")  # of each method

@@ -55,6 +55,8 @@ def test_slides_of_two_resolutions_are_compared_by_position(scan, options, tmp_p
     np.testing.assert_allclose(np.mean(invented[0], axis=0), np.array((130, 130)) / 1.1, atol=2)  # px of B
     with pytest.raises(UserError, match="already: name another folder"):
         compare_slides(scan, other, tmp_path / "out", options)
+    again = compare_slides(scan, other, tmp_path / "out", options, overwrite=True)
+    assert again.result.counts == counts
 
 
 def test_outlines_of_a_count_in_both(scan, options, tmp_path):
