@@ -8,8 +8,13 @@ from datasets_prep.common.files import make_folder, refuse_foreign, refuse_forei
 from datasets_prep.common.png import encode_png
 from datasets_prep.common.processes.progress import progress_bar
 from mihatp_arch.errors import UserError, reason_of
-from mihatp_arch.evaluation.nuclei.downstream_fidelity import Pictures, nuclei_in, write_downstream_fidelity
-from mihatp_arch.evaluation.nuclei.downstream_images import SET, TestImage, find_images, patients_of, read_png
+from mihatp_arch.evaluation.nuclei.downstream_fidelity import (
+    Pictures,
+    nuclei_in,
+    read_written,
+    write_downstream_fidelity,
+)
+from mihatp_arch.evaluation.nuclei.downstream_images import SET, TestImage, find_images, patients_of
 from mihatp_arch.evaluation.nuclei.downstream_options import DownstreamOptions
 from mihatp_arch.evaluation.nuclei.downstream_rows import HR, DownstreamRow, find_rows
 from mihatp_arch.evaluation.nuclei.downstream_scores import score
@@ -58,7 +63,7 @@ def run_downstream(options: DownstreamOptions, output: Path, say: Callable[[str]
                 bar.set_postfix_str(of_row.row.name)
                 written = _written(of_row.row, image, hr, segmenter, output / of_row.row.name, content)
                 files[of_row.row.name].append(written)
-                decoded, kinds = decode(read_png(written.labels))
+                decoded, kinds = decode(read_written(written.labels))
                 pred = Segmented(decoded, kinds if segmenter.classifies else None)
                 on_hr = on_hr or pred  # HR is the first row
                 of_row.images[image.name] = score(true, pred, on_hr, radius=options.radius)
@@ -85,7 +90,7 @@ def _written(
     """The row's picture and its nuclei, as PNG in `folder`; `content` is all that they depend on besides the row."""
     digest = sha256(f"{row.identity}\n{content}".encode()).hexdigest()[:12]
     picture, labels = (folder / f"{image.name}_{digest}{end}.png" for end in ("", "_nuclei"))
-    if not labels.is_file():
+    if not (picture.is_file() and labels.is_file()):
         sr = row.picture(hr)
         nuclei = segmenter.segment(sr)
         for file, pixels in ((picture, sr), (labels, encode(nuclei.labels, nuclei.types))):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.nuclei.downstream_images import read_png
 from mihatp_arch.evaluation.nuclei.fidelity import MPP, Comparison
 from mihatp_arch.evaluation.nuclei.fidelity_report import write_fidelity
@@ -26,10 +27,18 @@ class Pictures:
     labels: Path
 
 
+def read_written(path: Path) -> RGBImage:
+    """A PNG of this or an earlier run, [H, W, 3] RGB. Raises `UserError` where it cannot be read."""
+    try:
+        return read_png(path)
+    except UserError as error:
+        raise UserError(f"{error}: delete it, and run the same command again") from error
+
+
 def nuclei_in(pictures: Pictures) -> Nuclei:
     """The measured nuclei of an image. Raises `UserError` where a file cannot be read."""
-    labels, types = decode(read_png(pictures.labels))
-    return measure(labels, read_png(pictures.picture), mpp=MPP, types=types)
+    labels, types = decode(read_written(pictures.labels))
+    return measure(labels, read_written(pictures.picture), mpp=MPP, types=types)
 
 
 def write_downstream_fidelity(
@@ -67,7 +76,7 @@ def write_downstream_fidelity(
 
 def _reader(hr: Mapping[str, Pictures], sr: Mapping[str, Pictures]) -> ReadField:
     def read(image: str, x: float, y: float, side: float) -> tuple[RGBImage, RGBImage]:
-        pictures = read_png(hr[image].picture), read_png(sr[image].picture)
+        pictures = read_written(hr[image].picture), read_written(sr[image].picture)
         before, after = (crop_of(picture, mpp=MPP, x=x, y=y, side=side) for picture in pictures)
         return before, after
 

@@ -68,7 +68,7 @@ def write_tables(
     _write_csv(scores, images, output)  # first: it says that the others are results too
     write(tables, path)
     summary = [
-        f"{len(images)} images of {patients.count} patients in {options.data}.",
+        f"{_counted(len(images), 'image')} of {_counted(patients.count, 'patient')} in {options.data}.",
         about,
         f"LR is made from HR by the kernel of the training, else by {options.kernel}; centres pair within "
         f"{options.radius:g} px.",
@@ -105,7 +105,14 @@ def _table(scale: int, scores: Sequence[RowScores], patients: Patients) -> Table
     note = f"The annotation has {means[0]['annotated']:.0f} nuclei; {means[0]['found_on_hr']:.0f} are found on HR."
     remarks = [f"Every image counts as a patient of its own: {patients.missing}."] if patients.missing else []
     if patients.count < FEWEST:
-        remarks.append(f"{patients.count} patients are too few for an interval: {FEWEST} are needed.")
+        are = "is" if patients.count == 1 else "are"
+        remarks.append(f"{_counted(patients.count, 'patient')} {are} too few for an interval: {FEWEST} are needed.")
+    empty = sum(not image.values["annotated"] for image in scores[0].images.values())
+    if empty:
+        have = "has" if empty == 1 else "have"
+        remarks.append(
+            f"{_counted(empty, 'image')} {have} no annotated nucleus: there, a row without nuclei counts as perfect."
+        )
     return Table(f"Table 2, x{scale}", ["method", *captions], rows, note=note, captions=captions, remarks=remarks)
 
 
@@ -140,6 +147,10 @@ def _write_csv(scores: Sequence[RowScores], images: Sequence[TestImage], output:
     names = list(next(iter(scores[0].images.values())).values)
     write_csv(output / "downstream_images.csv", ["method", "scale", "kernel", "image", "patient", *names], per_image)
     write_csv(output / "table2.csv", ["method", "scale", "kernel", *numbers], per_row)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _number(name: str, value: float) -> str:
