@@ -17,7 +17,8 @@ from mihatp_arch.config.checks.weights import refuse_misfit
 from mihatp_arch.config.resolution import mpp_of_data
 from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.exported_options import unseen_by_others, with_options
-from mihatp_arch.inference.load import recorded_options
+from mihatp_arch.inference.load import network_of, recorded_options
+from mihatp_arch.inference.network import card_text
 
 
 def export(
@@ -58,7 +59,7 @@ def export(
     if weights is not None and weights.name.startswith("net_") and not weights.name.startswith("net_g"):
         raise UserError(f"'{weights}' is not the network that makes SR: give a net_g_*.pth")
     tensors = weights_below(source, load_tensors(source, mapped=False), "params_ema")
-    refuse_misfit(source, tensors, options["network_g"])
+    refuse_misfit(source, tensors, network_of(options["network_g"], source))
     if half:
         tensors = {name: _half(name, tensor) for name, tensor in tensors.items()}
     metadata = _metadata(options, source, _mpp_of_training(options) if mpp is None else mpp, card or {})
@@ -84,16 +85,9 @@ def _metadata(options: Mapping[str, Any], source: Path, mpp: float | None, card:
         "source": source.name,
         "kernel": kernel_of_weights(source) or "",
         "mpp": "" if mpp is None else str(mpp),
-        "card": _card(card),
+        "card": card_text(card),
         file_hash.KEY: file_hash.BLANK,
     }
-
-
-def _card(card: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(dict(card), default=str, allow_nan=False)
-    except ValueError as error:
-        raise UserError(f"the model card has a number that JSON cannot hold ({error}): correct it") from error
 
 
 def _without_folders(value: Any) -> Any:

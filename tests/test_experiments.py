@@ -116,6 +116,9 @@ def test_an_exported_network_carries_its_resolution_and_card(experiment, embedde
         assert main(["export", str(folder), "-o", str(output), *arguments]) == 0
         info = load_network(output).info
         assert info.mpp == mpp and info.card == card and info.kernel == "area"
+    (tmp_path / "card.yml").write_text("PSNR: .nan\n")
+    assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors"), *given]) == 2
+    assert "the model card has a number that JSON cannot hold" in capsys.readouterr().err
     (tmp_path / "card.yml").write_text("- 1")
     for wrong, says in ((["--mpp", "0"], "above 0"), (given, "no mapping"), (["--tile", "8"], "option of --onnx")):
         assert main(["export", str(folder), "-o", str(tmp_path / "c.safetensors"), *wrong]) == 2

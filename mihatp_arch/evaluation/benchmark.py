@@ -7,8 +7,9 @@ from pathlib import Path
 from datasets_prep.common.files import refuse_foreign_results
 from mihatp_arch.evaluation.blocks import Block, compare_methods, patch_width
 from mihatp_arch.evaluation.frozen_list import check_against, read_test_images, today
-from mihatp_arch.evaluation.pictures import PICTURES, REPORT, draw
+from mihatp_arch.evaluation.pictures import PICTURES, draw
 from mihatp_arch.evaluation.report import comparison, remarks, result_tables, table
+from mihatp_arch.evaluation.report.added_tables import REPORT
 from mihatp_arch.evaluation.report.numbers import RESULTS_MARK, write_results
 from mihatp_arch.evaluation.report.provenance import Session, provenance
 from mihatp_arch.evaluation.results.kernels import kernels_of_sets, no_projection

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mihatp_arch.evaluation.report import figure, plots, table
-from mihatp_arch.evaluation.report.added_tables import added_tables
+from mihatp_arch.evaluation.report.added_tables import REPORT, added_tables
 from mihatp_arch.evaluation.report.page import Crop, write_report
 from mihatp_arch.evaluation.results.examples import example_images, tissue
 from mihatp_arch.evaluation.results.scores import Scores, read_images, read_picture
@@ -14,7 +14,7 @@ from mihatp_arch.evaluation.run.trainings import run_name
 from mihatp_arch.evaluation.views import view_patches
 from mihatp_arch.metrics.images import BGRImage
 
-PICTURES, REPORT = ("figure2.png", "cost.png"), "report.html"  # in the folder of the benchmark
+PICTURES = ("figure2.png", "cost.png")  # in the folder of the benchmark
 _PATCHES = "Worst, median and best patch by the error on tissue of all methods, and the crop with the greatest error"
 
 

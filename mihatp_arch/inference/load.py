@@ -181,7 +181,8 @@ def recorded_options(experiment: Path) -> dict[str, Any]:
         UserError: there are none, or they describe no network.
     """
     file = option_file(experiment)
-    others = [] if file.exists() else sorted(experiment.glob("*.yml"))
+    is_renamed = not file.exists() and (experiment / "models").is_dir()
+    others = sorted(experiment.glob("*.yml")) if is_renamed else []
     if len(others) == 1:
         raise UserError(
             f"'{experiment}' is the renamed folder of an experiment, whose options are in {others[0].name}: name it "
@@ -201,13 +202,19 @@ def _of_spandrel(name: str, path: Path) -> tuple[nn.Module, NetworkInfo]:
     return module, NetworkInfo(name, module.upscale, kernel, None, sha256_of(path), multiple)
 
 
-def _built(options: dict[str, Any], path: Path, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+def network_of(options: Mapping[str, Any], path: Path) -> nn.Module:
+    """The network of recorded options, before it has the weights in `path`. Raises `UserError` where there is none."""
     # `start` (DAT) names weights that those of the file replace at once; they need not be there.
     options = {key: value for key, value in options.items() if key != "start"}
     try:
         module: nn.Module = build_network(options)
+        return module
     except (KeyError, TypeError) as error:
         raise UserError(f"'{path}' is of a network that this version does not have: {error}") from error
+
+
+def _built(options: Mapping[str, Any], path: Path, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    module = network_of(options, path)
     try:
         module.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
     except RuntimeError as error:

@@ -64,6 +64,14 @@ def mpp_and_card(metadata: Mapping[str, str]) -> tuple[float | None, Mapping[str
     return mpp, json.loads(metadata.get("card") or "{}")
 
 
+def card_text(card: Mapping[str, Any]) -> str:
+    """A model card for the metadata of a file. Raises `UserError` where JSON cannot hold it."""
+    try:
+        return json.dumps(dict(card), default=str, allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"the model card has a number that JSON cannot hold ({error}): correct it") from error
+
+
 class Network(Protocol):
     """What inference needs of a network."""
 

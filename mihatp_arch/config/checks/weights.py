@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from mihatp_arch.checkpoints import TrainingState, load_tensors, weights_below
@@ -48,13 +46,8 @@ def check_resumed(state: TrainingState, network: nn.Module, label: str) -> Itera
         yield f"'{state.path}' does not fit network_{label}: {mistake}"
 
 
-def refuse_misfit(file: Path, state: dict[str, Tensor], options: dict[str, Any]) -> None:
-    """Raise `UserError` where the weights of `file` are not those of the network of `options`, or that is unknown."""
-    options = {key: value for key, value in options.items() if key != "start"}  # weights that are replaced at once
-    try:
-        network = build_network(options)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"'{file}' is of a network that this version does not have: {error}") from error
+def refuse_misfit(file: Path, state: dict[str, Tensor], network: nn.Module) -> None:
+    """Raise `UserError` where the weights of `file` are not those of the network of its experiment."""
     mistake = _misfit(state, network)
     if mistake:
         raise UserError(f"'{file}' does not fit the network of the experiment: {mistake}")

@@ -32,10 +32,11 @@ def refuse_foreign_fidelity(folder: Path, methods: Iterable[str], *, images: Seq
         images: names of the images, where GeoJSON is written.
     """
     methods = list(methods)
-    for name, mark in MARKS.items():
+    (first, first_mark), *others = MARKS.items()
+    pictures = (f"{method}.{name}" for method in methods for name in _PICTURES)
+    refuse_foreign_results(folder, first, first_mark, *pictures)
+    for name, mark in others:
         refuse_foreign(folder / name, mark)
-    first, mark = next(iter(MARKS.items()))
-    refuse_foreign_results(folder, first, mark, *(f"{method}.{name}" for method in methods for name in _PICTURES))
     for method in methods:
         for image in images:
             refuse_foreign(folder / method / f"{image}.geojson", MARK)

@@ -10,7 +10,7 @@ from mihatp_arch.errors import UserError
 from mihatp_arch.evaluation.report.page import with_added
 from mihatp_arch.evaluation.report.table import Table
 
-_TABLES, _REPORT = "downstream.json", "report.html"
+_TABLES, REPORT = "downstream.json", "report.html"  # in the folder of a benchmark
 
 
 def add_tables(folder: Path, tables: Sequence[Table]) -> None:
@@ -19,7 +19,7 @@ def add_tables(folder: Path, tables: Sequence[Table]) -> None:
     Raises:
         UserError: a file cannot be read or written.
     """
-    report = folder / _REPORT
+    report = folder / REPORT
     try:
         write_file(folder / _TABLES, msgspec.json.format(msgspec.json.encode(list(tables))))
         if report.is_file():

@@ -1,6 +1,5 @@
 """Write a network as an ONNX file for tiles of one size, and compare its results with those of PyTorch."""
 
-import json
 import logging
 import os
 import warnings
@@ -16,7 +15,7 @@ from datasets_prep.common.files import replacing
 from mihatp_arch import file_hash
 from mihatp_arch.errors import UserError, reason_of
 from mihatp_arch.inference.load import load_network
-from mihatp_arch.inference.network import TILE, NetworkInfo, TorchNetwork
+from mihatp_arch.inference.network import TILE, NetworkInfo, TorchNetwork, card_text
 from mihatp_arch.inference.onnx.network import OnnxNetwork
 
 try:
@@ -69,7 +68,7 @@ def export_onnx(
     program = _exported(network.module, lr, source)
     metadata = _metadata(network.info, side)
     metadata |= {} if mpp is None else {"mpp": str(mpp)}
-    metadata |= {} if card is None else {"card": json.dumps(card, default=str)}
+    metadata |= {} if card is None else {"card": card_text(card)}
     program.model.metadata_props.update(metadata)
     try:
         with replacing(output) as partial:
@@ -120,7 +119,7 @@ def _metadata(info: NetworkInfo, side: int) -> dict[str, str]:
         "kernel": info.kernel or "",
         "mpp": "" if info.mpp is None else str(info.mpp),
         "tile": str(side),
-        "card": json.dumps(dict(info.card), default=str),
+        "card": card_text(info.card),
         "sha256": info.sha256,
         file_hash.KEY: file_hash.BLANK,
     }

@@ -41,7 +41,6 @@ class Batch:
         network: where the network comes from; its scale may be open when it names no weights.
         options: how slides are read and written.
         tiles: how the network is applied.
-        batch: tiles in one call of the network; None: as `batch_for` chooses.
         workers: processes on this machine; None: this process computes alone, on a CPU with a thread for each core.
         scheduler: address of a Dask scheduler, used instead of local processes.
         resume: leave outputs that exist.
@@ -50,7 +49,6 @@ class Batch:
     network: NetworkSource
     options: SlideOptions
     tiles: TileOptions
-    batch: int | None = None
     workers: int | None = None
     scheduler: str | None = None
     resume: bool = False
@@ -64,7 +62,7 @@ class Batch:
                 outlines = self.options.outlines.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise UserError(f"--tissue {self.options.tissue} cannot be read: {reason_of(error)}") from error
-        return digest(self.network, self._weights(), options, outlines, self.tiles, self.batch)
+        return digest(self.network, self._weights(), options, outlines, self.tiles)
 
     def digest_for(self, slide: Path) -> str:
         """Hash of everything that the output of a slide depends on."""
@@ -214,7 +212,7 @@ def _record(
             slide,
             output,
             options=batch.options,
-            tiles=replace(batch.tiles, batch=batch.batch),
+            tiles=batch.tiles,
             workers=workers(source) if workers else None,
             say=say,
             progress=say is not None,

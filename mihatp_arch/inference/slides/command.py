@@ -71,8 +71,7 @@ def plan_slides(paths: Sequence[Path], args: argparse.Namespace) -> SlidesRun:
     batch = Batch(
         network=NetworkSource(source, args.scale, args.device, args.precision),
         options=options,
-        tiles=TileOptions(args.tile, ensemble=args.ensemble, consistent=bool(args.consistent)),
-        batch=args.batch,
+        tiles=TileOptions(args.tile, args.batch, ensemble=args.ensemble, consistent=bool(args.consistent)),
         workers=args.workers,
         scheduler=args.scheduler,
         resume=args.resume,
